@@ -1,0 +1,1 @@
+"""Speed as ratios, in one run: the floor by hand, this library and its peers."""

@@ -1,0 +1,121 @@
+"""`python -m benchmarks`: measures everyone in one run, and prints the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import environments
+from benchmarks.environments import PREFERRED
+from benchmarks.rows import CONTESTANTS, FLOOR, OURS, ROWS, Row
+from benchmarks.running import ENVIRONMENTS, Cell, run_row
+from benchmarks.table import markdown, notes, number, terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    names = [row.name for row in ROWS]
+    parser.add_argument("--quick", action="store_true", help="fewer events, three turns")
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="NAME", help=", ".join(names)
+    )
+    parser.add_argument("--without-peers", action="store_true", help="floor and ours alone")
+    parser.add_argument("--million", action="store_true", help="also catch up a million events")
+    parser.add_argument("--turns", type=int, help="how often each is measured (7; 3 with --quick)")
+    parser.add_argument("--python", help="the interpreter for all of them (3.13, if it is found)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every single value there")
+    return parser.parse_args()
+
+
+def wanted(options: argparse.Namespace) -> list[Row]:
+    """Return the rows to run; a row that is judged against another brings that one along."""
+    names = set(options.only or (row.name for row in ROWS if not row.only_with or options.million))
+    names |= {row.flat_with for row in ROWS if row.name in names and row.flat_with}
+    return [row for row in ROWS if row.name in names]
+
+
+def take_part(python: str, with_peers: bool) -> dict[str, str | None]:
+    """Every contestant, with the reason why it does not take part, if it does not."""
+    version = environments.version(python)
+    contestants: dict[str, str | None] = {}
+    for name in CONTESTANTS:
+        environment = ENVIRONMENTS[name]
+        if name not in (FLOOR, OURS) and not with_peers:
+            contestants[name] = "left out"
+        elif version < environment.at_least:
+            contestants[name] = "needs Python {}.{}".format(*environment.at_least)
+        else:
+            print(f"environment of {name}", file=sys.stderr)
+            environments.make(environment, python)
+            contestants[name] = None
+    return contestants
+
+
+def machine(python: str, turns: int) -> str:
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        )
+        if Path("/proc/cpuinfo").exists()
+        else iter(()),
+        platform.processor(),
+    )
+    return (
+        f"{environments.describe(python)}, {os.cpu_count()} cores of {model}, {platform.system()}. "
+        f"Medians of {turns} fresh processes each, in turns. `eventsourcing` 9.5.6, "
+        f"`eventsource-py` 0.15.1."
+    )
+
+
+def values(results: dict[str, dict[str, Cell]]) -> str:
+    return json.dumps(
+        {
+            row: {name: cell.values for name, cell in cells.items()}
+            for row, cells in results.items()
+        },
+        indent=1,
+    )
+
+
+def progress(row: Row, cells: dict[str, Cell]) -> None:
+    shown: Sequence[str] = [
+        f"{name} {number(cell.value)} (±{cell.spread / 2:.0%})"
+        for name, cell in cells.items()
+        if cell.value is not None
+    ]
+    print(f"{row.name}: {', '.join(shown)}", file=sys.stderr)
+
+
+def main() -> int:
+    options = arguments()
+    python = options.python or environments.find_python()
+    if environments.version(python) < PREFERRED:
+        print("Python {}.{} was not found: a peer stays out".format(*PREFERRED), file=sys.stderr)
+    turns = options.turns or (3 if options.quick else 7)
+    contestants = take_part(python, not options.without_peers)
+    rows = wanted(options)
+    results: dict[str, dict[str, Cell]] = {}
+    for row in rows:
+        results[row.name] = run_row(row, contestants, turns, options.quick)
+        progress(row, results[row.name])
+    print(terminal(rows, results), machine(python, turns), *notes(rows, results), sep="\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(rows, results, machine(python, turns)))
+    if options.json:
+        options.json.write_text(values(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

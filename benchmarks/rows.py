@@ -1,0 +1,181 @@
+"""The rows of the table: what is measured, on how many events, and what is aimed at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+FLOOR, OURS = "floor", "ours"
+JSON, MSGSPEC, PY = "eventsourcing-json", "eventsourcing-msgspec", "eventsource-py"
+PEERS = (JSON, MSGSPEC, PY)
+CONTESTANTS = (FLOOR, OURS, *PEERS)
+
+# What a program imports to begin with, from each.
+IMPORTS = {
+    FLOOR: "import msgspec",
+    OURS: "from eventsource_upstash import Registry, connect",
+    JSON: "import eventsourcing.application",
+    MSGSPEC: "import eventsourcing.application, msgspec",
+    PY: "from eventsource import DomainEvent, InMemoryEventStore, register_event",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """`size` events, `quick` with --quick, fewer for a slow peer. Microseconds, unless said."""
+
+    name: str
+    title: str
+    measure: str
+    size: int
+    quick: int
+    unit: str = "µs"
+    on_disk: bool = False
+    fewer: dict[str, int] = field(default_factory=dict[str, int])
+    # What is aimed at: at most so many times the floor; at least so many times faster than the best
+    # peer; at most so much; at most so much over the floor; at most a quarter over another row.
+    times_floor: float | None = None
+    times_faster: float | None = None
+    at_most: float | None = None
+    over_floor: float | None = None
+    flat_with: str | None = None
+    only_with: str | None = None
+
+    @property
+    def target(self) -> str:
+        parts: list[str] = []
+        if self.times_floor is not None:
+            parts.append(f"≤ {self.times_floor:g}x floor")
+        if self.over_floor is not None:
+            parts.append(f"≤ floor + {self.over_floor:g}")
+        if self.times_faster is not None:
+            parts.append(
+                f"≥ {self.times_faster:g}x faster" if self.times_faster > 1 else "below every peer"
+            )
+        if self.at_most is not None:
+            parts.append(f"≤ {self.at_most:,g}")
+        if self.flat_with is not None:
+            parts.append("flat")
+        return ", ".join(parts) or "-"
+
+
+SLOW_SQLITE = {JSON: 5_000, MSGSPEC: 5_000, PY: 500}
+
+ROWS = (
+    Row(
+        "append-memory",
+        "append 1, memory",
+        "append-memory",
+        50_000,
+        10_000,
+        times_floor=3,
+        times_faster=5,
+    ),
+    Row(
+        "append-sqlite",
+        "append 1, SQLite on tmpfs",
+        "append-sqlite",
+        5_000,
+        2_000,
+        fewer={PY: 1_000},
+        times_floor=1.3,
+    ),
+    Row(
+        "append-sqlite-disk",
+        "append 1, SQLite on disk, fsync",
+        "append-sqlite",
+        1_500,
+        500,
+        on_disk=True,
+        fewer={PY: 500},
+        times_floor=1.15,
+    ),
+    Row(
+        "append-100",
+        "append 100 at once, SQLite",
+        "append-100",
+        20_000,
+        10_000,
+        fewer={PY: 5_000},
+        times_floor=1.5,
+    ),
+    Row("read-memory", "read typed, memory", "read-memory", 50_000, 20_000, times_floor=3),
+    Row(
+        "read-sqlite",
+        "read typed, SQLite",
+        "read-sqlite",
+        50_000,
+        20_000,
+        fewer={PY: 5_000},
+        times_floor=1.7,
+    ),
+    Row(
+        "project-memory",
+        "project 100,000 in memory",
+        "project-memory",
+        100_000,
+        20_000,
+        times_floor=1.7,
+        times_faster=8,
+    ),
+    Row(
+        "project-sqlite",
+        "project to an SQLite view, exactly once",
+        "project-sqlite",
+        50_000,
+        10_000,
+        fewer=SLOW_SQLITE,
+        times_floor=1.5,
+        times_faster=20,
+    ),
+    Row("load", "load an aggregate of 1,000, in all", "load", 1_000, 1_000, times_floor=1.5),
+    Row(
+        "bytes",
+        "bytes per stored event, memory",
+        "bytes",
+        20_000,
+        5_000,
+        unit="bytes",
+        fewer={PY: 5_000},
+        at_most=300,
+    ),
+    Row("visible", "append to visible, worker alone", "visible", 100, 20, at_most=1_000),
+    Row(
+        "read-your-write",
+        "append to visible, waited for",
+        "read-your-write",
+        100,
+        20,
+        fewer={JSON: 10, MSGSPEC: 10},
+        at_most=1_000,
+    ),
+    Row("import", "import", "import", 0, 0, unit="ms", over_floor=25, times_faster=1),
+    Row(
+        "peak-10k",
+        "peak memory of catching up 10,000, SQLite",
+        "peak",
+        10_000,
+        10_000,
+        unit="MB",
+    ),
+    Row(
+        "peak-100k",
+        "peak memory of catching up 100,000",
+        "peak",
+        100_000,
+        100_000,
+        unit="MB",
+        fewer={JSON: 0, MSGSPEC: 0},
+        flat_with="peak-10k",
+    ),
+    Row(
+        "peak-1m",
+        "peak memory of catching up 1,000,000",
+        "peak",
+        1_000_000,
+        1_000_000,
+        unit="MB",
+        fewer={JSON: 0, MSGSPEC: 0},
+        flat_with="peak-10k",
+        only_with="million",
+    ),
+)

@@ -1,0 +1,142 @@
+"""From cells to the table: medians, ratios, targets and whether they are met."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.rows import CONTESTANTS, FLOOR, JSON, MSGSPEC, OURS, PEERS, PY, Row
+
+if TYPE_CHECKING:
+    from benchmarks.running import Cell
+
+    Results = dict[str, dict[str, Cell]]
+
+HEADINGS = {
+    FLOOR: "floor",
+    OURS: "ours",
+    JSON: "eventsourcing, JSON",
+    MSGSPEC: "eventsourcing, msgspec",
+    PY: "eventsource-py",
+}
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def best_peer(cells: dict[str, Cell]) -> float | None:
+    """The best of the peers that do the same work: one with a caveat is shown, but not compared."""
+    values = [
+        cell.value
+        for name, cell in cells.items()
+        if name in PEERS and cell.value is not None and cell.caveat is None
+    ]
+    return min(values, default=None)
+
+
+def ratio(value: float | None, to: float | None) -> float | None:
+    return None if value is None or not to else value / to
+
+
+def misses(row: Row, results: Results) -> list[str] | None:
+    """What `ours` misses of the row's targets; None if they cannot be judged."""
+    cells = results[row.name]
+    ours, floor, peer = cells[OURS].value, cells[FLOOR].value, best_peer(cells)
+    if ours is None or row.target == "-":
+        return None
+    flat = results.get(row.flat_with or "", {}).get(OURS)
+    # What it has to be, at most, for each target that the run has the numbers for. A megabyte is
+    # what the allocator may take at any time.
+    limits = {
+        f"{row.times_floor}x floor": floor and row.times_floor and row.times_floor * floor,
+        f"floor + {row.over_floor}": floor and row.over_floor and row.over_floor + floor,
+        f"{row.times_faster}x faster": peer and row.times_faster and peer / row.times_faster,
+        f"{row.at_most}": row.at_most,
+        "flat": flat.value * 1.25 + 1 if flat and flat.value is not None else None,
+    }
+    known = {name: limit for name, limit in limits.items() if limit is not None}
+    return [name for name, limit in known.items() if ours > limit] if known else None
+
+
+def verdict(row: Row, results: Results) -> str:
+    missed = misses(row, results)
+    if missed is None:
+        return "-"
+    return "missed: " + ", ".join(missed) if missed else "met"
+
+
+def columns(row: Row, results: Results) -> list[str]:
+    cells = results[row.name]
+    unit = "" if row.unit == "µs" else f", {row.unit}"
+    ours = cells[OURS].value
+    shown = {
+        name: number(cells[name].value) + ("\\*" if cells[name].caveat else "")
+        for name in CONTESTANTS
+    }
+    return [
+        row.title + unit,
+        shown[FLOOR],
+        shown[OURS],
+        number(ratio(ours, cells[FLOOR].value)),
+        *(shown[name] for name in PEERS),
+        number(ratio(best_peer(cells), ours)),
+        row.target,
+        verdict(row, results),
+    ]
+
+
+def markdown(rows: list[Row], results: Results, machine: str) -> str:
+    heading = [
+        "work (µs an event, unless said)",
+        HEADINGS[FLOOR],
+        HEADINGS[OURS],
+        "ours ÷ floor",
+        *(HEADINGS[name] for name in PEERS),
+        "best peer ÷ ours",
+        "target",
+        "",
+    ]
+    table = [heading, [":--", *["--:"] * 7, ":--", ":--"], *(columns(row, results) for row in rows)]
+    lines = ["| " + " | ".join(line) + " |" for line in table]
+    return "\n".join([*lines, "", machine, "", *notes(rows, results)]) + "\n"
+
+
+def notes(rows: list[Row], results: Results) -> list[str]:
+    """Every `*` and every `-` of a contestant, with its reason; equal reasons share a line."""
+    where: dict[str, list[str]] = {}
+    for row in rows:
+        for name, cell in results[row.name].items():
+            reason = cell.caveat or cell.cannot
+            if reason:
+                mark = "\\*" if cell.caveat else "-"
+                where.setdefault(f"{mark} {HEADINGS[name]}: {reason}", []).append(row.title)
+    return [f"- {reason} ({'; '.join(titles)})" for reason, titles in where.items()]
+
+
+def terminal(rows: list[Row], results: Results) -> str:
+    """The same, narrower, in aligned columns."""
+    heading = [
+        "",
+        "floor",
+        "ours",
+        "ratio",
+        "es JSON",
+        "es msgspec",
+        "es-py",
+        "peer/ours",
+        "target",
+        "",
+    ]
+    table = [heading, *([cell.replace("\\", "") for cell in columns(row, results)] for row in rows)]
+    widths = [max(len(line[index]) for line in table) for index in range(len(heading))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if 0 < index < 8 else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    )
