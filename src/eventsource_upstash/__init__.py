@@ -1,0 +1,112 @@
+"""Event sourcing for serverless Python: an ordered log, typed folds, and views that nothing is lost from.
+
+    command -> events -> log -> notification -> catch-up -> folds -> view -> query
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._flow.catching_up import CatchUp
+from ._flow.querying import Failure, ProjectionStatus
+from ._io.port import Signal
+from .backends.memory import InProcess, Memory
+from .backends.sqlite import SQLite
+from .blocking import App, EventStore, Notifier, ProjectionStore, Projector, View, Worker
+from .connect import connect, connect_async
+from .domain.aggregates import Aggregate, Executed, Loaded
+from .domain.events import ANY, EXISTS, NO_STREAM, Appended, Expectation, Receipt, Recorded
+from .domain.projections import Projection
+from .domain.registry import Registry
+from .errors import (
+    ConcurrencyError,
+    CorruptLog,
+    EventSourceError,
+    IdempotencyKeyReused,
+    InvalidEvent,
+    LogRewound,
+    Misuse,
+    OutcomeUnknown,
+    ProjectionStopped,
+    Refused,
+    RegistrationError,
+    StaleView,
+    Unavailable,
+    UndecodableEvent,
+    UnknownEventType,
+)
+
+if TYPE_CHECKING:
+    from .aio import (
+        AsyncApp,
+        AsyncEventStore,
+        AsyncNotifier,
+        AsyncProjectionStore,
+        AsyncProjector,
+        AsyncView,
+        AsyncWorker,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "EXISTS",
+    "NO_STREAM",
+    "Aggregate",
+    "App",
+    "Appended",
+    "AsyncApp",
+    "AsyncEventStore",
+    "AsyncNotifier",
+    "AsyncProjectionStore",
+    "AsyncProjector",
+    "AsyncView",
+    "AsyncWorker",
+    "CatchUp",
+    "ConcurrencyError",
+    "CorruptLog",
+    "EventSourceError",
+    "EventStore",
+    "Executed",
+    "Expectation",
+    "Failure",
+    "IdempotencyKeyReused",
+    "InProcess",
+    "InvalidEvent",
+    "Loaded",
+    "LogRewound",
+    "Memory",
+    "Misuse",
+    "Notifier",
+    "OutcomeUnknown",
+    "Projection",
+    "ProjectionStatus",
+    "ProjectionStopped",
+    "ProjectionStore",
+    "Projector",
+    "Receipt",
+    "Recorded",
+    "Refused",
+    "Registry",
+    "RegistrationError",
+    "SQLite",
+    "Signal",
+    "StaleView",
+    "Unavailable",
+    "UndecodableEvent",
+    "UnknownEventType",
+    "View",
+    "Worker",
+    "connect",
+    "connect_async",
+]
+
+
+def __getattr__(name: str) -> object:
+    # The event-loop face is loaded when it is first asked for: who blocks does not pay for importing asyncio.
+    if name.startswith("Async") and name in __all__:
+        from . import aio
+
+        return getattr(aio, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

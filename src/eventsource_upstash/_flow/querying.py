@@ -1,0 +1,162 @@
+"""View -> query: reading documents, at least as fresh as the caller asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from .._io.port import Port
+from ..domain.events import to_datetime
+from ..domain.names import check_key
+from ..domain.projections import Projection
+from ..domain.registry import Registry
+from ..errors import Misuse, StaleView
+from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Progress, Views
+from .catching_up import CatchingUp
+
+D = TypeVar("D")
+
+
+POLL_S: Final = 0.02
+"""Seconds between looks at a log that has not yet got the position that a read asks for."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a projection is stopped.
+
+    Attributes:
+        position: Position of the event that it cannot fold.
+        reason: What went wrong there.
+        since: When it stopped there first (UTC).
+    """
+
+    position: int
+    reason: str
+    since: datetime
+
+
+class ProjectionStatus(msgspec.Struct, frozen=True):
+    """How a projection is.
+
+    Attributes:
+        name: Its name.
+        version: Its version.
+        generation: Which build of its view is being served.
+        checkpoint: Position that its view has reached.
+        head: The log's last position.
+        lag: Head minus checkpoint.
+        parked: Events set aside because their fold failed.
+        state: "current" at the head, "behind" below it, "stopped" at an event that it cannot fold.
+        stopped: Why it is stopped, if it is.
+    """
+
+    name: str
+    version: int
+    generation: int
+    checkpoint: int
+    head: int
+    lag: int
+    parked: int
+    state: Literal["current", "behind", "stopped"]
+    stopped: Failure | None = None
+
+
+class Querying:
+    """Reads documents of views."""
+
+    def __init__(self, port: Port, views: Views, registry: Registry, catching_up: CatchingUp) -> None:
+        self._port = port
+        self._views = views
+        self._registry = registry
+        self._catching_up = catching_up
+
+    def check(self, projection: Projection[D]) -> None:
+        """Refuse a projection of another registry. Raises `Misuse`."""
+        if not any(projection is known for known in self._registry.projections):
+            raise Misuse(f"projection {projection.name!r} belongs to another registry than this store")
+
+    async def get_many(
+        self, projection: Projection[D], keys: Sequence[str], at_least: int | None, timeout: float
+    ) -> dict[str, D]:
+        """See `View.get_many`."""
+        for key in keys:
+            check_key(key)
+        await self._fresh(projection, at_least, timeout)
+        stored, _ = await self._views.get_many(projection.id, keys)
+        return dict(projection.documents(stored.items()))
+
+    async def get(self, projection: Projection[D], key: str, at_least: int | None, timeout: float) -> D | None:
+        """See `View.get`."""
+        return (await self.get_many(projection, (key,), at_least, timeout)).get(key)
+
+    async def items(
+        self, projection: Projection[D], after: str | None, limit: int | None, at_least: int | None, timeout: float
+    ) -> AsyncGenerator[Sequence[tuple[str, D]], None]:
+        """Pages of documents. See `View.items`."""
+        if after is not None:
+            check_key(after)
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
+        await self._fresh(projection, at_least, timeout)
+        while limit is None or limit > 0:
+            size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
+            stored, _ = await self._views.items(projection.id, after, size, MAX_PAGE_BYTES)
+            if not stored:
+                return
+            after = stored[-1][0]
+            limit = None if limit is None else limit - len(stored)
+            yield projection.documents(stored)
+
+    async def count(self, projection: Projection[D], at_least: int | None, timeout: float) -> int:
+        """See `View.count`."""
+        await self._fresh(projection, at_least, timeout)
+        return (await self._views.count(projection.id))[0]
+
+    async def _fresh(self, projection: Projection[D], at_least: int | None, timeout: float) -> None:
+        """Bring the view up to a position, by catching up on the spot."""
+        if at_least is None:
+            return
+        if type(at_least) is not int or at_least < 0:
+            raise Misuse(f"at_least={at_least!r}: it is a position, as append answers it")
+        (progress,), _, _ = await self._views.progress((projection.id,))
+        if progress.checkpoint >= at_least:
+            return
+        deadline = time.monotonic() + timeout
+        while True:
+            result = await self._catching_up.catch_up(at_least, max(0.0, deadline - time.monotonic()), (projection,))
+            if result.position >= at_least:
+                return
+            if time.monotonic() >= deadline:
+                raise StaleView(projection=projection.name, wanted=at_least, reached=result.position)
+            if result.head < at_least:
+                await self._port.sleep(min(POLL_S, timeout))  # the log has not got there yet, as seen from here
+
+    async def status(self) -> tuple[ProjectionStatus, ...]:
+        """See `ProjectionStore.status`."""
+        projections = self._registry.projections
+        if not projections:
+            return ()
+        progress, head, _ = await self._views.progress([projection.id for projection in projections])
+        return tuple(_status(each, head) for each in progress)
+
+
+def _status(progress: Progress, head: int) -> ProjectionStatus:
+    lag = max(0, head - progress.checkpoint)
+    stopped = progress.stopped
+    return ProjectionStatus(
+        name=progress.projection.name,
+        version=progress.projection.version,
+        generation=progress.generation,
+        checkpoint=progress.checkpoint,
+        head=head,
+        lag=lag,
+        parked=0,
+        state="stopped" if stopped else "behind" if lag else "current",
+        stopped=None
+        if stopped is None
+        else Failure(stopped.position, stopped.reason, to_datetime(stopped.since_us)),
+    )

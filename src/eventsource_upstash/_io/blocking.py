@@ -1,0 +1,83 @@
+"""The blocking side: a port that never suspends, and the stepping of a coroutine to its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from typing import NoReturn, TypeVar
+
+from .port import HttpRequest, HttpResponse, Port, Signal
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[object, None, T]) -> T:
+    """Step a coroutine over the blocking port to its end. No event loop, no thread.
+
+    Raises whatever the coroutine raises.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    _suspended(coroutine)
+
+
+def iterate(pages: AsyncGenerator[Sequence[T], None]) -> Iterator[T]:
+    """Step an asynchronous generator of pages, and hand their items out one by one."""
+    try:
+        while True:
+            try:
+                pages.__anext__().send(None)
+            except StopIteration as stop:
+                page: Sequence[T] = stop.value
+            except StopAsyncIteration:
+                return
+            else:
+                raise RuntimeError(_SUSPENDED)
+            yield from page
+    finally:
+        try:
+            pages.aclose().send(None)
+        except StopIteration:
+            pass
+
+
+_SUSPENDED = (
+    "a coroutine of the library suspended outside an event loop; the backend awaits something other than its port"
+)
+
+
+def _suspended(coroutine: Coroutine[object, None, object]) -> NoReturn:
+    coroutine.close()
+    raise RuntimeError(_SUSPENDED)
+
+
+class BlockingPort:
+    """Waits by blocking the calling thread."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Not needed by the embedded backends."""
+        raise RuntimeError(f"no HTTP client for {request.method} {request.url}")
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do the work here and now."""
+        return work()
+
+    async def sleep(self, seconds: float, wake: Signal | None = None) -> None:
+        """Block for so long, or until the signal is raised."""
+        if wake is None:
+            time.sleep(seconds)
+            return
+        raised = threading.Event()
+        if not wake.listen(raised.set):
+            return
+        try:
+            raised.wait(seconds)
+        finally:
+            wake.forget(raised.set)
+
+
+PORT: Port = BlockingPort()

@@ -1,0 +1,66 @@
+"""The event-loop side: a port that suspends, and keeps nothing that belongs to one loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import TypeVar
+
+from .port import HttpRequest, HttpResponse, Port, Signal
+
+T = TypeVar("T")
+
+
+async def iterate(pages: AsyncGenerator[Sequence[T], None]) -> AsyncIterator[T]:
+    """Hand the items of an asynchronous generator of pages out one by one."""
+    try:
+        async for page in pages:
+            for item in page:
+                yield item
+    finally:
+        await pages.aclose()
+
+
+class EventLoopPort:
+    """Waits by suspending the calling task. The loop is looked up at each wait, so one port serves many loops."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Not needed by the embedded backends."""
+        raise RuntimeError(f"no HTTP client for {request.method} {request.url}")
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do the work in one of the loop's threads.
+
+        When the task is cancelled meanwhile, the work goes on to its end in its thread: it owns what it opened.
+        """
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+
+    async def sleep(self, seconds: float, wake: Signal | None = None) -> None:
+        """Suspend for so long, or until the signal is raised, from whatever thread."""
+        if wake is None:
+            await asyncio.sleep(seconds)
+            return
+        loop = asyncio.get_running_loop()
+        raised: asyncio.Future[None] = loop.create_future()
+
+        def settle() -> None:
+            if not raised.done():
+                raised.set_result(None)
+
+        def set_raised() -> None:
+            try:
+                loop.call_soon_threadsafe(settle)
+            except RuntimeError:
+                pass  # the loop was closed meanwhile: nobody sleeps there any more
+
+        if not wake.listen(set_raised):
+            return
+        timer = loop.call_later(seconds, settle)
+        try:
+            await raised
+        finally:
+            timer.cancel()
+            wake.forget(set_raised)
+
+
+PORT: Port = EventLoopPort()

@@ -1,0 +1,36 @@
+"""`Memory()`: everything in this process, gone with it."""
+
+from __future__ import annotations
+
+from ..._io.port import Port
+from ...ports import Log, Views
+from .log import MemoryLog
+from .state import State
+from .views import MemoryViews
+
+
+class Memory:
+    """Log and views in memory: for tests, and for trying things out.
+
+    It stores encoded bytes, like every other backend, so an event that cannot be stored is refused here too. Safe under
+    threads. Each `Memory()` is a log of its own; what uses the same object shares it. A forked child has a copy.
+    """
+
+    public = False
+
+    def __init__(self) -> None:
+        self._state = State()
+
+    def __repr__(self) -> str:
+        return f"Memory() of {len(self._state.rows)} events"
+
+    def log(self, port: Port) -> Log:
+        """Its log."""
+        return MemoryLog(self._state)
+
+    def views(self, port: Port, log: Log) -> Views:
+        """Its views, folded from that log."""
+        return MemoryViews(self._state, log)
+
+    def close(self) -> None:
+        """Nothing is held open. The events stay while the object does."""

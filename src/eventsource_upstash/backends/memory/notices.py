@@ -1,0 +1,31 @@
+"""Notifications within one process."""
+
+from __future__ import annotations
+
+from ..._io.port import Port, Signal
+from ...domain.events import FREE, Receipt
+from ...ports import Notices
+
+
+class InProcess:
+    """Wakes the worker of this process after each append. What other processes append, the worker finds by polling."""
+
+    def __init__(self) -> None:
+        self.signal: Signal | None = Signal()
+
+    def __repr__(self) -> str:
+        return "InProcess()"
+
+    def notices(self, port: Port) -> Notices:
+        """The carrier."""
+        return _Wake(self.signal or Signal())
+
+
+class _Wake:
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+
+    async def send(self, position: int) -> Receipt:
+        """See `Notices.send`."""
+        self._signal.set()
+        return FREE

@@ -1,0 +1,55 @@
+"""What the memory backend holds, and the lock that makes each step of it atomic."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TypeAlias
+
+from ...domain.events import Appended, StoredEvent
+from ...domain.projections import ProjectionId
+from ...ports import Progress
+
+Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
+"""Type, version, metadata and tags: shared by the rows that have the same, because that is what most rows have."""
+
+Row: TypeAlias = tuple[str, int, int, int, Kind, bytes]
+"""Stream, revision, recorded_us, number, kind, payload. The position is its place in the list."""
+
+
+class State:
+    """Events, documents and checkpoints. Whoever touches them holds the lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.rows: list[Row] = []
+        self.streams: dict[str, list[int]] = {}
+        self.kinds: dict[Kind, Kind] = {}
+        self.keys: dict[str, tuple[bytes, str, Appended]] = {}
+        self.progress: dict[ProjectionId, Progress] = {}
+        self.documents: dict[ProjectionId, dict[str, bytes]] = {}
+        self.sorted_keys: dict[ProjectionId, list[str]] = {}
+        _states.add(self)
+
+    def stored(self, start: int, end: int) -> list[StoredEvent]:
+        """Rows from one position (exclusive) to another (inclusive) as a log hands them out."""
+        return [
+            (position, stream, revision, recorded_us, number, kind[0], kind[1], kind[2], kind[3], payload)
+            for position, (stream, revision, recorded_us, number, kind, payload) in enumerate(
+                self.rows[start:end], start + 1
+            )
+        ]
+
+
+_states: weakref.WeakSet[State] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held a lock when the process was forked; nobody would ever release it here.
+    for state in list(_states):
+        state.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,55 @@
+"""The rules that every backend keeps."""
+
+from __future__ import annotations
+
+from ..domain.events import StoredEvent
+from ..ports import Append, Commit, Log, Outcome, Progress, Pull, Pulled, Views
+
+
+def judge(progress: Progress, commit: Commit) -> Outcome:
+    """What becomes of a commit, given how far the view is. The heart of 'nothing is applied twice'."""
+    if progress.generation != commit.generation:
+        return Outcome.SUPERSEDED
+    if progress.checkpoint == commit.expected:
+        return Outcome.COMMITTED
+    if progress.checkpoint == commit.checkpoint:
+        return Outcome.ALREADY
+    if progress.checkpoint > commit.checkpoint:
+        return Outcome.AHEAD
+    return Outcome.MISMATCH
+
+
+def is_repeat(append: Append, missed: list[StoredEvent]) -> bool:
+    """Whether the events found after the expected revision are this very append's."""
+    count = len(append.events)
+    return len(missed) >= count and all(
+        row[3] == append.recorded_us and row[4] == append.number + index for index, row in enumerate(missed[:count])
+    )
+
+
+def next_after(progress: tuple[Progress, ...], head: int, *, rear: bool) -> int:
+    """The checkpoint that the next page follows: the highest (or lowest) still below the head, or the head."""
+    behind = [p.checkpoint for p in progress if p.checkpoint < head]
+    if not behind:
+        return head
+    return min(behind) if rear else max(behind)
+
+
+def bounded(events: list[StoredEvent], max_bytes: int) -> list[StoredEvent]:
+    """The events up to the one that reaches so many bytes of payload."""
+    size = 0
+    for index, row in enumerate(events):
+        size += len(row[9])
+        if size >= max_bytes:
+            return events[: index + 1]
+    return events
+
+
+async def pull_apart(views: Views, log: Log, pull: Pull) -> Pulled:
+    """`Views.pull` for views that are not beside their log: ask how far everybody is, then read the page."""
+    progress, head, receipt = await views.progress(pull.projections)
+    after = next_after(progress, head, rear=pull.rear)
+    if after >= head:
+        return Pulled(progress, head, head, [], receipt)
+    page = await log.read(after, pull.limit, pull.max_bytes)
+    return Pulled(progress, page.head, after, page.events, receipt + page.receipt)

@@ -1,0 +1,53 @@
+"""`SQLite("todo.db")`: log and views in one file."""
+
+from __future__ import annotations
+
+import os
+
+from ..._io.port import Port
+from ...errors import Misuse
+from ...ports import Log, Views
+from .database import Database, Synchronous
+from .log import SQLiteLog
+from .views import SQLiteViews
+
+
+class SQLite:
+    """Log and views in one SQLite file, in WAL mode. Several threads, event loops and processes may use it at once.
+
+    Args:
+        path: The file. It is created, with its tables, when it is first used; its folder has to exist.
+        timeout: Seconds to wait for another writer before `Unavailable` is raised.
+        synchronous: "FULL" survives a power cut once an append has returned. "NORMAL" survives a crash of the process,
+            and may lose the last appends in a power cut, without damage to the file. "EXTRA" also syncs the folder.
+
+    Raises:
+        Misuse: The path is empty or names an in-memory database.
+    """
+
+    public = False
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, timeout: float = 5.0, synchronous: Synchronous = "FULL"
+    ) -> None:
+        text = os.fspath(path)
+        if not text or text == ":memory:" or text.startswith("file:"):
+            raise Misuse(f"SQLite({text!r}): give the path of a file; for a log in memory there is Memory()")
+        if synchronous not in ("FULL", "NORMAL", "EXTRA"):
+            raise Misuse(f"SQLite(synchronous={synchronous!r}): it is 'FULL', 'NORMAL' or 'EXTRA'")
+        self._database = Database(text, timeout, synchronous)
+
+    def __repr__(self) -> str:
+        return f"SQLite({self._database.path!r})"
+
+    def log(self, port: Port) -> Log:
+        """Its log."""
+        return SQLiteLog(port, self._database)
+
+    def views(self, port: Port, log: Log) -> Views:
+        """Its views, folded from that log."""
+        return SQLiteViews(port, self._database, log)
+
+    def close(self) -> None:
+        """Close its idle connections. They are opened again when they are needed."""
+        self._database.close()

@@ -1,0 +1,208 @@
+"""The file: its connections, its transactions, and what its errors mean to a caller."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar
+
+from ...errors import CorruptLog, EventSourceError, OutcomeUnknown, Refused, Unavailable
+from .schema import APPLICATION_ID, CREATE, VERSION
+
+if TYPE_CHECKING:
+    import sqlite3  # at run time it is imported when a file is first opened: importing the library stays quick
+
+T = TypeVar("T")
+
+Synchronous = Literal["FULL", "NORMAL", "EXTRA"]
+
+_leaked: Final[list[object]] = []
+"""Connections that a parent process opened: closing them here could remove the parent's locks and its WAL."""
+
+
+class Database:
+    """Connections to one file, handed out one per step.
+
+    A connection belongs to whoever took it until the step is done, in whatever thread that runs; idle ones wait in a
+    list. Writers of this process queue on a lock, which is fair and quick, before they queue on the file's.
+    """
+
+    def __init__(self, path: str, timeout: float, synchronous: Synchronous) -> None:
+        self.path = path
+        self.timeout = timeout
+        self._synchronous = synchronous
+        self._idle: list[sqlite3.Connection] = []
+        self._write_lock = threading.Lock()
+        self._ready = False
+        _databases.add(self)
+
+    def read(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        """Do the work in a read transaction: one state of the file throughout."""
+        return self._transact("BEGIN", work)
+
+    def write(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        """Do the work in a write transaction: all of it is in the file for good when this returns, or none is.
+
+        Raises:
+            Unavailable: Another writer held the file for longer than the timeout. Nothing was written.
+            OutcomeUnknown: The disk failed during the commit itself.
+            Refused: The disk is full, or the file cannot be written.
+            CorruptLog: The file is damaged.
+        """
+        if not self._write_lock.acquire(timeout=self.timeout):
+            raise self._busy()
+        try:
+            return self._transact("BEGIN IMMEDIATE", work)
+        finally:
+            self._write_lock.release()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _transact(self, begin: str, work: Callable[[sqlite3.Cursor], T]) -> T:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._open()
+        committing = False
+        try:
+            cursor = connection.cursor()
+            cursor.execute(begin)
+            result = work(cursor)
+            committing = True
+            cursor.execute("COMMIT")
+            cursor.close()
+        except BaseException as error:
+            self._give_up(connection)
+            self._raise(error, committing=committing)
+        self._idle.append(connection)
+        return result
+
+    def _give_up(self, connection: sqlite3.Connection) -> None:
+        """Roll back, and keep the connection only if that worked."""
+        import sqlite3
+
+        try:
+            if connection.in_transaction:
+                connection.rollback()
+        except sqlite3.Error:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        import sqlite3
+
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            self._raise(error, committing=False)
+        try:
+            if not self._ready:
+                self._prepare(connection)
+                self._ready = True
+            connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        except BaseException as error:
+            connection.close()
+            self._raise(error, committing=False)
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make sure that the file is ours, of a version that we know, and in WAL mode."""
+        if self._check(connection):
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise Refused(
+                    f"SQLite file {self.path!r} cannot use a write-ahead log (it is in {mode!r} mode): readers and "
+                    "writers would block each other. Put it on a local disk"
+                )
+            return
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if not self._check(connection):  # another process may have been quicker
+            for statement in CREATE:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+
+    def _check(self, connection: sqlite3.Connection) -> bool:
+        """Whether our tables are there. Raises `Refused` when the file is somebody else's, or newer than we are."""
+        (owner,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if owner == APPLICATION_ID and version > VERSION:
+            raise Refused(
+                f"SQLite file {self.path!r} has tables of version {version}, written by a newer eventsource-upstash; "
+                f"this one knows version {VERSION}. Nothing was changed: upgrade the library"
+            )
+        if owner != APPLICATION_ID and (tables or owner or version):
+            raise Refused(
+                f"SQLite file {self.path!r} belongs to something else; nothing was changed. Give the event log a file "
+                "of its own"
+            )
+        return owner == APPLICATION_ID
+
+    def _busy(self) -> Unavailable:
+        return Unavailable(
+            f"SQLite file {self.path!r} was locked by another writer for {self.timeout:g} s; nothing was written. Try "
+            "again, or allow a longer timeout"
+        )
+
+    def _raise(self, error: BaseException, *, committing: bool) -> NoReturn:
+        """Raise what an error of SQLite's means to the caller. Any other one is raised as it is."""
+        import sqlite3
+
+        if isinstance(error, sqlite3.Error):
+            raise self._meaning(error, committing=committing) from error
+        raise error
+
+    def _meaning(self, error: sqlite3.Error, *, committing: bool) -> EventSourceError:
+        text = str(error)
+        lower = text.lower()
+        if "locked" in lower or "busy" in lower:
+            return self._busy()
+        if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
+            return CorruptLog(
+                f"SQLite file {self.path!r} is damaged or is no database: {text}. Nothing was written; restore it from a "
+                "backup, or repair it with: sqlite3 FILE .recover"
+            )
+        if "full" in lower:
+            return Refused(
+                f"SQLite file {self.path!r}: {text}; nothing was written. Free some space, then try again"
+            )
+        if committing and ("i/o" in lower or "disk" in lower):
+            return OutcomeUnknown(
+                f"SQLite file {self.path!r}: {text} during a commit. Whether it was written shows when the file is "
+                "read again; the same call with the same idempotency key is safe"
+            )
+        if "readonly" in lower or "unable to open" in lower or "i/o" in lower or "too big" in lower:
+            return Refused(
+                f"SQLite file {self.path!r}: {text}; nothing was written. Check that its folder exists and can be "
+                "written, and that there is space"
+            )
+        return Unavailable(f"SQLite file {self.path!r}: {text}; nothing was written")
+
+    def after_fork(self) -> None:
+        """Let go of what the parent process opened, without closing it."""
+        _leaked.append(self._idle)
+        self._idle = []
+        self._write_lock = threading.Lock()
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for database in list(_databases):
+        database.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,164 @@
+"""The log in a SQLite file."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final, cast
+
+from ..._io.port import Port
+from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
+from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
+from ..rules import is_repeat
+from .database import Database
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+COLUMNS: Final = "position, stream, revision, recorded_us, number, type, version, metadata, tags, payload"
+
+_WHERE_IS: Final = (
+    "SELECT (SELECT max(position) FROM events), (SELECT max(revision) FROM events WHERE stream = ?)"
+)
+_INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_READ: Final = f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"
+_READ_STREAM: Final = f"SELECT {COLUMNS} FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?"
+_HEAD: Final = "SELECT coalesce(max(position), 0) FROM events"
+_REVISION: Final = "SELECT coalesce(max(revision), 0) FROM events WHERE stream = ?"
+_KNOWN_KEY: Final = "SELECT digest, stream, position, revision FROM idempotency_keys WHERE key = ?"
+_KEEP_KEY: Final = "INSERT INTO idempotency_keys (key, digest, stream, position, revision) VALUES (?, ?, ?, ?, ?)"
+
+CHUNK: Final = 250
+"""Rows fetched between two looks at how many bytes there are."""
+
+
+class SQLiteLog:
+    """Events in a table. Positions count up without gaps, assigned inside the write transaction."""
+
+    def __init__(self, port: Port, database: Database) -> None:
+        self._port = port
+        self._database = database
+
+    def shares(self, database: Database) -> bool:
+        """Whether it is in that file, opened by the same description."""
+        return self._database is database
+
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+        """See `Log.append`."""
+        return await self._port.call(partial(self._database.write, partial(_append, append)))
+
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+        """See `Log.recall`."""
+        return await self._port.call(partial(self._database.read, partial(_recall, stream, key)))
+
+    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
+        """See `Log.read`."""
+
+        def work(cursor: sqlite3.Cursor) -> Page:
+            events = read_page(cursor, after, limit, max_bytes)
+            return Page(events, head_of(cursor))
+
+        return await self._port.call(partial(self._database.read, work))
+
+    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
+        """See `Log.read_stream`."""
+
+        def work(cursor: sqlite3.Cursor) -> StreamPage:
+            events = _fetch(cursor.execute(_READ_STREAM, (stream, after_revision, limit)), max_bytes)
+            ((revision,),) = cursor.execute(_REVISION, (stream,))
+            return StreamPage(events, revision)
+
+        return await self._port.call(partial(self._database.read, work))
+
+    async def head(self) -> tuple[int, Receipt]:
+        """See `Log.head`."""
+        return await self._port.call(partial(self._database.read, head_of)), FREE
+
+
+def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | KeyReused:
+    stream, expected, events, recorded_us, number, metadata, tags, key, digest = append
+    if key is not None and (known := cursor.execute(_KNOWN_KEY, (key,)).fetchone()) is not None:
+        return Appended(known[2], known[3], repeated=True) if known[:2] == (digest, stream) else KeyReused()
+    position, revision = cursor.execute(_WHERE_IS, (stream,)).fetchone()
+    position = position or 0
+    revision = revision or 0
+    if expected is not ANY and expected != revision and (expected is not EXISTS or not revision):
+        return _conflict(append, revision, cursor)
+    if len(events) == 1:
+        ((type_, version, payload),) = events
+        position += 1
+        revision += 1
+        cursor.execute(
+            _INSERT, (position, stream, revision, recorded_us, number, type_, version, metadata, tags, payload)
+        )
+    else:
+        cursor.executemany(
+            _INSERT,
+            [
+                (
+                    position + ordinal,
+                    stream,
+                    revision + ordinal,
+                    recorded_us,
+                    number + ordinal - 1,
+                    type_,
+                    version,
+                    metadata,
+                    tags,
+                    payload,
+                )
+                for ordinal, (type_, version, payload) in enumerate(events, 1)
+            ],
+        )
+        position += len(events)
+        revision += len(events)
+    if key is not None:
+        cursor.execute(_KEEP_KEY, (key, digest, stream, position, revision))
+    return Appended(position, revision)
+
+
+def _conflict(append: Append, actual: int, cursor: sqlite3.Cursor) -> Appended | Conflict:
+    after = append.expected if isinstance(append.expected, int) else actual
+    missed = _fetch(cursor.execute(_READ_STREAM, (append.stream, after, MAX_PAGE_EVENTS)), MAX_PAGE_BYTES)
+    if is_repeat(append, missed):
+        last = missed[len(append.events) - 1]
+        return Appended(last[0], last[2], repeated=True)
+    return Conflict(actual, missed, complete=len(missed) == max(0, actual - after))
+
+
+def _recall(stream: str, key: str, cursor: sqlite3.Cursor) -> Appended | KeyReused | None:
+    known = cursor.execute(_KNOWN_KEY, (key,)).fetchone()
+    if known is None:
+        return None
+    return Appended(known[2], known[3], repeated=True) if known[1] == stream else KeyReused()
+
+
+def read_page(cursor: sqlite3.Cursor, after: int, limit: int, max_bytes: int) -> list[StoredEvent]:
+    """A page of the log, within a transaction."""
+    return _fetch(cursor.execute(_READ, (after, limit)), max_bytes)
+
+
+def head_of(cursor: sqlite3.Cursor) -> int:
+    """The log's last position, within a transaction."""
+    ((head,),) = cursor.execute(_HEAD)
+    return cast("int", head)
+
+
+def _fetch(rows: Iterator[StoredEvent], max_bytes: int) -> list[StoredEvent]:
+    """Rows up to the one that reaches so many bytes of payload. Looks at the sizes only once in a chunk."""
+    events: list[StoredEvent] = []
+    size = 0
+    while chunk := list(islice(rows, CHUNK)):
+        chunk_size = sum([len(row[9]) for row in chunk])
+        if size + chunk_size >= max_bytes:
+            for row in chunk:
+                events.append(row)
+                size += len(row[9])
+                if size >= max_bytes:
+                    return events
+        events += chunk
+        size += chunk_size
+        if len(chunk) < CHUNK:
+            break
+    return events

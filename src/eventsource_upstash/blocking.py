@@ -1,0 +1,398 @@
+"""The blocking face: each method one line over the shared coroutines. Never an event loop, never a thread but `Worker`'s.
+
+Its twin is `aio`; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from typing_extensions import Self
+
+from ._flow.catching_up import CatchingUp, CatchUp
+from ._flow.handling import Handling, now_us
+from ._flow.notifying import Notifying
+from ._flow.querying import ProjectionStatus, Querying
+from ._io.blocking import PORT, iterate, run
+from ._io.port import Signal
+from .domain.aggregates import Aggregate, Executed, Loaded
+from .domain.events import ANY, Appended, Expectation, Recorded
+from .domain.projections import Projection
+from .domain.registry import Registry
+from .ports import MAX_PAGE_EVENTS, Backend, NoticeTransport
+
+S = TypeVar("S")
+D = TypeVar("D")
+
+
+class Notifier:
+    """Tells whoever folds that the log reached a position.
+
+    Args:
+        transport: How: `InProcess()`, or nothing to tell nobody.
+    """
+
+    def __init__(self, transport: NoticeTransport | None = None) -> None:
+        self.transport = transport
+        self._flow = Notifying(transport.notices(PORT) if transport else None)
+
+    def __repr__(self) -> str:
+        return f"Notifier({self.transport!r})"
+
+    def notify(self, position: int) -> None:
+        """Notify that the log reached a position. Appends do this by themselves."""
+        run(self._flow.notify(position))
+
+
+class EventStore:
+    """Appends events to streams, and reads them back.
+
+    Args:
+        backend: Where the log is: `Memory()`, `SQLite("todo.db")`.
+        registry: The event types and aggregates.
+        notifier: Who is told after each append; nobody without one.
+        clock: Microseconds since 1970 (UTC), for the recorded time of events.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        registry: Registry,
+        *,
+        notifier: Notifier | None = None,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self.backend = backend
+        self.registry = registry
+        self.notifier = notifier or Notifier()
+        self._flow = Handling(backend.log(PORT), registry, self.notifier._flow, clock)
+
+    def __repr__(self) -> str:
+        return f"EventStore({self.backend!r})"
+
+    def append(
+        self,
+        stream: str,
+        *events: object,
+        expected_revision: int | Expectation = ANY,
+        idempotency_key: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        tags: Sequence[str] = (),
+    ) -> Appended:
+        """Append events to a stream: all of them, or none.
+
+        Args:
+            stream: The stream's name: 1 to 255 printable characters.
+            *events: Instances of registered event types, at least one.
+            expected_revision: Revision that the stream has to be at, `NO_STREAM`, `EXISTS` or `ANY`.
+            idempotency_key: Names this append, so that the same call again answers what the first one did.
+            metadata: JSON data kept with each event: correlation, causation, user.
+            tags: What the events can be found by.
+
+        Returns:
+            The position of the last event and the stream's new revision. When it returns, the events are in the log, even
+            if the notification after it failed.
+
+        Raises:
+            ConcurrencyError: The stream is not where it was expected; carries the events that were missed.
+            IdempotencyKeyReused: The key stands for another append already.
+            InvalidEvent: An event could not be read back as it is.
+            Misuse: No event, an unregistered class, a name that cannot be one.
+            Unavailable: Nothing was written; later it may work.
+            OutcomeUnknown: It may or may not be written; the same call with the same key is safe.
+            Refused: Quota, size, rights, space.
+
+        Cost: one step of the backend, and one notification.
+        """
+        return run(self._flow.append(stream, events, expected_revision, idempotency_key, metadata, tags))
+
+    def read(self, *, after: int = 0, limit: int | None = None) -> Iterator[Recorded[object]]:
+        """Read the whole log in order, lazily, in pages.
+
+        Events of ignored types are left out.
+
+        Args:
+            after: Position to start after, exclusive; 0 reads from the first event.
+            limit: Most events to read from the log; None reads to its end.
+
+        Raises:
+            UnknownEventType: An event's type is not registered; the events before it are handed out first.
+            UndecodableEvent: An event does not fit its class; likewise.
+
+        Cost: one step per page of up to 1,000 events.
+        """
+        return iterate(self._flow.read(after, limit))
+
+    def read_stream(
+        self, stream: str, *, after_revision: int = 0, limit: int | None = None
+    ) -> Iterator[Recorded[object]]:
+        """Read one stream in order, lazily, in pages. A stream without events reads as none. Raises as `read`."""
+        return iterate(self._flow.read_stream(stream, after_revision, limit))
+
+    def head(self) -> int:
+        """The last position of the log; 0 when it is empty. Cost: one step."""
+        return run(self._flow.head())
+
+    def load(self, aggregate: Aggregate[S], stream: str) -> Loaded[S]:
+        """Fold a stream into an aggregate's state.
+
+        Raises:
+            UnknownEventType: The stream holds a type that is not registered.
+            UndecodableEvent: An event does not fit its class.
+
+        Cost: one step per page of up to 1,000 events.
+        """
+        return run(self._flow.load(aggregate, stream))
+
+    def execute(
+        self,
+        aggregate: Aggregate[S],
+        stream: str,
+        command: object,
+        *,
+        retries: int = 3,
+        idempotency_key: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+        tags: Sequence[str] = (),
+    ) -> Executed[S]:
+        """Load an aggregate, let it decide on a command, and append what it decided.
+
+        When another writer was quicker, the decision is made again on the newer state, up to `retries` times.
+
+        Args:
+            aggregate: Which.
+            stream: Its stream.
+            command: An instance of a class with a decide handler.
+            retries: How often to decide again after a conflict.
+            idempotency_key: Names this execution: the same call again does nothing and answers where the stream is.
+            metadata: As for `append`.
+            tags: As for `append`.
+
+        Raises:
+            ConcurrencyError: There was a conflict each time.
+            Misuse: The command has no decide handler.
+            Exception: Whatever the decide handler raises to refuse the command, as it is. Nothing was written.
+
+        Cost: a load and an append; each retry one append more.
+        """
+        return run(self._flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags))
+
+
+class View(Generic[D]):
+    """The stored documents of one projection. Made by `ProjectionStore.view`."""
+
+    def __init__(self, flow: Querying, projection: Projection[D]) -> None:
+        self._flow = flow
+        self.projection = projection
+
+    def __repr__(self) -> str:
+        return f"View({self.projection!r})"
+
+    def get(self, key: str, *, at_least: int | None = None, timeout: float = 5.0) -> D | None:
+        """The document under a key, or None.
+
+        Args:
+            key: The document's key.
+            at_least: A position, as `append` answers it: the view is brought up to it first.
+            timeout: Seconds that this may take.
+
+        Raises:
+            StaleView: The view did not get there in time.
+            ProjectionStopped: The view cannot get there, because a fold fails.
+
+        Cost: one step; with `at_least` one more, and a catch-up if the view is behind.
+        """
+        return run(self._flow.get(self.projection, key, at_least, timeout))
+
+    def get_many(self, keys: Sequence[str], *, at_least: int | None = None, timeout: float = 5.0) -> dict[str, D]:
+        """The documents under those keys that exist, by key. Arguments, errors and cost as for `get`."""
+        return run(self._flow.get_many(self.projection, keys, at_least, timeout))
+
+    def items(
+        self,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        at_least: int | None = None,
+        timeout: float = 5.0,
+    ) -> Iterator[tuple[str, D]]:
+        """Keys and documents in order of key, lazily, in pages.
+
+        Args:
+            after: Key to start after, exclusive; None starts at the first.
+            limit: Most documents to answer.
+            at_least: As for `get`.
+            timeout: As for `get`.
+
+        Cost: one step per page of up to 1,000 documents.
+        """
+        return iterate(self._flow.items(self.projection, after, limit, at_least, timeout))
+
+    def count(self, *, at_least: int | None = None, timeout: float = 5.0) -> int:
+        """How many documents there are. Arguments, errors and cost as for `get`."""
+        return run(self._flow.count(self.projection, at_least, timeout))
+
+
+class ProjectionStore:
+    """Reads the views of projections.
+
+    Args:
+        backend: Where the views are.
+        registry: The projections.
+        log_backend: Where the log is that they are folded from, if that is another backend.
+    """
+
+    def __init__(self, backend: Backend, registry: Registry, *, log_backend: Backend | None = None) -> None:
+        self.backend = backend
+        self.registry = registry
+        self._views = backend.views(PORT, (log_backend or backend).log(PORT))
+        catching_up = CatchingUp(self._views, registry, now_us, MAX_PAGE_EVENTS)
+        self._flow = Querying(PORT, self._views, registry, catching_up)
+
+    def __repr__(self) -> str:
+        return f"ProjectionStore({self.backend!r})"
+
+    def view(self, projection: Projection[D]) -> View[D]:
+        """The view of a projection. Raises `Misuse` when the projection is of another registry."""
+        self._flow.check(projection)
+        return View(self._flow, projection)
+
+    def status(self) -> tuple[ProjectionStatus, ...]:
+        """How every registered projection is. Cost: one step."""
+        return run(self._flow.status())
+
+
+class Projector:
+    """Runs catch-up: reads what is new in the log, folds it, commits it.
+
+    Any number of projectors may work on the same views: whoever loses writes nothing.
+
+    Args:
+        event_store: The log, and the notifier that wakes it.
+        projection_store: The views.
+        page_size: Most events folded in one step, up to 1,000.
+        clock: Microseconds since 1970 (UTC), for when a projection stopped.
+    """
+
+    def __init__(
+        self,
+        event_store: EventStore,
+        projection_store: ProjectionStore,
+        *,
+        page_size: int = MAX_PAGE_EVENTS,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self.event_store = event_store
+        self.projection_store = projection_store
+        self._flow = CatchingUp(projection_store._views, projection_store.registry, clock, page_size)
+
+    def __repr__(self) -> str:
+        return f"Projector({self.projection_store!r})"
+
+    def catch_up(self, *, until: int | None = None, time_budget: float | None = None) -> CatchUp:
+        """Fold what is new into every view, page by page, until the head is met.
+
+        Args:
+            until: A position to stop at, instead of the head.
+            time_budget: Seconds after which no further page is begun. At least one page is folded.
+
+        Raises:
+            ProjectionStopped: A fold handler failed, or an event's type is not known. The other projections were folded
+                all the same, and this one up to that event.
+            LogRewound: A view is beyond the log's head.
+            Unavailable: A step failed; what was committed before stays.
+
+        Cost: one step when there is nothing to do; else per page a load and a commit for each projection.
+        """
+        return run(self._flow.catch_up(until, time_budget))
+
+    def run(self, *, poll_interval: float = 1.0, stop: Signal | None = None) -> None:
+        """Catch up again and again, for a process that stays up: after each append of this process, and every so often.
+
+        A failure is logged, and tried again after a pause that grows up to 30 seconds.
+
+        Args:
+            poll_interval: Seconds between looks at the log when nobody notifies.
+            stop: Ends the run when it is raised. Without one it runs for ever.
+        """
+        run(self._flow.run(PORT, self._wake(), stop or Signal(), poll_interval))
+
+    def _wake(self) -> Signal:
+        transport = self.event_store.notifier.transport
+        return (transport.signal if transport else None) or Signal()
+
+
+class Worker:
+    """Runs a projector in a thread of its own, from `start` to `stop`, or within a `with` block.
+
+    Args:
+        projector: What to run.
+        poll_interval: Seconds between looks at the log when nobody notifies.
+    """
+
+    def __init__(self, projector: Projector, *, poll_interval: float = 1.0) -> None:
+        self.projector = projector
+        self.poll_interval = poll_interval
+        self._wake = projector._wake()
+        self._stop = Signal()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start folding. Does nothing when it is started already."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._stop = Signal()
+        flow = self.projector._flow.run(PORT, self._wake, self._stop, self.poll_interval)
+        self._thread = threading.Thread(target=run, args=(flow,), name="eventsource-upstash-worker", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop folding, after the page that is being folded. What is not folded yet stays in the log."""
+        thread, self._thread = self._thread, None
+        self._stop.set()
+        self._wake.set()
+        if thread is not None and thread.is_alive():
+            thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class App:
+    """An event store, a projection store, a projector and a notifier, wired. Made by `connect`."""
+
+    def __init__(self, backend: Backend, registry: Registry, transport: NoticeTransport | None) -> None:
+        self.backend = backend
+        self.registry = registry
+        self.notifier = Notifier(transport)
+        self.event_store = EventStore(backend, registry, notifier=self.notifier)
+        self.projection_store = ProjectionStore(backend, registry)
+        self.projector = Projector(self.event_store, self.projection_store)
+
+    def __repr__(self) -> str:
+        return f"App({self.backend!r})"
+
+    def worker(self, *, poll_interval: float = 1.0) -> Worker:
+        """A worker that folds after each append, in the background: `with app.worker(): ...`."""
+        return Worker(self.projector, poll_interval=poll_interval)
+
+    def close(self) -> None:
+        """Release what the backend holds open."""
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,179 @@
+"""Instances to JSON bytes and back, so that what was stored is what is read.
+
+JSON by msgspec: dataclasses, Structs and attrs classes directly, pydantic models by their own methods. What could not be
+read back is refused before it is stored: a mistyped event in the log would stop every projection for good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, Protocol, TypeVar, cast
+
+import msgspec
+
+from ..errors import InvalidEvent
+from .events import NO_METADATA
+from .schema import Schema, inspect_class, is_pydantic
+
+T = TypeVar("T")
+
+
+class _Model(Protocol):
+    """What we use of a pydantic model."""
+
+    def model_dump_json(self) -> str: ...
+    def model_dump(self, *, mode: str) -> object: ...
+
+
+class _ModelClass(Protocol):
+    def model_validate_json(self, data: bytes) -> object: ...
+    def model_validate(self, data: object) -> object: ...
+
+
+def _to_builtin(value: object) -> object:
+    if is_pydantic(type(value)):
+        return cast("_Model", value).model_dump(mode="json")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be stored as JSON")
+
+
+def _from_builtin(cls: type, value: object) -> object:
+    # Only pydantic models get here: inspect_class lets no other custom type through.
+    return cast("_ModelClass", cls).model_validate(value)
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_to_builtin)
+_encode = _ENCODER.encode
+
+
+class Codec(Generic[T]):
+    """Encodes and decodes the instances of one class.
+
+    Attributes:
+        cls: The class.
+        schema: What is known of it.
+        encode: Instance to bytes, without a check: for instances that were just built by a fold of ours.
+        decode: Bytes to instance. Raises whatever the decoder does: see `reason`.
+    """
+
+    __slots__ = ("_what", "cls", "decode", "encode", "schema")
+
+    def __init__(self, cls: type[T], what: str) -> None:
+        self.cls = cls
+        self.schema: Schema = inspect_class(cls, what)
+        self._what = what
+        self.encode: Callable[[T], bytes]
+        self.decode: Callable[[bytes], T]
+        if is_pydantic(cls):
+            self.encode = _encode_model
+            self.decode = cast("Callable[[bytes], T]", cast("_ModelClass", cls).model_validate_json)
+        else:
+            self.encode = _encode
+            self.decode = msgspec.json.Decoder(cls, dec_hook=_from_builtin).decode
+
+    def encode_checked(self, instance: T) -> bytes:
+        """Instance to bytes that are known to read back.
+
+        Raises:
+            InvalidEvent: A field holds what its type does not allow, or what JSON cannot hold.
+        """
+        try:
+            encoded = self.encode(instance)
+            self.decode(encoded)
+        except Exception as error:
+            raise InvalidEvent(f"{self._what} cannot be stored: {reason(error)}") from error
+        # msgspec writes NaN and infinity as null, which an optional or untyped field would read back as None.
+        if self.schema.loose and b"null" in encoded:
+            path = non_finite(to_builtins(instance))
+            if path is not None:
+                raise InvalidEvent(
+                    f"{self._what} cannot be stored: field {path} is not a finite number, which JSON cannot hold; use "
+                    "None, or a string"
+                )
+        return encoded
+
+    def convert(self, value: object) -> T:
+        """A dict, as an upcaster leaves it, to an instance."""
+        if is_pydantic(self.cls):
+            return cast("T", cast("_ModelClass", self.cls).model_validate(value))
+        return msgspec.convert(value, self.cls, dec_hook=_from_builtin, strict=True, builtin_types=())
+
+
+def _encode_model(instance: object) -> bytes:
+    return cast("_Model", instance).model_dump_json().encode()
+
+
+def to_builtins(instance: object) -> object:
+    """An instance as dicts, lists, strings and numbers."""
+    if is_pydantic(type(instance)):
+        return cast("_Model", instance).model_dump(mode="python")
+    return msgspec.to_builtins(instance, enc_hook=_to_builtin)
+
+
+def non_finite(value: object, path: str = "$") -> str | None:
+    """The path of the first NaN or infinity in plain data, or None."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else path
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return next((hit for key, inner in items if (hit := non_finite(inner, f"{path}.{key}"))), None)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        entries = enumerate(cast("list[object]", value))
+        return next((hit for index, inner in entries if (hit := non_finite(inner, f"{path}[{index}]"))), None)
+    return None
+
+
+def encode_metadata(metadata: Mapping[str, object]) -> bytes:
+    """Metadata to bytes. Raises `InvalidEvent` when it is not plain JSON data with names for keys."""
+    try:
+        encoded = _encode(metadata)
+        decoded: object = msgspec.json.decode(encoded)
+    except Exception as error:
+        raise InvalidEvent(f"metadata cannot be stored: {reason(error)}") from error
+    if decoded != metadata:
+        raise InvalidEvent(
+            "metadata would not be read back as it is given: use a dict of names to strings, finite numbers, bools, "
+            "None, lists and dicts"
+        )
+    return encoded
+
+
+def decode_metadata(encoded: bytes | None) -> Mapping[str, object]:
+    """Bytes to metadata."""
+    if encoded is None:
+        return NO_METADATA
+    return msgspec.json.decode(encoded, type=dict[str, object])
+
+
+def encode_tags(tags: tuple[str, ...]) -> bytes | None:
+    """Tags to bytes; none at all to None."""
+    return _encode(tags) if tags else None
+
+
+def decode_tags(encoded: bytes | None) -> tuple[str, ...]:
+    """Bytes to tags."""
+    if encoded is None:
+        return ()
+    return msgspec.json.decode(encoded, type=tuple[str, ...])
+
+
+def reason(error: BaseException) -> str:
+    """Why something did not encode or decode, in one line and without the data itself.
+
+    pydantic repeats the offending input in its message; a log line is no place for a user's data.
+    """
+    details = getattr(error, "errors", None)
+    if is_pydantic_error(error) and callable(details):
+        found = cast("list[dict[str, object]]", details(include_input=False, include_url=False))
+        return "; ".join(f"{'.'.join(map(str, cast('tuple[object, ...]', e['loc'])))}: {e['msg']}" for e in found)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeEncodeError):
+        return f"text with a lone surrogate cannot be stored ({error.reason})"
+    text = str(error).splitlines()
+    return text[0] if text else type(error).__name__
+
+
+def is_pydantic_error(error: BaseException) -> bool:
+    """Whether it is pydantic's ValidationError, found out without importing pydantic."""
+    return type(error).__module__.startswith("pydantic") and type(error).__name__ == "ValidationError"

@@ -1,0 +1,151 @@
+"""Event types: a class, the name and schema version it is recorded under, and the upcasters that lead to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from ..errors import Misuse, UndecodableEvent, UnknownEventType
+from .codec import Codec, decode_metadata, decode_tags, reason
+from .events import Recorded, StoredEvent
+
+Upcaster = Callable[[dict[str, object]], dict[str, object]]
+
+_PLAIN: Final = msgspec.json.Decoder(dict[str, object])
+
+
+class EventType:
+    """One registered event type.
+
+    Attributes:
+        name: The name it is recorded under.
+        version: The schema version that its class stands for.
+        cls: The class.
+        encode: Instance to bytes that are known to read back. Raises `InvalidEvent`.
+        decode: Bytes of the present version to an instance. Raises whatever the decoder does.
+        shareable: Whether one instance may be handed to several handlers, because nothing in it can be changed.
+    """
+
+    __slots__ = ("_codec", "_upcasters", "cls", "decode", "encode", "name", "shareable", "version")
+
+    def __init__(self, name: str, version: int, cls: type, upcasters: Mapping[int, Upcaster]) -> None:
+        self._codec: Codec[object] = Codec(cls, f"event type {name!r}")
+        self._upcasters = dict(upcasters)
+        self.name = name
+        self.version = version
+        self.cls = cls
+        self.encode = self._codec.encode_checked
+        self.decode = self._codec.decode
+        self.shareable = self._codec.schema.immutable
+
+    def decode_version(self, version: int, payload: bytes) -> object:
+        """Bytes of any version up to the present one to an instance, by way of the upcasters."""
+        if version == self.version:
+            return self.decode(payload)
+        data = _PLAIN.decode(payload)
+        for step in range(version, self.version):
+            data = self._upcasters[step](data)
+        return self._codec.convert(data)
+
+
+class EventTypes:
+    """The event types that one registry knows: by name to read, by class to append."""
+
+    __slots__ = ("by_class", "by_name", "ignored")
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, EventType] = {}
+        self.by_class: dict[type, EventType] = {}
+        self.ignored: set[str] = set()
+
+    def of(self, event: object) -> EventType:
+        """The registered type of an event. Raises `Misuse` when its class is not registered."""
+        known = self.by_class.get(type(event))
+        if known is None:
+            raise Misuse(
+                f"{type(event).__name__} is not registered as an event type; put @registry.event(...) on the class"
+            )
+        return known
+
+    def decode(self, row: StoredEvent) -> object:
+        """The event in a stored row.
+
+        Raises:
+            UnknownEventType: Its type is not registered, or its version is newer than the registered one.
+            UndecodableEvent: Its payload does not fit its class.
+        """
+        known = self.by_name.get(row[5])
+        if known is None or row[6] > known.version:
+            raise self.unknown(row)
+        try:
+            return known.decode(row[9]) if row[6] == known.version else known.decode_version(row[6], row[9])
+        except Exception as error:
+            raise undecodable(row, error) from error
+
+    def unknown(self, row: StoredEvent) -> UnknownEventType:
+        """The error for a row whose type or version is not known."""
+        known = self.by_name.get(row[5])
+        return UnknownEventType(
+            type=row[5],
+            version=row[6],
+            known=known.version if known else None,
+            stream=row[1],
+            position=row[0],
+        )
+
+    def recorded(self, rows: list[StoredEvent]) -> Iterator[Recorded[object]]:
+        """The recorded events in stored rows, those of ignored types left out. Raises as `decode` does."""
+        by_name = self.by_name
+        for row in rows:
+            position, stream, revision, recorded_us, number, name, version, metadata, tags, payload = row
+            known = by_name.get(name)
+            if known is None and name in self.ignored:
+                continue
+            if known is None or version != known.version:
+                event = self.decode(row)
+            else:
+                try:
+                    event = known.decode(payload)
+                except Exception as error:
+                    raise undecodable(row, error) from error
+            if metadata is None and tags is None:
+                yield Recorded(
+                    position, stream, revision, name, version, event, recorded_us=recorded_us, number=number
+                )
+            else:
+                yield Recorded(
+                    position,
+                    stream,
+                    revision,
+                    name,
+                    version,
+                    event,
+                    decode_metadata(metadata),
+                    decode_tags(tags),
+                    recorded_us,
+                    number,
+                )
+
+
+def recorded_of(row: StoredEvent, event: object) -> Recorded[object]:
+    """The recorded event of a row whose event is decoded already."""
+    position, stream, revision, recorded_us, number, name, version, metadata, tags, _ = row
+    return Recorded(
+        position,
+        stream,
+        revision,
+        name,
+        version,
+        event,
+        decode_metadata(metadata),
+        decode_tags(tags),
+        recorded_us,
+        number,
+    )
+
+
+def undecodable(row: StoredEvent, error: Exception) -> UndecodableEvent:
+    """The error for a row whose payload does not decode."""
+    return UndecodableEvent(type=row[5], stream=row[1], position=row[0], reason=reason(error))

@@ -1,0 +1,71 @@
+"""Fold handlers: pure functions `(state or None, event) -> state or None`, and what is checked of them beforehand."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from ..errors import RegistrationError
+from .event_types import EventType, EventTypes
+
+S = TypeVar("S")
+
+Fold = Callable[["S | None", object], "S | None"]
+
+_WAITING: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+def check_handler(handler: Callable[..., object], where: str, parameters: tuple[str, ...]) -> str:
+    """Refuse a handler that could not be called, or that would wait. Answers its name.
+
+    Args:
+        handler: The function.
+        where: How to call the place in an error, such as "projection 'tasks'".
+        parameters: What it is called with, for the message.
+
+    Raises:
+        RegistrationError: It is not a plain function of so many parameters.
+    """
+    name: str = getattr(handler, "__name__", type(handler).__name__)
+    if not callable(handler):
+        raise RegistrationError(f"{where}: {name!r} is not a function")
+    if any(waits(handler) for waits in _WAITING):
+        raise RegistrationError(
+            f"{where}: {name} is an async or generator function; a handler is a plain function that answers at once"
+        )
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        return name  # a built-in without a signature: nothing can be known
+    try:
+        signature.bind(*parameters)
+    except TypeError:
+        raise RegistrationError(
+            f"{where}: {name}{signature} cannot be called as {name}({', '.join(parameters)}), which is how it is called"
+        ) from None
+    return name
+
+
+def check_event_type(types: EventTypes, event_type: type, where: str) -> EventType:
+    """The registered type of a class. Raises `RegistrationError` when it has none."""
+    known = types.by_class.get(event_type)
+    if known is None:
+        name = getattr(event_type, "__name__", repr(event_type))
+        raise RegistrationError(
+            f"{where}: {name} is not registered as an event here; put @registry.event(...) on it, above the handler"
+        )
+    return known
+
+
+def check_result(result: object, cls: type, where: str, name: str) -> None:
+    """Refuse what a fold handler answered. Raises `TypeError`."""
+    if result is None or isinstance(result, cls):
+        return
+    raise TypeError(f"{where}: {name} answered a {type(result).__name__}, not a {cls.__name__} or None")
+
+
+def failure(error: BaseException) -> str:
+    """How a handler's exception is told, in one line."""
+    text = str(error).splitlines()
+    return type(error).__name__ + (f": {text[0][:300]}" if text else "")

@@ -1,0 +1,378 @@
+"""Projections: named, versioned sets of fold handlers over documents of one type, and the folding of a page of events."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Generic, NamedTuple, TypeVar, cast, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from ..errors import EventSourceError, RegistrationError
+from .codec import Codec, reason
+from .event_types import EventType, EventTypes, recorded_of, undecodable
+from .events import Recorded, StoredEvent
+from .folds import Fold, check_event_type, check_handler, check_result, failure
+from .names import check_key
+
+D = TypeVar("D")
+E = TypeVar("E")
+
+KeyOf = Callable[[object], object]
+
+
+class ProjectionId(NamedTuple):
+    """What tells one projection's view from another's: a new version is a new view."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """Why and since when a projection does not go on.
+
+    Attributes:
+        position: Position of the event that it cannot fold.
+        reason: What went wrong there.
+        since_us: When it stopped first, in microseconds since 1970 (UTC).
+    """
+
+    position: int
+    reason: str
+    since_us: int = 0
+
+
+class Folded(NamedTuple):
+    """What a page of events made of a view.
+
+    Attributes:
+        documents: Changed documents by key, encoded; None where a document was deleted.
+        checkpoint: Position that the view has reached with them.
+        applied: How many events were folded.
+        error: What stopped the fold at the event after `checkpoint`, if anything did.
+        stopped: The same, in words to be kept.
+    """
+
+    documents: dict[str, bytes | None]
+    checkpoint: int
+    applied: int
+    error: BaseException | None = None
+    stopped: Stopped | None = None
+
+
+class _Handler(Generic[D]):
+    __slots__ = ("decode", "event_type", "fold", "key_of", "name", "recorded", "version")
+
+    def __init__(self, name: str, event_type: EventType, fold: Fold[D], key_of: KeyOf | None, *, recorded: bool) -> None:
+        self.name = name
+        self.event_type = event_type
+        self.version = event_type.version
+        self.decode = event_type.decode
+        self.fold = fold
+        self.key_of = key_of
+        self.recorded = recorded
+
+
+class _Step(NamedTuple, Generic[D]):
+    key: str
+    handler: _Handler[D]
+    argument: object
+    position: int
+
+
+class Plan(Generic[D]):
+    """A page of events, decoded and sorted out for one projection: what has to be loaded to fold it.
+
+    Attributes:
+        keys: Keys of the documents that it touches.
+        checkpoint: Position that the view will have reached, if every fold goes well.
+        error: Why the page ends before its last event, if it does.
+    """
+
+    __slots__ = ("checkpoint", "error", "keys", "steps")
+
+    def __init__(
+        self, steps: list[_Step[D]], keys: list[str], checkpoint: int, error: BaseException | None
+    ) -> None:
+        self.steps = steps
+        self.keys = keys
+        self.checkpoint = checkpoint
+        self.error = error
+
+
+class Projection(Generic[D]):
+    """A named, versioned set of fold handlers over documents of one type.
+
+    Made by `Registry.projection`. Hand it to `ProjectionStore.view` to read its documents.
+
+    Attributes:
+        id: Name and version.
+        document: The class of its documents.
+    """
+
+    def __init__(self, types: EventTypes, name: str, document: type[D], version: int) -> None:
+        self.id = ProjectionId(name, version)
+        self.document = document
+        self.codec: Codec[D] = Codec(document, f"document of projection {name!r}")
+        self._types = types
+        self._handlers: dict[str, _Handler[D]] = {}
+        self._where = f"projection {name!r}"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.id.name
+
+    @property
+    def version(self) -> int:
+        """Its version: raise it when the folds change meaning, and the view is built anew beside the old one."""
+        return self.id.version
+
+    def __repr__(self) -> str:
+        return f"<Projection {self.id} of {self.document.__name__}>"
+
+    def on(
+        self, event_type: type[E], *, key: str | Callable[[E], str | UUID | int | Iterable[str]] | None = None
+    ) -> Callable[[Callable[[D | None, E], D | None]], Callable[[D | None, E], D | None]]:
+        """Register a fold handler for events of one type.
+
+        Args:
+            event_type: A registered event class.
+            key: Which document an event concerns: the name of a field of the event, or a function of the event that
+                answers one key or several. Without it, the document of the event's stream. Keys are strings; whole
+                numbers and UUIDs are turned into them.
+
+        Raises:
+            RegistrationError: The type is not registered, the field does not exist, or the handler cannot be called
+                with a document and an event.
+        """
+
+        def register(handler: Callable[[D | None, E], D | None]) -> Callable[[D | None, E], D | None]:
+            self._register(event_type, key, handler, recorded=False)
+            return handler
+
+        return register
+
+    def on_recorded(
+        self, event_type: type[E], *, key: str | Callable[[E], str | UUID | int | Iterable[str]] | None = None
+    ) -> Callable[[Callable[[D | None, Recorded[E]], D | None]], Callable[[D | None, Recorded[E]], D | None]]:
+        """Register a fold handler that is given the recorded event: position, stream, time, metadata and all.
+
+        Takes and raises the same as `on`.
+        """
+
+        def register(
+            handler: Callable[[D | None, Recorded[E]], D | None],
+        ) -> Callable[[D | None, Recorded[E]], D | None]:
+            self._register(event_type, key, handler, recorded=True)
+            return handler
+
+        return register
+
+    def handles(self, event_type: str) -> bool:
+        """Whether a fold handler is registered for the type of that name."""
+        return event_type in self._handlers
+
+    def _register(self, event_type: type, key: object, handler: object, *, recorded: bool) -> None:
+        known = check_event_type(self._types, event_type, self._where)
+        if known.name in self._handlers:
+            raise RegistrationError(
+                f"{self._where}: event type {known.name!r} has a handler already ({self._handlers[known.name].name})"
+            )
+        fold = cast("Fold[D]", handler)
+        name = check_handler(fold, self._where, ("document", "recorded" if recorded else "event"))
+        key_of = _key_function(key, event_type, f"{self._where}, handler {name}")
+        self._handlers[known.name] = _Handler(name, known, fold, key_of, recorded=recorded)
+
+    def plan(self, rows: Sequence[StoredEvent], after: int, shared: dict[int, object] | None) -> Plan[D]:
+        """Decode what concerns this projection in a page.
+
+        Args:
+            rows: The page of the log after the view's checkpoint, in order.
+            after: That checkpoint.
+            shared: Events decoded for other projections by position, where several fold one page; None where not.
+        """
+        handlers = self._handlers
+        types = self._types
+        steps: list[_Step[D]] = []
+        add = steps.append
+        keys: dict[str, None] = {}
+        checkpoint = after
+        for row in rows:
+            position = row[0]
+            handler = handlers.get(row[5])
+            if handler is None:
+                if row[5] not in types.by_name and row[5] not in types.ignored:
+                    return Plan(steps, list(keys), position - 1, types.unknown(row))
+            else:
+                try:
+                    if row[6] == handler.version and shared is None:
+                        event = handler.decode(row[9])
+                    else:
+                        event = _decode(types, handler, row, shared)
+                except EventSourceError as error:
+                    return Plan(steps, list(keys), position - 1, error)
+                except Exception as error:
+                    return Plan(steps, list(keys), position - 1, undecodable(row, error))
+                key_of = handler.key_of
+                try:
+                    key = row[1] if key_of is None else key_of(event)
+                    argument = recorded_of(row, event) if handler.recorded else event
+                    if key.__class__ is str:
+                        keys[key] = None  # type: ignore[index]  # str by the test above, which costs less than isinstance
+                        add((key, handler, argument, position))  # type: ignore[arg-type]  # a tuple costs a third
+                    else:
+                        for one in _several(key):
+                            keys[one] = None
+                            add(_Step(one, handler, argument, position))
+                except Exception as error:
+                    return Plan(steps, list(keys), position - 1, _blame(self._where, handler.name, error))
+            checkpoint = position
+        return Plan(steps, list(keys), checkpoint, None)
+
+    def fold(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
+        """Fold a planned page over the documents that were loaded for it.
+
+        Nothing is lost or half-applied when a handler fails: the answer then holds the documents as they were before
+        that event, whatever the handler did to its argument, and says where and why it stopped.
+        """
+        with suppress(Exception):
+            return self._fold_all(plan, stored)
+        # Which event was it, and what did the documents look like before it? Fold again, one event at a time.
+        return self._fold_one_by_one(plan, stored)
+
+    def _fold_all(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
+        cls = self.document
+        decode = self.codec.decode
+        encode = self.codec.encode_checked
+        documents: dict[str, D | None] = {}
+        for key in plan.keys:
+            check_key(key)
+            kept = stored.get(key)
+            documents[key] = None if kept is None else decode(kept)
+        for key, handler, argument, _ in plan.steps:
+            document = handler.fold(documents[key], argument)
+            if document is not None and document.__class__ is not cls:
+                check_result(document, cls, self._where, handler.name)
+            documents[key] = document
+        changed: dict[str, bytes | None] = {}
+        for key, document in documents.items():
+            encoded = None if document is None else encode(document)
+            if encoded != stored.get(key):
+                changed[key] = encoded
+        return Folded(changed, plan.checkpoint, len(plan.steps), plan.error, _stopped(plan.checkpoint + 1, plan.error))
+
+    def _fold_one_by_one(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
+        documents = {key: stored.get(key) for key in plan.keys}
+        trial: dict[str, bytes | None] = {}
+        applied = 0
+        before = -1
+        error: BaseException | None = None
+        for key, handler, argument, position in plan.steps:
+            if position != before:
+                documents.update(trial)
+                trial = {}
+                before = position
+            try:
+                trial[key] = self._fold_one(key, handler, argument, trial.get(key, documents[key]))
+            except Exception as failed:
+                error = _blame(self._where, handler.name, failed)
+                break
+            applied += 1
+        if error is None:
+            documents.update(trial)
+        changed = {key: encoded for key, encoded in documents.items() if encoded != stored.get(key)}
+        if error is None:
+            # It went well the second time, one by one: the first failure was not a matter of these events.
+            return Folded(changed, plan.checkpoint, applied, plan.error, _stopped(plan.checkpoint + 1, plan.error))
+        return Folded(changed, before - 1, applied, error, _stopped(before, error))
+
+    def _fold_one(self, key: str, handler: _Handler[D], argument: object, kept: bytes | None) -> bytes | None:
+        check_key(key)
+        document = None if kept is None else self._decode_document(key, kept)
+        result = handler.fold(document, argument)
+        check_result(result, self.document, self._where, handler.name)
+        return None if result is None else self.codec.encode_checked(result)
+
+    def _decode_document(self, key: str, kept: bytes) -> D:
+        try:
+            return self.codec.decode(kept)
+        except Exception as error:
+            raise undecodable_document(self.id, key, error) from error
+
+    def documents(self, stored: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, D]]:
+        """Decode documents that were read for a query. Raises `Misuse` where one does not fit its class."""
+        decode = self._decode_document
+        return [(key, decode(key, kept)) for key, kept in stored]
+
+
+class HandlerFailed(Exception):
+    """Internal: wraps what a handler raised, with the handler's name. Never leaves the library by itself."""
+
+
+def undecodable_document(projection: ProjectionId, key: str, error: Exception) -> RegistrationError:
+    """The error for a stored document that does not fit its class any more."""
+    return RegistrationError(
+        f"projection {projection.name!r}: document {key!r} does not decode as its class: {reason(error)}. The class "
+        f"changed; give the projection a version above {projection.version}, so that its view is built anew"
+    )
+
+
+def _blame(where: str, name: str, error: Exception) -> BaseException:
+    blamed = HandlerFailed(f"{where}, handler {name}: {failure(error)}")
+    blamed.__cause__ = error
+    return blamed
+
+
+def _stopped(position: int, error: BaseException | None) -> Stopped | None:
+    return None if error is None else Stopped(position, str(error))
+
+
+def _decode(
+    types: EventTypes, handler: _Handler[D], row: StoredEvent, shared: dict[int, object] | None
+) -> object:
+    if row[6] > handler.version:
+        raise types.unknown(row)
+    if shared is None or not handler.event_type.shareable:
+        return handler.event_type.decode_version(row[6], row[9])
+    event = shared.get(row[0])
+    if event is None:
+        event = shared[row[0]] = handler.event_type.decode_version(row[6], row[9])
+    return event
+
+
+def _several(key: object) -> list[str]:
+    """The keys in a key function's answer that is not a plain string. Raises `TypeError`."""
+    if isinstance(key, (str, UUID, int)) and not isinstance(key, bool):
+        return [str(key)]
+    if isinstance(key, Iterable) and not isinstance(key, (bytes, bytearray, Mapping)):
+        return [one for inner in cast("Iterable[object]", key) for one in _several(inner)]
+    raise TypeError(f"a key is a string, a whole number, a UUID or several of them, not {type(key).__name__}")
+
+
+def _key_function(key: object, event_type: type, where: str) -> KeyOf | None:
+    if key is None:
+        return None
+    if isinstance(key, str):
+        fields = _fields(event_type)
+        if key not in fields:
+            raise RegistrationError(
+                f"{where}: key={key!r} is not a field of {event_type.__name__}; it has {', '.join(sorted(fields))}"
+            )
+        return operator.attrgetter(key)
+    if callable(key):
+        check_handler(key, f"{where}, key", ("event",))
+        return cast("KeyOf", key)
+    raise RegistrationError(f"{where}: key= is the name of a field or a function of the event, not {key!r}")
+
+
+def _fields(cls: type) -> set[str]:
+    try:
+        return set(get_type_hints(cls))
+    except Exception:
+        return set(getattr(cls, "__annotations__", {}))

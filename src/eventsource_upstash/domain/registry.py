@@ -1,0 +1,177 @@
+"""The registry: which event types, upcasters, projections and aggregates an app has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from ..errors import RegistrationError
+from .aggregates import Aggregate
+from .event_types import EventType, EventTypes, Upcaster
+from .folds import check_handler
+from .names import check_part_name, check_type_name
+from .projections import Projection
+
+T = TypeVar("T")
+E = TypeVar("E")
+
+
+class Registry:
+    """What an app knows: its event types, its projections and its aggregates.
+
+    One per app, at module level; the decorators fill it while modules are imported, and every mistake that can be seen
+    then is raised then. Several registries do not know of each other.
+    """
+
+    def __init__(self) -> None:
+        self.types = EventTypes()
+        self._upcasters: dict[str, dict[int, Upcaster]] = {}
+        self._projections: dict[str, Projection[object]] = {}
+        self._aggregates: dict[str, Aggregate[object]] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Registry of {len(self.types.by_name)} event types, {len(self._projections)} projections, "
+            f"{len(self._aggregates)} aggregates>"
+        )
+
+    @property
+    def projections(self) -> tuple[Projection[object], ...]:
+        """Every projection, in the order of registration."""
+        return tuple(self._projections.values())
+
+    def event(self, type: str, *, version: int = 1) -> Callable[[type[E]], type[E]]:
+        """Register a class as an event type.
+
+        Args:
+            type: The name that its events are recorded under, for good. Not the class's name: that may change.
+            version: The schema version that the class stands for. From 2 on, an upcaster from every earlier version has
+                to be declared above it.
+
+        Raises:
+            RegistrationError: The name or the class is registered already, the class or one of its fields cannot be
+                stored, or an upcaster is missing.
+        """
+        check_type_name(type)
+        _check_version(f"event type {type!r}", version)
+
+        def register(cls: _Class[E]) -> _Class[E]:
+            self._register_event(type, version, cls)
+            return cls
+
+        return register
+
+    def upcast(
+        self, type: str, *, from_version: int
+    ) -> Callable[[Callable[[dict[str, object]], dict[str, object]]], Callable[[dict[str, object]], dict[str, object]]]:
+        """Register how the data of an older schema version becomes that of the next one.
+
+        Declared above the event class, so that a gap shows when the class is registered. The function is given the
+        event's JSON object as a dict of its own and answers the next version's.
+
+        Args:
+            type: The event type's name.
+            from_version: The version that it starts from; it leads to `from_version + 1`.
+
+        Raises:
+            RegistrationError: There is one from this version already, the event is registered already, or the function
+                cannot be called with a dict.
+        """
+        check_type_name(type)
+        _check_version(f"upcaster of {type!r}", from_version)
+
+        def register(
+            upcaster: Callable[[dict[str, object]], dict[str, object]],
+        ) -> Callable[[dict[str, object]], dict[str, object]]:
+            where = f"upcaster of {type!r} from version {from_version}"
+            check_handler(upcaster, where, ("data",))
+            if type in self.types.by_name:
+                raise RegistrationError(f"{where}: declare it above the event class, which is registered already")
+            chain = self._upcasters.setdefault(type, {})
+            if from_version in chain:
+                raise RegistrationError(f"{where}: there is one already")
+            chain[from_version] = upcaster
+            return upcaster
+
+        return register
+
+    def ignore(self, type: str) -> None:
+        """Declare that recorded events of a type do not matter here: nothing stops at them.
+
+        Raises:
+            RegistrationError: The type is registered as an event.
+        """
+        check_type_name(type)
+        if type in self.types.by_name:
+            raise RegistrationError(f"event type {type!r} is registered; an event cannot be ignored as well")
+        self.types.ignored.add(type)
+
+    def projection(self, name: str, document: type[T], *, version: int = 1) -> Projection[T]:
+        """Register a projection. Its handlers are added with `Projection.on`.
+
+        Args:
+            name: Its name, for good: the view is stored under it.
+            document: The class of its documents: dataclass, msgspec.Struct, attrs class or pydantic model.
+            version: Raise it when the folds or the class change meaning: a new version is a new view.
+
+        Raises:
+            RegistrationError: The name is taken, or the class cannot be stored.
+        """
+        check_part_name("projection", name)
+        _check_version(f"projection {name!r}", version)
+        if name in self._projections:
+            raise RegistrationError(f"projection {name!r} is registered already")
+        projection = Projection(self.types, name, document, version)
+        self._projections[name] = cast("Projection[object]", projection)
+        return projection
+
+    def aggregate(self, name: str, state: type[T]) -> Aggregate[T]:
+        """Register an aggregate. Its handlers are added with `Aggregate.on` and `Aggregate.decide`.
+
+        Args:
+            name: Its name, for messages.
+            state: The class of its state.
+
+        Raises:
+            RegistrationError: The name is taken, or the class is none that could be stored.
+        """
+        check_part_name("aggregate", name)
+        if name in self._aggregates:
+            raise RegistrationError(f"aggregate {name!r} is registered already")
+        aggregate = Aggregate(self.types, name, state)
+        self._aggregates[name] = cast("Aggregate[object]", aggregate)
+        return aggregate
+
+    def _register_event(self, name: str, version: int, cls: type) -> None:
+        what = f"event type {name!r}"
+        if name in self.types.by_name:
+            raise RegistrationError(f"{what} is registered already, for {self.types.by_name[name].cls.__name__}")
+        if name in self.types.ignored:
+            raise RegistrationError(f"{what} was declared as ignored; it cannot be an event as well")
+        if cls in self.types.by_class:
+            raise RegistrationError(
+                f"{what}: {cls.__name__} is registered already, as {self.types.by_class[cls].name!r}"
+            )
+        chain = self._upcasters.get(name, {})
+        missing = [step for step in range(1, version) if step not in chain]
+        if missing:
+            steps = ", ".join(f"from_version={step}" for step in missing)
+            raise RegistrationError(
+                f"{what}, version {version}: no upcaster {steps}; declare @registry.upcast({name!r}, ...) above the class"
+            )
+        beyond = [step for step in chain if step >= version]
+        if beyond:
+            raise RegistrationError(
+                f"{what}, version {version}: the upcaster from_version={beyond[0]} leads past it; raise the version"
+            )
+        event_type = EventType(name, version, cls, chain)
+        self.types.by_name[name] = event_type
+        self.types.by_class[cls] = event_type
+
+
+_Class = type
+
+
+def _check_version(what: str, version: int) -> None:
+    if type(version) is not int or version < 1:
+        raise RegistrationError(f"{what}: a version is a whole number from 1, not {version!r}")

@@ -1,0 +1,147 @@
+"""What can be known of a class before its first instance: whether it can be stored, and whether it can be shared."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import cast
+
+import msgspec
+from msgspec import inspect as _inspect
+
+from ..errors import RegistrationError
+
+_IMMUTABLE = (
+    _inspect.NoneType,
+    _inspect.BoolType,
+    _inspect.IntType,
+    _inspect.FloatType,
+    _inspect.StrType,
+    _inspect.BytesType,
+    _inspect.DateTimeType,
+    _inspect.TimeType,
+    _inspect.DateType,
+    _inspect.TimeDeltaType,
+    _inspect.UUIDType,
+    _inspect.DecimalType,
+    _inspect.EnumType,
+    _inspect.LiteralType,
+)
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """What was found out about a class.
+
+    Attributes:
+        immutable: No part of an instance can be changed, so one instance may be handed to several handlers.
+        loose: Some part may hold a float or anything at all, where NaN could hide.
+    """
+
+    immutable: bool
+    loose: bool
+
+
+def is_pydantic(cls: object) -> bool:
+    """Whether the class is a pydantic model, found out without importing pydantic."""
+    return hasattr(cls, "__pydantic_validator__") and hasattr(cls, "model_validate_json")
+
+
+def inspect_class(cls: type, what: str) -> Schema:
+    """Look through a class and all that its fields can hold.
+
+    Args:
+        cls: A dataclass, msgspec.Struct, attrs class or pydantic model.
+        what: How to call it in an error, such as "event type 'task-created'".
+
+    Raises:
+        RegistrationError: It is of another kind, or a field's type cannot be stored as JSON and read back.
+    """
+    if is_pydantic(cls):
+        # pydantic has proved the fields; its instances are handed out one by one unless they are frozen and flat,
+        # which is not worth finding out: decoding once more is what it costs.
+        return Schema(immutable=False, loose=True)
+    if not (dataclasses.is_dataclass(cls) or hasattr(cls, "__struct_fields__") or hasattr(cls, "__attrs_attrs__")):
+        name = getattr(cls, "__name__", repr(cls))
+        raise RegistrationError(
+            f"{what}: {name} is not a dataclass, msgspec.Struct, attrs class or pydantic model; decorate it first, "
+            "as in: @registry.event(...) above @dataclass(frozen=True)"
+        )
+    try:
+        info = _inspect.type_info(cls)
+    except NameError as error:
+        raise RegistrationError(
+            f"{what}: {error}; define the types of its fields above the class, at module level"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"{what}: {error}") from error
+    walk = _Walk(what)
+    immutable = walk.visit(info, cls.__name__)
+    return Schema(immutable=immutable, loose=walk.loose)
+
+
+class _Walk:
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.loose = False
+        self.seen: dict[type, bool] = {}
+
+    def visit(self, info: _inspect.Type, path: str) -> bool:
+        """Whether a value of this type is immutable through and through."""
+        match info:
+            case _inspect.CustomType(cls=cls):
+                if not is_pydantic(cls):
+                    raise RegistrationError(
+                        f"{self.what}: field {path} has the type {cls.__name__}, which cannot be stored as JSON and "
+                        "read back; use a dataclass, Struct, datetime, UUID, Decimal, Enum, list, dict or a plain type"
+                    )
+                self.loose = True
+                return False
+            case _inspect.AnyType() | _inspect.RawType():
+                self.loose = True
+                return False
+            case _inspect.FloatType():
+                self.loose = True
+                return True
+            case _inspect.Metadata(type=inner):
+                return self.visit(inner, path)
+            case _inspect.UnionType(types=types):
+                return all([self.visit(inner, path) for inner in types])
+            case _inspect.VarTupleType(item_type=item) | _inspect.FrozenSetType(item_type=item):
+                return self.visit(item, f"{path}[]")
+            case _inspect.TupleType(item_types=items):
+                return all([self.visit(item, f"{path}[{index}]") for index, item in enumerate(items)])
+            case _inspect.CollectionType(item_type=item):
+                self.visit(item, f"{path}[]")
+                return False
+            case _inspect.DictType(key_type=key, value_type=value):
+                self.visit(key, f"{path}{{}}")
+                self.visit(value, f"{path}{{}}")
+                return False
+            case _inspect.StructType() | _inspect.DataclassType():
+                return self._fields(info, path)
+            case _inspect.NamedTupleType() | _inspect.TypedDictType():
+                immutable = all([self.visit(field.type, f"{path}.{field.name}") for field in info.fields])
+                return immutable and isinstance(info, _inspect.NamedTupleType)
+            case _:
+                return isinstance(info, _IMMUTABLE)
+
+    def _fields(self, info: _inspect.StructType | _inspect.DataclassType, path: str) -> bool:
+        cls = info.cls
+        if cls in self.seen:
+            return self.seen[cls]
+        self.seen[cls] = True  # for a class that holds itself: decided by its other fields
+        if isinstance(info, _inspect.StructType):
+            frozen = cls.__struct_config__.frozen
+        else:
+            frozen = _is_frozen(cls)
+        fields = [self.visit(field.type, f"{path}.{field.name}") for field in info.fields]
+        self.seen[cls] = frozen and all(fields)
+        return self.seen[cls]
+
+
+def _is_frozen(cls: type) -> bool:
+    if dataclasses.is_dataclass(cls):
+        parameters: object = getattr(cls, "__dataclass_params__", None)
+        return bool(getattr(parameters, "frozen", False))
+    # attrs installs its own __setattr__ on a frozen class
+    setter = cast("object", getattr(cls, "__setattr__", None))
+    return getattr(setter, "__name__", "") == "_frozen_setattrs"

@@ -1,0 +1,243 @@
+"""Every error this library raises on purpose, sorted by what the caller can do about it.
+
+Any other exception that comes out of the library, and was not raised by your own handlers, is a bug of ours.
+
+======================= ==================================================================
+error                   what to do
+======================= ==================================================================
+`ConcurrencyError`      decide again: the stream moved on; the error carries what you missed
+`Unavailable`           try later: nothing was written
+`OutcomeUnknown`        call again with the same idempotency key: safe, whatever happened
+`Refused`               change something first (quota, size, rights): retrying cannot help
+`Misuse`                mend the calling code
+`UnknownEventType`      deploy the code that knows the type, or declare it ignored
+`ProjectionStopped`     mend the fold handler named in it: the projection goes on from there
+`StaleView`             wait longer, or read without `at_least`
+`CorruptLog`            an operator's work: the stored data is not what was written
+`LogRewound`            an operator's work: the log is older than the view that was built on it
+======================= ==================================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .domain.events import Recorded
+
+__all__ = [
+    "ConcurrencyError",
+    "CorruptLog",
+    "EventSourceError",
+    "IdempotencyKeyReused",
+    "InvalidEvent",
+    "LogRewound",
+    "Misuse",
+    "OutcomeUnknown",
+    "ProjectionStopped",
+    "Refused",
+    "RegistrationError",
+    "StaleView",
+    "Unavailable",
+    "UndecodableEvent",
+    "UnknownEventType",
+]
+
+_E = TypeVar("_E", bound="EventSourceError")
+
+
+class EventSourceError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The subclasses take keyword arguments; rebuilding from the state keeps them picklable,
+        # so they survive a process pool.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(cls: type[_E], args: tuple[object, ...], state: Mapping[str, object]) -> _E:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConcurrencyError(EventSourceError):
+    """The stream is not at the revision that the append expected. Nothing was written.
+
+    Attributes:
+        stream: The stream's name.
+        expected: What the append expected, in words or as a number.
+        actual: The revision that the stream is at; 0 means that it does not exist.
+        events: The recorded events after the expected revision, oldest first, so that a decision can
+            be made again without a read. At most one page of them: `complete` says whether it is all.
+        complete: Whether `events` holds everything that was missed.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: str,
+        expected: int | str,
+        actual: int,
+        events: Sequence[Recorded[object]] = (),
+        complete: bool = True,
+    ) -> None:
+        at = f"is at revision {actual}" if actual else "does not exist"
+        want = f"revision {expected}" if isinstance(expected, int) and expected else expected
+        if expected == 0 and isinstance(expected, int):
+            want = "no stream yet"
+        super().__init__(
+            f"stream {stream!r} {at}, the append expected {want}; nothing was written. "
+            "Load the stream again and decide on its present state."
+        )
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+        self.events = tuple(events)
+        self.complete = complete
+
+
+class Unavailable(EventSourceError):
+    """The backend cannot serve the request now. Nothing was written; the same call may succeed later."""
+
+
+class OutcomeUnknown(EventSourceError):
+    """The answer was lost: the write may or may not have happened.
+
+    The same call with the same `idempotency_key`, or with the same numeric `expected_revision`, is safe.
+    """
+
+
+class Refused(EventSourceError):
+    """The backend refused for a reason that retrying cannot change: rights, quota, size, a full disk."""
+
+
+class Misuse(EventSourceError):
+    """The calling code is wrong. Nothing was written."""
+
+
+class RegistrationError(Misuse):
+    """A type, handler or name cannot be registered as given."""
+
+
+class InvalidEvent(Misuse):
+    """An event, its metadata or its tags could not be stored and read back as they are."""
+
+
+class IdempotencyKeyReused(Misuse):
+    """The idempotency key stands for another append already."""
+
+
+class UnknownEventType(EventSourceError):
+    """The log holds an event of a type, or of a schema version, that this registry does not know.
+
+    A projection stops there, because it cannot know whether the event matters to it.
+
+    Attributes:
+        type: The type name as recorded.
+        version: The schema version as recorded.
+        position: Where in the log; None when the event was met in a stream read.
+        stream: The stream it is in.
+    """
+
+    def __init__(self, *, type: str, version: int, known: int | None, stream: str, position: int) -> None:
+        have = (
+            f"version {version} is newer than the registered version {known}"
+            if known is not None
+            else "it is not registered"
+        )
+        super().__init__(
+            f"event type {type!r} at position {position} in stream {stream!r}: {have}. Deploy the code "
+            f"that knows it, or declare registry.ignore({type!r}) if it does not matter here."
+        )
+        self.type = type
+        self.version = version
+        self.stream = stream
+        self.position = position
+
+
+class CorruptLog(EventSourceError):
+    """What is stored is not what was written: an operator has to look at it."""
+
+
+class UndecodableEvent(CorruptLog):
+    """A recorded event cannot be decoded as its registered type.
+
+    Attributes:
+        type: The type name as recorded.
+        stream: The stream it is in.
+        position: Where in the log.
+    """
+
+    def __init__(self, *, type: str, stream: str, position: int, reason: str) -> None:
+        super().__init__(
+            f"event {type!r} at position {position} in stream {stream!r} does not decode: {reason}. "
+            "If the class changed, give it a new version and an upcaster from the old one."
+        )
+        self.type = type
+        self.stream = stream
+        self.position = position
+
+
+class LogRewound(EventSourceError):
+    """A view has reached a position that the log does not have (any more): the log was restored or lost writes.
+
+    Attributes:
+        projection: The projection's name.
+        checkpoint: The position that its view has reached.
+        head: The last position of the log.
+    """
+
+    def __init__(self, *, projection: str, checkpoint: int, head: int) -> None:
+        super().__init__(
+            f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is "
+            "older than the view. Restore the log, or give the projection a new version so that it is built anew."
+        )
+        self.projection = projection
+        self.checkpoint = checkpoint
+        self.head = head
+
+
+class StaleView(EventSourceError):
+    """The view did not reach the wanted position in time. The read was not answered.
+
+    Attributes:
+        projection: The projection's name.
+        wanted: The position that the read asked for.
+        reached: The position that the view is at.
+    """
+
+    def __init__(self, *, projection: str, wanted: int, reached: int) -> None:
+        super().__init__(
+            f"the view of projection {projection!r} is at position {reached} and did not reach {wanted} in time. "
+            "Allow a longer timeout, or read without at_least."
+        )
+        self.projection = projection
+        self.wanted = wanted
+        self.reached = reached
+
+
+class ProjectionStopped(EventSourceError):
+    """At least one projection could not fold an event. The others went on, and nothing was skipped.
+
+    The view keeps everything before that event. The next catch-up tries the event again. The handler's own
+    exception is the `__cause__`.
+
+    Attributes:
+        projection: The first projection that stopped.
+        position: The position of the event that it could not fold.
+        others: The names of further projections that are stopped.
+    """
+
+    def __init__(self, *, projection: str, position: int, reason: str, others: Sequence[str] = ()) -> None:
+        more = f" (also stopped: {', '.join(others)})" if others else ""
+        super().__init__(
+            f"projection {projection!r} stopped at position {position}: {reason}.{more} "
+            "Its view holds everything before that event; mend the handler and catch up again."
+        )
+        self.projection = projection
+        self.position = position
+        self.others = tuple(others)

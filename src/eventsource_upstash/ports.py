@@ -1,0 +1,333 @@
+"""The contracts that a backend fulfils: `Log`, `Views` and `Notices`.
+
+Whoever writes a backend reads this file, and then runs `eventsource_upstash.testing` against it: each sentence here is
+held by a test there.
+
+A backend knows no colour. It is a plain description (`Memory()`, `SQLite("todo.db")`), which opens its log and its views
+over a port; every wait of theirs goes through that port. All contents are opaque bytes to it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ._io.port import Port, Signal
+from .domain.events import FREE, Appended, Expectation, NewEvent, Receipt, StoredEvent
+from .domain.projections import ProjectionId, Stopped
+
+MAX_PAGE_EVENTS = 1_000
+"""Most events in a page that is asked for without a limit."""
+
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends with the event that reaches this many bytes of payload. It always holds at least one event."""
+
+
+class Append(NamedTuple):
+    """Events to be appended to one stream, all or none.
+
+    Attributes:
+        stream: The stream's name, checked.
+        expected: Revision that the stream has to be at, or `ANY`, or `EXISTS`.
+        events: The events, encoded: at least one.
+        recorded_us: When, in microseconds since 1970 (UTC).
+        number: Number of the first event; the following ones count on. With the time it identifies this append: the
+            same append sent again has the same one.
+        metadata: Encoded metadata of each event, or None.
+        tags: Encoded tags of each event, or None.
+        key: The caller's idempotency key, or None.
+        digest: Digest of stream and events, to tell a repeat under the key from another append; empty without a key.
+    """
+
+    stream: str
+    expected: int | Expectation
+    events: Sequence[NewEvent]
+    recorded_us: int
+    number: int
+    metadata: bytes | None = None
+    tags: bytes | None = None
+    key: str | None = None
+    digest: bytes = b""
+
+
+class Conflict(msgspec.Struct, frozen=True, gc=False):
+    """The stream is not where the append expected it. Nothing was written.
+
+    Attributes:
+        actual: The stream's revision; 0 means that there is none.
+        missed: Events after the expected revision (where that is a number), in order, at most one page.
+        complete: Whether `missed` reaches up to `actual`.
+        receipt: What it cost.
+    """
+
+    actual: int
+    missed: list[StoredEvent]
+    complete: bool
+    receipt: Receipt = FREE
+
+
+class KeyReused(msgspec.Struct, frozen=True, gc=False):
+    """The idempotency key was used before, for other events. Nothing was written."""
+
+    receipt: Receipt = FREE
+
+
+class Page(NamedTuple):
+    """Events read from the log, in order.
+
+    Attributes:
+        events: The events.
+        head: The log's last position when they were read.
+        receipt: What it cost.
+    """
+
+    events: list[StoredEvent]
+    head: int
+    receipt: Receipt = FREE
+
+
+class StreamPage(NamedTuple):
+    """Events read from one stream, in order.
+
+    Attributes:
+        events: The events.
+        revision: The stream's revision when they were read; 0 means that there is none.
+        receipt: What it cost.
+    """
+
+    events: list[StoredEvent]
+    revision: int
+    receipt: Receipt = FREE
+
+
+class Log(Protocol):
+    """One ordered log of events, in streams."""
+
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+        """Write events to a stream, in one step: all of them at once, or none.
+
+        In this order:
+
+        1. If `key` was used before: with the same digest, answer what that append answered, `repeated`; with another,
+           `KeyReused`. Write nothing.
+        2. If the stream is not where `expected` says: when the events after the expected revision are this very
+           append's (same number and time), answer where they are, `repeated`; else `Conflict`. Write nothing.
+        3. Write the events, with consecutive revisions and increasing positions above every position handed out before,
+           and the key with its answer in the same step.
+
+        A position becomes readable only when every lower one is: a reader who has seen position P will never find an
+        event at or below P that was not there before.
+
+        Raises:
+            Unavailable: Nothing was written; later it may work.
+            OutcomeUnknown: The answer was lost.
+            Refused: Rights, quota, size, space.
+        """
+        ...
+
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+        """What the append to that stream under that idempotency key answered, `repeated`; None if there was none.
+
+        `KeyReused` when the key was used for another stream.
+        """
+        ...
+
+    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
+        """Events of the whole log after a position, exclusive, in order of position.
+
+        Answers at most `limit` events, and ends with the event that reaches `max_bytes` of payload; but at least one
+        event if there is any. An empty page means that `after` is at or beyond the head.
+        """
+        ...
+
+    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
+        """Events of one stream after a revision, exclusive, in order; bounded as `read`. No stream: no events."""
+        ...
+
+    async def head(self) -> tuple[int, Receipt]:
+        """The last position of the log, 0 when it is empty."""
+        ...
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a projection's view is.
+
+    Attributes:
+        projection: Which.
+        generation: Which build of the view.
+        checkpoint: Position that it has reached; 0 before the first event.
+        stopped: Why it does not go on, if it does not.
+    """
+
+    projection: ProjectionId
+    generation: int
+    checkpoint: int
+    stopped: Stopped | None = None
+
+
+class Pull(NamedTuple):
+    """What to pull: how far some projections are, and the page that comes next for them.
+
+    The page is the one after the highest of their checkpoints that is still below the head, so that a new projection
+    with the whole log before it holds up nobody who is nearly there; or with `rear`, after the lowest.
+    """
+
+    projections: Sequence[ProjectionId]
+    limit: int
+    max_bytes: int
+    rear: bool = False
+
+
+class Pulled(NamedTuple):
+    """What was pulled.
+
+    Attributes:
+        progress: One entry per projection asked for, in that order.
+        head: The log's last position.
+        after: The checkpoint that `events` follow; equal to the head when there is nothing to do.
+        events: The page.
+        receipt: What it cost.
+    """
+
+    progress: tuple[Progress, ...]
+    head: int
+    after: int
+    events: list[StoredEvent]
+    receipt: Receipt = FREE
+
+
+class Commit(NamedTuple):
+    """What a page of events made of one view: written whole, or not at all.
+
+    Attributes:
+        projection: Which.
+        generation: The build that was read.
+        expected: The checkpoint that was read.
+        checkpoint: The checkpoint to move to.
+        documents: Changed documents by key; None deletes.
+        stopped: Why the projection does not go on, or None to say that it does.
+    """
+
+    projection: ProjectionId
+    generation: int
+    expected: int
+    checkpoint: int
+    documents: Mapping[str, bytes | None]
+    stopped: Stopped | None = None
+
+
+class Outcome(enum.Enum):
+    """What became of a commit. Only the first one wrote anything."""
+
+    COMMITTED = "committed"
+    ALREADY = "already there"
+    """The view is at the commit's checkpoint: it was committed before, by this caller or another."""
+    AHEAD = "ahead"
+    """The view is beyond the commit's checkpoint."""
+    MISMATCH = "mismatch"
+    """The view is neither where it was read nor where it would be put."""
+    SUPERSEDED = "superseded"
+    """Another generation of the view is in place."""
+
+
+class Committed(NamedTuple):
+    """What became of some commits.
+
+    Attributes:
+        outcomes: One per commit, in their order. Each stands for itself: one that lost does not hold up the others.
+        pulled: What comes next, read after the commits were in, if it was asked for.
+        receipt: What it cost.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    pulled: Pulled | None
+    receipt: Receipt = FREE
+
+
+class Views(Protocol):
+    """Documents of projections, and how far each projection is.
+
+    Opened with the log that they are folded from: a backend that holds both reads both in one step.
+    """
+
+    async def pull(self, pull: Pull) -> Pulled:
+        """How far projections are, and the page that comes next for them. A projection never seen is at 0."""
+        ...
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        """Write documents and checkpoints, each commit in one atomic step, and pull what comes next.
+
+        A commit takes effect only if generation and checkpoint are what it expects, and writes nothing otherwise.
+
+        Raises:
+            Unavailable: None of it was written.
+            OutcomeUnknown: The answer was lost. Sending it again is safe.
+            Refused: Rights, quota, size, space.
+        """
+        ...
+
+    async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
+        """How far projections are, in the order asked, and the log's last position."""
+        ...
+
+    async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
+        """The documents under those keys that exist."""
+        ...
+
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
+    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+        """Documents by key, in order of the key's characters, after a key (exclusive) or from the first.
+
+        Bounded as `Log.read`: fewer than `limit` does not mean the end, an empty page does.
+        """
+        ...
+
+    async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
+        """How many documents there are."""
+        ...
+
+
+class Backend(Protocol):
+    """A description of where log and views are. Knows no colour, and opens nothing before it is used."""
+
+    @property
+    def public(self) -> bool:
+        """Whether notifications arrive over the open network, so that the endpoint has to verify them."""
+        ...
+
+    def log(self, port: Port) -> Log:
+        """Its log, over a port."""
+        ...
+
+    def views(self, port: Port, log: Log) -> Views:
+        """Its views, over a port, folded from that log."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds open. It opens again when it is used again."""
+        ...
+
+
+class Notices(Protocol):
+    """Carries notifications: hints that the log reached a position. They may be lost, doubled or late."""
+
+    async def send(self, position: int) -> Receipt:
+        """Tell whoever folds that the log reached a position."""
+        ...
+
+
+class NoticeTransport(Protocol):
+    """A description of how notifications travel. Knows no colour."""
+
+    @property
+    def signal(self) -> Signal | None:
+        """What a worker in this process can sleep on, where notifications stay in the process."""
+        ...
+
+    def notices(self, port: Port) -> Notices:
+        """The carrier, over a port."""
+        ...
