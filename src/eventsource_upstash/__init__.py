@@ -1,6 +1,6 @@
 """Event sourcing for serverless Python: an ordered log, typed folds, and views that nothing is lost from.
 
-    command -> events -> log -> notification -> catch-up -> folds -> view -> query
+command -> events -> log -> notification -> catch-up -> folds -> view -> query
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ __all__ = [
     "Receipt",
     "Recorded",
     "Refused",
-    "Registry",
     "RegistrationError",
+    "Registry",
     "SQLite",
     "Signal",
     "StaleView",

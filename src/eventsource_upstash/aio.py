@@ -37,14 +37,14 @@ class AsyncNotifier:
 
     def __init__(self, transport: NoticeTransport | None = None) -> None:
         self.transport = transport
-        self._flow = Notifying(transport.notices(PORT) if transport else None)
+        self.flow = Notifying(transport.notices(PORT) if transport else None)
 
     def __repr__(self) -> str:
         return f"AsyncNotifier({self.transport!r})"
 
     async def notify(self, position: int) -> None:
         """Notify that the log reached a position. Appends do this by themselves."""
-        await self._flow.notify(position)
+        await self.flow.notify(position)
 
 
 class AsyncEventStore:
@@ -68,7 +68,7 @@ class AsyncEventStore:
         self.backend = backend
         self.registry = registry
         self.notifier = notifier or AsyncNotifier()
-        self._flow = Handling(backend.log(PORT), registry, self.notifier._flow, clock)
+        self.flow = Handling(backend.log(PORT), registry, self.notifier.flow, clock)
 
     def __repr__(self) -> str:
         return f"AsyncEventStore({self.backend!r})"
@@ -93,8 +93,8 @@ class AsyncEventStore:
             tags: What the events can be found by.
 
         Returns:
-            The position of the last event and the stream's new revision. When it returns, the events are in the log, even
-            if the notification after it failed.
+            The position of the last event and the stream's new revision. When it returns, the events are in the log,
+            even if the notification after it failed.
 
         Raises:
             ConcurrencyError: The stream is not where it was expected; carries the events that were missed.
@@ -107,7 +107,7 @@ class AsyncEventStore:
 
         Cost: one step of the backend, and one notification.
         """
-        return await self._flow.append(stream, events, expected_revision, idempotency_key, metadata, tags)
+        return await self.flow.append(stream, events, expected_revision, idempotency_key, metadata, tags)
 
     def read(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[object]]:
         """Read the whole log in order, lazily, in pages.
@@ -124,17 +124,17 @@ class AsyncEventStore:
 
         Cost: one step per page of up to 1,000 events.
         """
-        return iterate(self._flow.read(after, limit))
+        return iterate(self.flow.read(after, limit))
 
     def read_stream(
         self, stream: str, *, after_revision: int = 0, limit: int | None = None
     ) -> AsyncIterator[Recorded[object]]:
         """Read one stream in order, lazily, in pages. A stream without events reads as none. Raises as `read`."""
-        return iterate(self._flow.read_stream(stream, after_revision, limit))
+        return iterate(self.flow.read_stream(stream, after_revision, limit))
 
     async def head(self) -> int:
         """The last position of the log; 0 when it is empty. Cost: one step."""
-        return await self._flow.head()
+        return await self.flow.head()
 
     async def load(self, aggregate: Aggregate[S], stream: str) -> Loaded[S]:
         """Fold a stream into an aggregate's state.
@@ -145,7 +145,7 @@ class AsyncEventStore:
 
         Cost: one step per page of up to 1,000 events.
         """
-        return await self._flow.load(aggregate, stream)
+        return await self.flow.load(aggregate, stream)
 
     async def execute(
         self,
@@ -178,14 +178,14 @@ class AsyncEventStore:
 
         Cost: a load and an append; each retry one append more.
         """
-        return await self._flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags)
+        return await self.flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags)
 
 
 class AsyncView(Generic[D]):
     """The stored documents of one projection. Made by `ProjectionStore.view`."""
 
     def __init__(self, flow: Querying, projection: Projection[D]) -> None:
-        self._flow = flow
+        self.flow = flow
         self.projection = projection
 
     def __repr__(self) -> str:
@@ -205,11 +205,11 @@ class AsyncView(Generic[D]):
 
         Cost: one step; with `at_least` one more, and a catch-up if the view is behind.
         """
-        return await self._flow.get(self.projection, key, at_least, timeout)
+        return await self.flow.get(self.projection, key, at_least, timeout)
 
     async def get_many(self, keys: Sequence[str], *, at_least: int | None = None, timeout: float = 5.0) -> dict[str, D]:
         """The documents under those keys that exist, by key. Arguments, errors and cost as for `get`."""
-        return await self._flow.get_many(self.projection, keys, at_least, timeout)
+        return await self.flow.get_many(self.projection, keys, at_least, timeout)
 
     def items(
         self,
@@ -229,11 +229,11 @@ class AsyncView(Generic[D]):
 
         Cost: one step per page of up to 1,000 documents.
         """
-        return iterate(self._flow.items(self.projection, after, limit, at_least, timeout))
+        return iterate(self.flow.items(self.projection, after, limit, at_least, timeout))
 
     async def count(self, *, at_least: int | None = None, timeout: float = 5.0) -> int:
         """How many documents there are. Arguments, errors and cost as for `get`."""
-        return await self._flow.count(self.projection, at_least, timeout)
+        return await self.flow.count(self.projection, at_least, timeout)
 
 
 class AsyncProjectionStore:
@@ -248,21 +248,21 @@ class AsyncProjectionStore:
     def __init__(self, backend: Backend, registry: Registry, *, log_backend: Backend | None = None) -> None:
         self.backend = backend
         self.registry = registry
-        self._views = backend.views(PORT, (log_backend or backend).log(PORT))
-        catching_up = CatchingUp(self._views, registry, now_us, MAX_PAGE_EVENTS)
-        self._flow = Querying(PORT, self._views, registry, catching_up)
+        self.views = backend.views(PORT, (log_backend or backend).log(PORT))
+        catching_up = CatchingUp(self.views, registry, now_us, MAX_PAGE_EVENTS)
+        self.flow = Querying(PORT, self.views, registry, catching_up)
 
     def __repr__(self) -> str:
         return f"AsyncProjectionStore({self.backend!r})"
 
     def view(self, projection: Projection[D]) -> AsyncView[D]:
         """The view of a projection. Raises `Misuse` when the projection is of another registry."""
-        self._flow.check(projection)
-        return AsyncView(self._flow, projection)
+        self.flow.check(projection)
+        return AsyncView(self.flow, projection)
 
     async def status(self) -> tuple[ProjectionStatus, ...]:
         """How every registered projection is. Cost: one step."""
-        return await self._flow.status()
+        return await self.flow.status()
 
 
 class AsyncProjector:
@@ -287,7 +287,7 @@ class AsyncProjector:
     ) -> None:
         self.event_store = event_store
         self.projection_store = projection_store
-        self._flow = CatchingUp(projection_store._views, projection_store.registry, clock, page_size)
+        self.flow = CatchingUp(projection_store.views, projection_store.registry, clock, page_size)
 
     def __repr__(self) -> str:
         return f"AsyncProjector({self.projection_store!r})"
@@ -307,7 +307,7 @@ class AsyncProjector:
 
         Cost: one step when there is nothing to do; else per page a load and a commit for each projection.
         """
-        return await self._flow.catch_up(until, time_budget)
+        return await self.flow.catch_up(until, time_budget)
 
     async def run(self, *, poll_interval: float = 1.0, stop: Signal | None = None) -> None:
         """Catch up again and again, for a process that stays up: after each append of this process, and every so often.
@@ -318,9 +318,10 @@ class AsyncProjector:
             poll_interval: Seconds between looks at the log when nobody notifies.
             stop: Ends the run when it is raised. Without one it runs for ever.
         """
-        await self._flow.run(PORT, self._wake(), stop or Signal(), poll_interval)
+        await self.flow.run(PORT, self.wake_signal(), stop or Signal(), poll_interval)
 
-    def _wake(self) -> Signal:
+    def wake_signal(self) -> Signal:
+        """What wakes it: the notifier's signal, where notifications stay in this process."""
         transport = self.event_store.notifier.transport
         return (transport.signal if transport else None) or Signal()
 
@@ -336,7 +337,7 @@ class AsyncWorker:
     def __init__(self, projector: AsyncProjector, *, poll_interval: float = 1.0) -> None:
         self.projector = projector
         self.poll_interval = poll_interval
-        self._wake = projector._wake()
+        self._wake = projector.wake_signal()
         self._stop = Signal()
         self._task: asyncio.Task[None] | None = None
 
@@ -345,7 +346,7 @@ class AsyncWorker:
         if self._task is not None and not self._task.done():
             return
         self._stop = Signal()
-        flow = self.projector._flow.run(PORT, self._wake, self._stop, self.poll_interval)
+        flow = self.projector.flow.run(PORT, self._wake, self._stop, self.poll_interval)
         self._task = asyncio.get_running_loop().create_task(flow, name="eventsource-upstash-worker")
 
     async def stop(self) -> None:

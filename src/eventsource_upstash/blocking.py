@@ -1,4 +1,4 @@
-"""The blocking face: each method one line over the shared coroutines. Never an event loop, never a thread but `Worker`'s.
+"""The blocking face: each method one line over the shared coroutines. No event loop, and no thread but `Worker`'s.
 
 Its twin is `aio`; a test holds the two equal.
 """
@@ -37,14 +37,14 @@ class Notifier:
 
     def __init__(self, transport: NoticeTransport | None = None) -> None:
         self.transport = transport
-        self._flow = Notifying(transport.notices(PORT) if transport else None)
+        self.flow = Notifying(transport.notices(PORT) if transport else None)
 
     def __repr__(self) -> str:
         return f"Notifier({self.transport!r})"
 
     def notify(self, position: int) -> None:
         """Notify that the log reached a position. Appends do this by themselves."""
-        run(self._flow.notify(position))
+        run(self.flow.notify(position))
 
 
 class EventStore:
@@ -68,7 +68,7 @@ class EventStore:
         self.backend = backend
         self.registry = registry
         self.notifier = notifier or Notifier()
-        self._flow = Handling(backend.log(PORT), registry, self.notifier._flow, clock)
+        self.flow = Handling(backend.log(PORT), registry, self.notifier.flow, clock)
 
     def __repr__(self) -> str:
         return f"EventStore({self.backend!r})"
@@ -93,8 +93,8 @@ class EventStore:
             tags: What the events can be found by.
 
         Returns:
-            The position of the last event and the stream's new revision. When it returns, the events are in the log, even
-            if the notification after it failed.
+            The position of the last event and the stream's new revision. When it returns, the events are in the log,
+            even if the notification after it failed.
 
         Raises:
             ConcurrencyError: The stream is not where it was expected; carries the events that were missed.
@@ -107,7 +107,7 @@ class EventStore:
 
         Cost: one step of the backend, and one notification.
         """
-        return run(self._flow.append(stream, events, expected_revision, idempotency_key, metadata, tags))
+        return run(self.flow.append(stream, events, expected_revision, idempotency_key, metadata, tags))
 
     def read(self, *, after: int = 0, limit: int | None = None) -> Iterator[Recorded[object]]:
         """Read the whole log in order, lazily, in pages.
@@ -124,17 +124,17 @@ class EventStore:
 
         Cost: one step per page of up to 1,000 events.
         """
-        return iterate(self._flow.read(after, limit))
+        return iterate(self.flow.read(after, limit))
 
     def read_stream(
         self, stream: str, *, after_revision: int = 0, limit: int | None = None
     ) -> Iterator[Recorded[object]]:
         """Read one stream in order, lazily, in pages. A stream without events reads as none. Raises as `read`."""
-        return iterate(self._flow.read_stream(stream, after_revision, limit))
+        return iterate(self.flow.read_stream(stream, after_revision, limit))
 
     def head(self) -> int:
         """The last position of the log; 0 when it is empty. Cost: one step."""
-        return run(self._flow.head())
+        return run(self.flow.head())
 
     def load(self, aggregate: Aggregate[S], stream: str) -> Loaded[S]:
         """Fold a stream into an aggregate's state.
@@ -145,7 +145,7 @@ class EventStore:
 
         Cost: one step per page of up to 1,000 events.
         """
-        return run(self._flow.load(aggregate, stream))
+        return run(self.flow.load(aggregate, stream))
 
     def execute(
         self,
@@ -178,14 +178,14 @@ class EventStore:
 
         Cost: a load and an append; each retry one append more.
         """
-        return run(self._flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags))
+        return run(self.flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags))
 
 
 class View(Generic[D]):
     """The stored documents of one projection. Made by `ProjectionStore.view`."""
 
     def __init__(self, flow: Querying, projection: Projection[D]) -> None:
-        self._flow = flow
+        self.flow = flow
         self.projection = projection
 
     def __repr__(self) -> str:
@@ -205,11 +205,12 @@ class View(Generic[D]):
 
         Cost: one step; with `at_least` one more, and a catch-up if the view is behind.
         """
-        return run(self._flow.get(self.projection, key, at_least, timeout))
+        reading = self.flow.get(self.projection, key, at_least, timeout)
+        return run(reading)
 
     def get_many(self, keys: Sequence[str], *, at_least: int | None = None, timeout: float = 5.0) -> dict[str, D]:
         """The documents under those keys that exist, by key. Arguments, errors and cost as for `get`."""
-        return run(self._flow.get_many(self.projection, keys, at_least, timeout))
+        return run(self.flow.get_many(self.projection, keys, at_least, timeout))
 
     def items(
         self,
@@ -229,11 +230,11 @@ class View(Generic[D]):
 
         Cost: one step per page of up to 1,000 documents.
         """
-        return iterate(self._flow.items(self.projection, after, limit, at_least, timeout))
+        return iterate(self.flow.items(self.projection, after, limit, at_least, timeout))
 
     def count(self, *, at_least: int | None = None, timeout: float = 5.0) -> int:
         """How many documents there are. Arguments, errors and cost as for `get`."""
-        return run(self._flow.count(self.projection, at_least, timeout))
+        return run(self.flow.count(self.projection, at_least, timeout))
 
 
 class ProjectionStore:
@@ -248,21 +249,21 @@ class ProjectionStore:
     def __init__(self, backend: Backend, registry: Registry, *, log_backend: Backend | None = None) -> None:
         self.backend = backend
         self.registry = registry
-        self._views = backend.views(PORT, (log_backend or backend).log(PORT))
-        catching_up = CatchingUp(self._views, registry, now_us, MAX_PAGE_EVENTS)
-        self._flow = Querying(PORT, self._views, registry, catching_up)
+        self.views = backend.views(PORT, (log_backend or backend).log(PORT))
+        catching_up = CatchingUp(self.views, registry, now_us, MAX_PAGE_EVENTS)
+        self.flow = Querying(PORT, self.views, registry, catching_up)
 
     def __repr__(self) -> str:
         return f"ProjectionStore({self.backend!r})"
 
     def view(self, projection: Projection[D]) -> View[D]:
         """The view of a projection. Raises `Misuse` when the projection is of another registry."""
-        self._flow.check(projection)
-        return View(self._flow, projection)
+        self.flow.check(projection)
+        return View(self.flow, projection)
 
     def status(self) -> tuple[ProjectionStatus, ...]:
         """How every registered projection is. Cost: one step."""
-        return run(self._flow.status())
+        return run(self.flow.status())
 
 
 class Projector:
@@ -287,7 +288,7 @@ class Projector:
     ) -> None:
         self.event_store = event_store
         self.projection_store = projection_store
-        self._flow = CatchingUp(projection_store._views, projection_store.registry, clock, page_size)
+        self.flow = CatchingUp(projection_store.views, projection_store.registry, clock, page_size)
 
     def __repr__(self) -> str:
         return f"Projector({self.projection_store!r})"
@@ -307,7 +308,7 @@ class Projector:
 
         Cost: one step when there is nothing to do; else per page a load and a commit for each projection.
         """
-        return run(self._flow.catch_up(until, time_budget))
+        return run(self.flow.catch_up(until, time_budget))
 
     def run(self, *, poll_interval: float = 1.0, stop: Signal | None = None) -> None:
         """Catch up again and again, for a process that stays up: after each append of this process, and every so often.
@@ -318,9 +319,10 @@ class Projector:
             poll_interval: Seconds between looks at the log when nobody notifies.
             stop: Ends the run when it is raised. Without one it runs for ever.
         """
-        run(self._flow.run(PORT, self._wake(), stop or Signal(), poll_interval))
+        run(self.flow.run(PORT, self.wake_signal(), stop or Signal(), poll_interval))
 
-    def _wake(self) -> Signal:
+    def wake_signal(self) -> Signal:
+        """What wakes it: the notifier's signal, where notifications stay in this process."""
         transport = self.event_store.notifier.transport
         return (transport.signal if transport else None) or Signal()
 
@@ -336,7 +338,7 @@ class Worker:
     def __init__(self, projector: Projector, *, poll_interval: float = 1.0) -> None:
         self.projector = projector
         self.poll_interval = poll_interval
-        self._wake = projector._wake()
+        self._wake = projector.wake_signal()
         self._stop = Signal()
         self._thread: threading.Thread | None = None
 
@@ -345,7 +347,7 @@ class Worker:
         if self._thread is not None and self._thread.is_alive():
             return
         self._stop = Signal()
-        flow = self.projector._flow.run(PORT, self._wake, self._stop, self.poll_interval)
+        flow = self.projector.flow.run(PORT, self._wake, self._stop, self.poll_interval)
         self._thread = threading.Thread(target=run, args=(flow,), name="eventsource-upstash-worker", daemon=True)
         self._thread.start()
 

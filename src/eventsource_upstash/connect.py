@@ -44,6 +44,6 @@ def backend_of(url: str) -> Backend:
         return Memory()
     if scheme == "sqlite" and rest:
         # sqlite:///todo.db, as other libraries write it, means the same file as sqlite:todo.db.
-        return SQLite(rest[3:] if rest.startswith("///") else rest)
+        return SQLite(rest.removeprefix("///"))
     # The rest of a URL may hold a password, so only the scheme is repeated.
     raise Misuse(f"connect: no backend for a URL that starts with {scheme!r}; there is 'memory:' and 'sqlite:FILE'")

@@ -1,10 +1,10 @@
 """The contracts that a backend fulfils: `Log`, `Views` and `Notices`.
 
-Whoever writes a backend reads this file, and then runs `eventsource_upstash.testing` against it: each sentence here is
-held by a test there.
+Whoever writes a backend reads this file, and then runs `eventsource_upstash.testing` against it: each sentence here
+is held by a test there.
 
-A backend knows no colour. It is a plain description (`Memory()`, `SQLite("todo.db")`), which opens its log and its views
-over a port; every wait of theirs goes through that port. All contents are opaque bytes to it.
+A backend knows no colour. It is a plain description (`Memory()`, `SQLite("todo.db")`), which opens its log and its
+views over a port; every wait of theirs goes through that port. All contents are opaque bytes to it.
 """
 
 from __future__ import annotations

@@ -62,8 +62,7 @@ class _Pass:
         self.rear = True
 
     def next_pull(self, page_size: int) -> Pull | None:
-        """What to pull next. Front and rear take turns, so that neither a busy log nor a new projection starves the
-        other."""
+        """What to pull next: front and rear in turns, so that neither a busy log nor a new projection starves."""
         self.rear = not self.rear
         return Pull(tuple(self.open), page_size, MAX_PAGE_BYTES, self.rear) if self.open else None
 
@@ -169,7 +168,7 @@ class CatchingUp:
             return None if then is None else await self._views.pull(then)
         committed = await self._views.commit(commits, then)
         work.receipt += committed.receipt
-        for commit, folded, outcome in zip(commits, folds, committed.outcomes):
+        for commit, folded, outcome in zip(commits, folds, committed.outcomes, strict=True):
             self._note(work, commit, folded, outcome)
         return committed.pulled
 
@@ -230,7 +229,7 @@ class CatchingUp:
                 return
             try:
                 await self.catch_up(None, None)
-            except Exception as error:  # whatever it is, the worker stays: the next attempt may be luckier
+            except Exception as error:  # whatever it is, the worker stays: the next try may do
                 failing += 1
                 if str(error) != told:  # the same trouble once more is not news
                     told = str(error)

@@ -23,7 +23,7 @@ S = TypeVar("S")
 
 _log: Final = logging.getLogger("eventsource_upstash.store")
 
-_random = random.Random()
+_random = random.Random()  # noqa: S311  # to tell appends apart, not to keep a secret
 _draw = _random.getrandbits
 if hasattr(os, "register_at_fork"):
     # Parent and child would draw the same numbers. The microsecond in an event's id tells them apart almost always;

@@ -27,7 +27,7 @@ class Notifying:
             return appended
         try:
             receipt = await notices.send(appended.position)
-        except Exception:
+        except Exception:  # whatever the carrier raises, the append has succeeded
             _log.warning(
                 "the notification for position %d was not sent; the next one, or the next catch-up, covers it",
                 appended.position,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, cast
 
 import msgspec
 
@@ -91,7 +91,8 @@ class Querying:
 
     async def get(self, projection: Projection[D], key: str, at_least: int | None, timeout: float) -> D | None:
         """See `View.get`."""
-        return (await self.get_many(projection, (key,), at_least, timeout)).get(key)
+        found = await self.get_many(projection, (key,), at_least, timeout)
+        return found.get(key)
 
     async def items(
         self, projection: Projection[D], after: str | None, limit: int | None, at_least: int | None, timeout: float
@@ -126,8 +127,9 @@ class Querying:
         if progress.checkpoint >= at_least:
             return
         deadline = time.monotonic() + timeout
+        only = (cast("Projection[object]", projection),)
         while True:
-            result = await self._catching_up.catch_up(at_least, max(0.0, deadline - time.monotonic()), (projection,))
+            result = await self._catching_up.catch_up(at_least, max(0.0, deadline - time.monotonic()), only)
             if result.position >= at_least:
                 return
             if time.monotonic() >= deadline:
@@ -156,7 +158,5 @@ def _status(progress: Progress, head: int) -> ProjectionStatus:
         lag=lag,
         parked=0,
         state="stopped" if stopped else "behind" if lag else "current",
-        stopped=None
-        if stopped is None
-        else Failure(stopped.position, stopped.reason, to_datetime(stopped.since_us)),
+        stopped=None if stopped is None else Failure(stopped.position, stopped.reason, to_datetime(stopped.since_us)),
     )

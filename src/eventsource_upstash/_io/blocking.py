@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
-from typing import NoReturn, TypeVar
+from contextlib import suppress
+from typing import TypeVar
 
 from .port import HttpRequest, HttpResponse, Port, Signal
 
@@ -22,7 +23,8 @@ def run(coroutine: Coroutine[object, None, T]) -> T:
     except StopIteration as stop:
         value: T = stop.value
         return value
-    _suspended(coroutine)
+    coroutine.close()
+    raise RuntimeError(_SUSPENDED)
 
 
 def iterate(pages: AsyncGenerator[Sequence[T], None]) -> Iterator[T]:
@@ -39,20 +41,13 @@ def iterate(pages: AsyncGenerator[Sequence[T], None]) -> Iterator[T]:
                 raise RuntimeError(_SUSPENDED)
             yield from page
     finally:
-        try:
+        with suppress(StopIteration):
             pages.aclose().send(None)
-        except StopIteration:
-            pass
 
 
 _SUSPENDED = (
     "a coroutine of the library suspended outside an event loop; the backend awaits something other than its port"
 )
-
-
-def _suspended(coroutine: Coroutine[object, None, object]) -> NoReturn:
-    coroutine.close()
-    raise RuntimeError(_SUSPENDED)
 
 
 class BlockingPort:
@@ -69,7 +64,7 @@ class BlockingPort:
     async def sleep(self, seconds: float, wake: Signal | None = None) -> None:
         """Block for so long, or until the signal is raised."""
         if wake is None:
-            time.sleep(seconds)
+            time.sleep(seconds)  # blocking is what this port is for
             return
         raised = threading.Event()
         if not wake.listen(raised.set):

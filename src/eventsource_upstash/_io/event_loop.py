@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from .port import HttpRequest, HttpResponse, Port, Signal
@@ -48,10 +49,8 @@ class EventLoopPort:
                 raised.set_result(None)
 
         def set_raised() -> None:
-            try:
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody sleeps there any more
                 loop.call_soon_threadsafe(settle)
-            except RuntimeError:
-                pass  # the loop was closed meanwhile: nobody sleeps there any more
 
         if not wake.listen(set_raised):
             return

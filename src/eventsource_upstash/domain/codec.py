@@ -1,7 +1,7 @@
 """Instances to JSON bytes and back, so that what was stored is what is read.
 
-JSON by msgspec: dataclasses, Structs and attrs classes directly, pydantic models by their own methods. What could not be
-read back is refused before it is stored: a mistyped event in the log would stop every projection for good.
+JSON by msgspec: dataclasses, Structs and attrs classes directly, pydantic models by their own methods. What could not
+be read back is refused before it is stored: a mistyped event in the log would stop every projection for good.
 """
 
 from __future__ import annotations

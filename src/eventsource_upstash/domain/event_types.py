@@ -111,9 +111,7 @@ class EventTypes:
                 except Exception as error:
                     raise undecodable(row, error) from error
             if metadata is None and tags is None:
-                yield Recorded(
-                    position, stream, revision, name, version, event, recorded_us=recorded_us, number=number
-                )
+                yield Recorded(position, stream, revision, name, version, event, recorded_us=recorded_us, number=number)
             else:
                 yield Recorded(
                     position,

@@ -6,10 +6,10 @@ import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
-from typing import Final, Generic
+from typing import Final, Generic, TypeAlias
 
 import msgspec
-from typing_extensions import TypeAlias, TypeVar
+from typing_extensions import TypeVar
 
 E_co = TypeVar("E_co", covariant=True, default=object)
 
@@ -132,6 +132,7 @@ A plain tuple, because a page of rows from a database is that already, and a mil
 
 NewEvent: TypeAlias = tuple[str, int, bytes]
 """An event on its way into a log: `(type, version, payload)`."""
+
 
 def to_datetime(microseconds: int) -> datetime:
     """Microseconds since 1970 as a datetime in UTC."""

@@ -39,7 +39,7 @@ def check_tags(tags: tuple[str, ...]) -> None:
             raise Misuse(_why("tag", tag, MAX_NAME))
 
 
-def check_type_name(name: str) -> None:
+def check_type_name(name: object) -> None:
     """Refuse an event type's name. Raises `RegistrationError`."""
     if not isinstance(name, str) or not _TYPE_NAME.fullmatch(name):
         raise RegistrationError(
@@ -48,7 +48,7 @@ def check_type_name(name: str) -> None:
         )
 
 
-def check_part_name(kind: str, name: str) -> None:
+def check_part_name(kind: str, name: object) -> None:
     """Refuse the name of a projection or an aggregate. Raises `RegistrationError`."""
     if not isinstance(name, str) or not _PART_NAME.fullmatch(name):
         raise RegistrationError(

@@ -1,11 +1,11 @@
-"""Projections: named, versioned sets of fold handlers over documents of one type, and the folding of a page of events."""
+"""Projections: named, versioned sets of fold handlers over documents of one type, and the folding of a page."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Generic, NamedTuple, TypeVar, cast, get_type_hints
+from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -68,7 +68,9 @@ class Folded(NamedTuple):
 class _Handler(Generic[D]):
     __slots__ = ("decode", "event_type", "fold", "key_of", "name", "recorded", "version")
 
-    def __init__(self, name: str, event_type: EventType, fold: Fold[D], key_of: KeyOf | None, *, recorded: bool) -> None:
+    def __init__(
+        self, name: str, event_type: EventType, fold: Fold[D], key_of: KeyOf | None, *, recorded: bool
+    ) -> None:
         self.name = name
         self.event_type = event_type
         self.version = event_type.version
@@ -78,11 +80,8 @@ class _Handler(Generic[D]):
         self.recorded = recorded
 
 
-class _Step(NamedTuple, Generic[D]):
-    key: str
-    handler: _Handler[D]
-    argument: object
-    position: int
+_Step: TypeAlias = "tuple[str, _Handler[D], object, int]"
+"""Key, handler, what the handler is given besides the document, and the event's position."""
 
 
 class Plan(Generic[D]):
@@ -96,9 +95,7 @@ class Plan(Generic[D]):
 
     __slots__ = ("checkpoint", "error", "keys", "steps")
 
-    def __init__(
-        self, steps: list[_Step[D]], keys: list[str], checkpoint: int, error: BaseException | None
-    ) -> None:
+    def __init__(self, steps: list[_Step[D]], keys: list[str], checkpoint: int, error: BaseException | None) -> None:
         self.steps = steps
         self.keys = keys
         self.checkpoint = checkpoint
@@ -223,13 +220,13 @@ class Projection(Generic[D]):
                 try:
                     key = row[1] if key_of is None else key_of(event)
                     argument = recorded_of(row, event) if handler.recorded else event
-                    if key.__class__ is str:
-                        keys[key] = None  # type: ignore[index]  # str by the test above, which costs less than isinstance
-                        add((key, handler, argument, position))  # type: ignore[arg-type]  # a tuple costs a third
+                    if type(key) is str:
+                        keys[key] = None
+                        add((key, handler, argument, position))
                     else:
                         for one in _several(key):
                             keys[one] = None
-                            add(_Step(one, handler, argument, position))
+                            add((one, handler, argument, position))
                 except Exception as error:
                     return Plan(steps, list(keys), position - 1, _blame(self._where, handler.name, error))
             checkpoint = position
@@ -305,13 +302,13 @@ class Projection(Generic[D]):
         except Exception as error:
             raise undecodable_document(self.id, key, error) from error
 
-    def documents(self, stored: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, D]]:
+    def documents(self, stored: Iterable[tuple[str, bytes]]) -> list[tuple[str, D]]:
         """Decode documents that were read for a query. Raises `Misuse` where one does not fit its class."""
         decode = self._decode_document
         return [(key, decode(key, kept)) for key, kept in stored]
 
 
-class HandlerFailed(Exception):
+class HandlerError(Exception):
     """Internal: wraps what a handler raised, with the handler's name. Never leaves the library by itself."""
 
 
@@ -324,7 +321,7 @@ def undecodable_document(projection: ProjectionId, key: str, error: Exception) -
 
 
 def _blame(where: str, name: str, error: Exception) -> BaseException:
-    blamed = HandlerFailed(f"{where}, handler {name}: {failure(error)}")
+    blamed = HandlerError(f"{where}, handler {name}: {failure(error)}")
     blamed.__cause__ = error
     return blamed
 
@@ -333,9 +330,7 @@ def _stopped(position: int, error: BaseException | None) -> Stopped | None:
     return None if error is None else Stopped(position, str(error))
 
 
-def _decode(
-    types: EventTypes, handler: _Handler[D], row: StoredEvent, shared: dict[int, object] | None
-) -> object:
+def _decode(types: EventTypes, handler: _Handler[D], row: StoredEvent, shared: dict[int, object] | None) -> object:
     if row[6] > handler.version:
         raise types.unknown(row)
     if shared is None or not handler.event_type.shareable:
@@ -348,11 +343,14 @@ def _decode(
 
 def _several(key: object) -> list[str]:
     """The keys in a key function's answer that is not a plain string. Raises `TypeError`."""
-    if isinstance(key, (str, UUID, int)) and not isinstance(key, bool):
+    kind = type(key).__name__
+    if isinstance(key, str):
+        return [str.__str__(key)]  # an Enum of strings would answer its name to str()
+    if isinstance(key, (UUID, int)) and not isinstance(key, bool):
         return [str(key)]
-    if isinstance(key, Iterable) and not isinstance(key, (bytes, bytearray, Mapping)):
+    if isinstance(key, Iterable) and not isinstance(key, (bytes, bytearray, dict)):
         return [one for inner in cast("Iterable[object]", key) for one in _several(inner)]
-    raise TypeError(f"a key is a string, a whole number, a UUID or several of them, not {type(key).__name__}")
+    raise TypeError(f"a key is a string, a whole number, a UUID or several of them, not {kind}")
 
 
 def _key_function(key: object, event_type: type, where: str) -> KeyOf | None:

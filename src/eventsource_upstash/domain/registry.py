@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 from ..errors import RegistrationError
 from .aggregates import Aggregate
@@ -14,6 +14,8 @@ from .projections import Projection
 
 T = TypeVar("T")
 E = TypeVar("E")
+
+_Class: TypeAlias = "type[E]"  # `type` is the name of a parameter below
 
 
 class Registry:
@@ -157,7 +159,8 @@ class Registry:
         if missing:
             steps = ", ".join(f"from_version={step}" for step in missing)
             raise RegistrationError(
-                f"{what}, version {version}: no upcaster {steps}; declare @registry.upcast({name!r}, ...) above the class"
+                f"{what}, version {version}: no upcaster {steps}; "
+                f"declare @registry.upcast({name!r}, ...) above the class"
             )
         beyond = [step for step in chain if step >= version]
         if beyond:
@@ -167,9 +170,6 @@ class Registry:
         event_type = EventType(name, version, cls, chain)
         self.types.by_name[name] = event_type
         self.types.by_class[cls] = event_type
-
-
-_Class = type
 
 
 def _check_version(what: str, version: int) -> None:

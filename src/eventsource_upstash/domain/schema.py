@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from msgspec import inspect as _inspect
 
 from ..errors import RegistrationError
+
+if TYPE_CHECKING:
+    from msgspec.structs import StructConfig
 
 _IMMUTABLE = (
     _inspect.NoneType,
@@ -45,7 +47,7 @@ def is_pydantic(cls: object) -> bool:
     return hasattr(cls, "__pydantic_validator__") and hasattr(cls, "model_validate_json")
 
 
-def inspect_class(cls: type, what: str) -> Schema:
+def inspect_class(cls: type[object], what: str) -> Schema:
     """Look through a class and all that its fields can hold.
 
     Args:
@@ -59,11 +61,11 @@ def inspect_class(cls: type, what: str) -> Schema:
         # pydantic has proved the fields; its instances are handed out one by one unless they are frozen and flat,
         # which is not worth finding out: decoding once more is what it costs.
         return Schema(immutable=False, loose=True)
-    if not (dataclasses.is_dataclass(cls) or hasattr(cls, "__struct_fields__") or hasattr(cls, "__attrs_attrs__")):
-        name = getattr(cls, "__name__", repr(cls))
+    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__")
+    if not any(hasattr(cls, mark) for mark in marks):
         raise RegistrationError(
-            f"{what}: {name} is not a dataclass, msgspec.Struct, attrs class or pydantic model; decorate it first, "
-            "as in: @registry.event(...) above @dataclass(frozen=True)"
+            f"{what}: {_name(cast('object', cls))} is not a dataclass, msgspec.Struct, attrs class or pydantic model; "
+            "decorate it first, as in: @registry.event(...) above @dataclass(frozen=True)"
         )
     try:
         info = _inspect.type_info(cls)
@@ -74,15 +76,24 @@ def inspect_class(cls: type, what: str) -> Schema:
     except (TypeError, ValueError) as error:
         raise RegistrationError(f"{what}: {error}") from error
     walk = _Walk(what)
-    immutable = walk.visit(info, cls.__name__)
+    immutable = walk.visit(info, _name(cls))
     return Schema(immutable=immutable, loose=walk.loose)
+
+
+def _name(cls: object) -> str:
+    return str(getattr(cls, "__name__", repr(cls)))
+
+
+def _all(immutable: list[bool]) -> bool:
+    # Over a list, not lazily: each part has to be looked at, for what it cannot hold.
+    return all(immutable)
 
 
 class _Walk:
     def __init__(self, what: str) -> None:
         self.what = what
         self.loose = False
-        self.seen: dict[type, bool] = {}
+        self.seen: dict[type[object], bool] = {}
 
     def visit(self, info: _inspect.Type, path: str) -> bool:
         """Whether a value of this type is immutable through and through."""
@@ -104,11 +115,11 @@ class _Walk:
             case _inspect.Metadata(type=inner):
                 return self.visit(inner, path)
             case _inspect.UnionType(types=types):
-                return all([self.visit(inner, path) for inner in types])
+                return _all([self.visit(inner, path) for inner in types])
             case _inspect.VarTupleType(item_type=item) | _inspect.FrozenSetType(item_type=item):
                 return self.visit(item, f"{path}[]")
             case _inspect.TupleType(item_types=items):
-                return all([self.visit(item, f"{path}[{index}]") for index, item in enumerate(items)])
+                return _all([self.visit(item, f"{path}[{index}]") for index, item in enumerate(items)])
             case _inspect.CollectionType(item_type=item):
                 self.visit(item, f"{path}[]")
                 return False
@@ -119,7 +130,7 @@ class _Walk:
             case _inspect.StructType() | _inspect.DataclassType():
                 return self._fields(info, path)
             case _inspect.NamedTupleType() | _inspect.TypedDictType():
-                immutable = all([self.visit(field.type, f"{path}.{field.name}") for field in info.fields])
+                immutable = _all([self.visit(field.type, f"{path}.{field.name}") for field in info.fields])
                 return immutable and isinstance(info, _inspect.NamedTupleType)
             case _:
                 return isinstance(info, _IMMUTABLE)
@@ -130,7 +141,8 @@ class _Walk:
             return self.seen[cls]
         self.seen[cls] = True  # for a class that holds itself: decided by its other fields
         if isinstance(info, _inspect.StructType):
-            frozen = cls.__struct_config__.frozen
+            config: StructConfig = getattr(cls, "__struct_config__")  # noqa: B009  # `type` has no such attribute
+            frozen = config.frozen
         else:
             frozen = _is_frozen(cls)
         fields = [self.visit(field.type, f"{path}.{field.name}") for field in info.fields]
@@ -138,9 +150,9 @@ class _Walk:
         return self.seen[cls]
 
 
-def _is_frozen(cls: type) -> bool:
-    if dataclasses.is_dataclass(cls):
-        parameters: object = getattr(cls, "__dataclass_params__", None)
+def _is_frozen(cls: type[object]) -> bool:
+    parameters: object = getattr(cls, "__dataclass_params__", None)
+    if parameters is not None:
         return bool(getattr(parameters, "frozen", False))
     # attrs installs its own __setattr__ on a frozen class
     setter = cast("object", getattr(cls, "__setattr__", None))

@@ -45,7 +45,9 @@ class MemoryLog:
     def _conflict(self, append: Append, places: list[int]) -> Appended | Conflict:
         actual = len(places)
         after = append.expected if isinstance(append.expected, int) else actual
-        missed = [row for place in places[after : after + MAX_PAGE_EVENTS] for row in self._state.stored(place - 1, place)]
+        missed = [
+            row for place in places[after : after + MAX_PAGE_EVENTS] for row in self._state.stored(place - 1, place)
+        ]
         if is_repeat(append, missed):
             last = missed[len(append.events) - 1]
             return Appended(last[0], last[2], repeated=True)

@@ -98,9 +98,7 @@ class Database:
         import sqlite3
 
         try:
-            connection = sqlite3.connect(
-                self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False
-            )
+            connection = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             self._raise(error, committing=False)
         try:
@@ -147,7 +145,7 @@ class Database:
                 f"SQLite file {self.path!r} belongs to something else; nothing was changed. Give the event log a file "
                 "of its own"
             )
-        return owner == APPLICATION_ID
+        return bool(owner == APPLICATION_ID)
 
     def _busy(self) -> Unavailable:
         return Unavailable(
@@ -170,13 +168,11 @@ class Database:
             return self._busy()
         if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
             return CorruptLog(
-                f"SQLite file {self.path!r} is damaged or is no database: {text}. Nothing was written; restore it from a "
-                "backup, or repair it with: sqlite3 FILE .recover"
+                f"SQLite file {self.path!r} is damaged or is no database: {text}. Nothing was written; restore it from "
+                "a backup, or repair it with: sqlite3 FILE .recover"
             )
         if "full" in lower:
-            return Refused(
-                f"SQLite file {self.path!r}: {text}; nothing was written. Free some space, then try again"
-            )
+            return Refused(f"SQLite file {self.path!r}: {text}; nothing was written. Free some space, then try again")
         if committing and ("i/o" in lower or "disk" in lower):
             return OutcomeUnknown(
                 f"SQLite file {self.path!r}: {text} during a commit. Whether it was written shows when the file is "

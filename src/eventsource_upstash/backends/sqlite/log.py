@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = "position, stream, revision, recorded_us, number, type, version, metadata, tags, payload"
 
-_WHERE_IS: Final = (
-    "SELECT (SELECT max(position) FROM events), (SELECT max(revision) FROM events WHERE stream = ?)"
-)
+_WHERE_IS: Final = "SELECT (SELECT max(position) FROM events), (SELECT max(revision) FROM events WHERE stream = ?)"
 _INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _READ: Final = f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"
 _READ_STREAM: Final = f"SELECT {COLUMNS} FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?"

@@ -32,17 +32,13 @@ _PUT: Final = (
 _DELETE: Final = "DELETE FROM documents WHERE projection = ? AND key = ?"
 _ID: Final = "(SELECT id FROM projections WHERE name = ? AND version = ?)"
 _GET: Final = f"SELECT key, document FROM documents WHERE projection = {_ID} AND key = ?"
-_ITEMS: Final = (
-    f"SELECT key, document FROM documents WHERE projection = {_ID} AND key > ? ORDER BY key LIMIT ?"
-)
+_ITEMS: Final = f"SELECT key, document FROM documents WHERE projection = {_ID} AND key > ? ORDER BY key LIMIT ?"
 _COUNT: Final = f"SELECT count(*) FROM documents WHERE projection = {_ID}"
 
 MANY: Final = 200
 """Keys looked up in one statement."""
 
-_GET_MANY: Final = (
-    f"SELECT key, document FROM documents WHERE projection = {_ID} AND key IN ({', '.join('?' * MANY)})"
-)
+_GET_MANY: Final = f"SELECT key, document FROM documents WHERE projection = {_ID} AND key IN ({', '.join('?' * MANY)})"
 
 
 class SQLiteViews:

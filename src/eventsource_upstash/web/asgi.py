@@ -1,0 +1,122 @@
+"""The endpoint as an ASGI application: Starlette, FastAPI, Django, Litestar, Quart, or an ASGI server by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias, cast
+
+from ..aio import AsyncApp, AsyncProjector
+from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Handling, Request, Response, Verifier
+
+# ASGI's messages are dicts of anything; frameworks declare them so, and an application has to fit.
+Message: TypeAlias = "MutableMapping[str, Any]"
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+class AsyncEndpoint:
+    """The endpoint that a notification calls, on plain values, for event-loop frameworks.
+
+    Takes and raises what `Endpoint` does.
+    """
+
+    def __init__(
+        self,
+        app: AsyncApp | AsyncProjector,
+        *,
+        verifier: Verifier | None = None,
+        public_url: str | None = None,
+        time_budget: float = DEFAULT_TIME_BUDGET,
+    ) -> None:
+        projector = app.projector if isinstance(app, AsyncApp) else app
+        store = projector.event_store
+        self.flow = Handling(
+            projector.flow, store.notifier.flow, verifier, public_url, time_budget, public=store.backend.public
+        )
+
+    async def handle(self, request: Request) -> Response:
+        """Fold what is new, because a notification came. Answers as `Endpoint.handle`."""
+        return await self.flow.handle(request)
+
+
+def asgi_app(
+    app: AsyncApp | AsyncProjector,
+    *,
+    verifier: Verifier | None = None,
+    public_url: str | None = None,
+    time_budget: float = DEFAULT_TIME_BUDGET,
+) -> Callable[[Message, Receive, Send], Awaitable[None]]:
+    """The endpoint as an ASGI application, to be mounted where notifications arrive.
+
+    Args:
+        app: An app, or a projector built by hand.
+        verifier: Tells whether a notification is genuine. A backend that is reached over the open network needs one.
+        public_url: The URL that notifications are addressed to, where a proxy makes the request's own look different.
+        time_budget: Seconds that one delivery may fold. What is left then is notified anew.
+
+    Raises:
+        Misuse: No verifier for a public backend, or an argument that cannot be one.
+    """
+    endpoint = AsyncEndpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget)
+
+    async def application(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        body = await _body(receive)
+        if body is None:
+            return
+        response = await endpoint.handle(Request(scope["method"], _url(scope), _headers(scope), body))
+        headers = {**response.headers, "content-length": str(len(response.body))}
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body})
+
+    return application
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The request's body, or a little more than is allowed of it; None when the caller hung up."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += cast("bytes", message.get("body", b""))
+        if len(body) > MAX_BODY or not message.get("more_body", False):
+            return body
+
+
+def _headers(scope: Message) -> dict[str, str]:
+    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+
+
+def _url(scope: Message) -> str:
+    host = _headers(scope).get("host", "")
+    if not host and scope.get("server"):
+        host = ":".join(map(str, scope["server"]))
+    query = cast("bytes", scope.get("query_string", b""))
+    raw = cast("bytes | None", scope.get("raw_path"))
+    path = raw.decode("latin-1") if raw else cast("str", scope["path"])
+    return f"{scope.get('scheme', 'http')}://{host}{path.partition('?')[0]}" + (
+        f"?{query.decode('latin-1')}" if query else ""
+    )

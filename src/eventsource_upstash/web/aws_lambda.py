@@ -1,0 +1,93 @@
+"""The endpoint as an AWS Lambda handler: API Gateway REST (payload 1.0) and HTTP (2.0), function URLs, ALB."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from ..blocking import App, Projector
+from ..errors import Misuse
+from .endpoint import DEFAULT_TIME_BUDGET, Endpoint, Request, Response, Verifier, problem
+
+Event = Mapping[str, object]
+
+
+def lambda_handler(
+    app: App | Projector,
+    *,
+    verifier: Verifier | None = None,
+    public_url: str | None = None,
+    time_budget: float = DEFAULT_TIME_BUDGET,
+) -> Callable[[Event, object], dict[str, object]]:
+    """The endpoint as a Lambda handler, to be assigned to the name that the function is configured with.
+
+    Args:
+        app: An app, or a projector built by hand.
+        verifier: Tells whether a notification is genuine. A backend that is reached over the open network needs one.
+        public_url: The URL that notifications are addressed to, where a gateway makes the request's own look different.
+        time_budget: Seconds that one delivery may fold; keep it a few seconds below the function's timeout.
+
+    Raises:
+        Misuse: No verifier for a public backend, or an argument that cannot be one. The handler itself raises it for an
+            event that is no HTTP request.
+    """
+    endpoint = Endpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget)
+
+    def handler(event: Event, context: object) -> dict[str, object]:  # noqa: ARG001  # Lambda hands it over
+        try:
+            request = request_of(event)
+        except binascii.Error:
+            return response_of(problem(400, "the body is not base64, although the event says so"))
+        return response_of(endpoint.handle(request))
+
+    return handler
+
+
+def request_of(event: Event) -> Request:
+    """The HTTP request in a Lambda event, of whichever shape.
+
+    Raises:
+        Misuse: It is no HTTP request.
+    """
+    context = _mapping(event.get("requestContext"))
+    http = _mapping(context.get("http"))
+    method = http.get("method") or event.get("httpMethod")
+    if not isinstance(method, str):
+        raise Misuse(
+            "this Lambda event is no HTTP request: it has neither requestContext.http.method (function URL, HTTP API) "
+            "nor httpMethod (REST API, load balancer)"
+        )
+    headers = {str(name).lower(): str(value) for name, value in _mapping(event.get("headers")).items()}
+    for name, values in _mapping(event.get("multiValueHeaders")).items():
+        if isinstance(values, list) and values:
+            headers.setdefault(str(name).lower(), str(cast("list[object]", values)[-1]))
+    body = event.get("body")
+    raw = body.encode() if isinstance(body, str) else b""
+    if event.get("isBase64Encoded"):
+        raw = base64.b64decode(raw, validate=True)
+    return Request(method.upper(), _url(event, context, headers), headers, raw)
+
+
+def response_of(response: Response) -> dict[str, object]:
+    """An answer as Lambda wants it."""
+    return {
+        "statusCode": response.status,
+        "headers": dict(response.headers),
+        "body": response.body.decode(),
+        "isBase64Encoded": False,
+    }
+
+
+def _url(event: Event, context: Mapping[str, object], headers: Mapping[str, str]) -> str:
+    host = headers.get("host") or str(context.get("domainName") or "")
+    # The stage is part of the URL that was called: payload 2.0 has it in rawPath, 1.0 only in the request context.
+    path = str(event.get("rawPath") or context.get("path") or event.get("path") or "/")
+    query = str(event.get("rawQueryString") or "")
+    scheme = headers.get("x-forwarded-proto", "https")
+    return f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}

@@ -1,0 +1,195 @@
+"""What happens when a notification arrives, on plain values: no framework, no colour."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from .._flow.catching_up import CatchingUp, CatchUp
+from .._flow.notifying import Notifying
+from .._io.blocking import run
+from ..blocking import App, Projector
+from ..errors import Misuse
+
+_log: Final = logging.getLogger("eventsource_upstash.handler")
+
+MAX_BODY: Final = 64 * 1024
+"""Most bytes of a notification. It holds a position; whatever is longer is none."""
+
+DEFAULT_TIME_BUDGET: Final = 20.0
+"""Seconds that one delivery may fold: below the limits of the usual platforms, and of a QStash delivery."""
+
+NON_RETRYABLE: Final = 489
+"""Status that tells QStash that trying again cannot help. With `Upstash-NonRetryable-Error: true`."""
+
+
+class Request(NamedTuple):
+    """A request in plain values.
+
+    Attributes:
+        method: "POST", in capitals.
+        url: The whole URL, as the sender addressed it.
+        headers: Names in lower case.
+        body: The raw bytes, as they were signed.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Response(NamedTuple):
+    """An answer in plain values."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Unverified(Exception):
+    """Raised by a verifier: the request is not from whom it has to be. The message is logged, never sent."""
+
+
+class Verifier(Protocol):
+    """Tells whether a notification is genuine."""
+
+    def verify(self, headers: Mapping[str, str], body: bytes, url: str) -> None:
+        """Return if it is, raise `Unverified` with the reason if it is not."""
+        ...
+
+
+class _Message(msgspec.Struct, frozen=True):
+    position: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+_decoder: Final = msgspec.json.Decoder(_Message)
+
+
+class Handling:
+    """Answers notifications, over the flows."""
+
+    def __init__(
+        self,
+        catching_up: CatchingUp,
+        notifying: Notifying,
+        verifier: Verifier | None,
+        public_url: str | None,
+        time_budget: float,
+        *,
+        public: bool,
+    ) -> None:
+        if public and verifier is None:
+            raise Misuse(
+                "this endpoint would be open to everybody: the backend is reached over the open network and no "
+                "verifier is configured. Hand it a verifier, with the signing keys of whoever notifies"
+            )
+        if public_url is not None and not urlsplit(public_url).netloc:
+            raise Misuse(f"public_url={public_url!r}: it is a whole URL, as in https://app.example.com/projections")
+        if time_budget <= 0:
+            raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds above 0")
+        self._catching_up = catching_up
+        self._notifying = notifying
+        self._verifier = verifier
+        self._public_url = public_url
+        self._time_budget = time_budget
+
+    async def handle(self, request: Request) -> Response:
+        """See `Endpoint.handle`."""
+        if request.method != "POST":
+            return problem(405, "only POST is answered here", {"allow": "POST"})
+        if len(request.body) > MAX_BODY:
+            return problem(413, f"a notification has at most {MAX_BODY} bytes")
+        if self._verifier is not None:
+            try:
+                self._verifier.verify(request.headers, request.body, self._public_url or request.url)
+            except Unverified as reason:
+                _log.warning("refused a notification: %s", reason)
+                return problem(401, "the notification is not signed by whom it has to be")
+        try:
+            position = _decoder.decode(request.body).position if request.body else 0
+        except ValueError:
+            _log.warning("refused a notification: its body is not a position")
+            return problem(
+                NON_RETRYABLE,
+                'a notification is a JSON object with a position, as in {"position": 42}',
+                {"upstash-nonretryable-error": "true"},
+            )
+        return await self._fold(position)
+
+    async def _fold(self, position: int) -> Response:
+        _log.info("notified of position %d", position)
+        try:
+            result: CatchUp = await self._catching_up.catch_up(None, self._time_budget)
+            if result.position >= position:
+                return _folded(result)
+            if not result.complete:
+                # Out of time: hand the rest to another delivery, and let this one count.
+                await self._notifying.notify(position)
+                return _folded(result)
+        except Exception:
+            _log.exception("the notification of position %d could not be met; the sender will try again", position)
+        else:
+            _log.error(
+                "notified of position %d, but the log ends at %d; the sender will try again", position, result.head
+            )
+        return problem(500, "not folded yet; try again")
+
+
+class Endpoint:
+    """The endpoint that a notification calls, on plain values, for blocking frameworks.
+
+    Args:
+        app: An app, or a projector built by hand.
+        verifier: Tells whether a notification is genuine. A backend that is reached over the open network needs one.
+        public_url: The URL that notifications are addressed to, where a proxy makes the request's own look different.
+        time_budget: Seconds that one delivery may fold. What is left then is notified anew.
+
+    Raises:
+        Misuse: No verifier for a public backend, or an argument that cannot be one.
+    """
+
+    def __init__(
+        self,
+        app: App | Projector,
+        *,
+        verifier: Verifier | None = None,
+        public_url: str | None = None,
+        time_budget: float = DEFAULT_TIME_BUDGET,
+    ) -> None:
+        projector = app.projector if isinstance(app, App) else app
+        store = projector.event_store
+        self.flow = Handling(
+            projector.flow, store.notifier.flow, verifier, public_url, time_budget, public=store.backend.public
+        )
+
+    def handle(self, request: Request) -> Response:
+        """Fold what is new, because a notification came.
+
+        Returns:
+            200 when every projection reached the position in the message, or when the time ended first and the rest was
+            notified anew; 401 for what the verifier refused; 405 and 413 for what is no notification; 489 for a body
+            that no retry can mend; else 500, without detail, so that the sender tries again. It never raises.
+        """
+        return run(self.flow.handle(request))
+
+
+def _folded(result: CatchUp) -> Response:
+    return Response(
+        200,
+        {"content-type": "application/json"},
+        msgspec.json.encode({"applied": result.applied, "position": result.position, "head": result.head}),
+    )
+
+
+def problem(status: int, title: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as problem details (RFC 9457): words for the caller, nothing from the inside."""
+    return Response(
+        status,
+        {"content-type": "application/problem+json", **(headers or {})},
+        msgspec.json.encode({"status": status, "title": title}),
+    )

@@ -1,0 +1,72 @@
+"""The endpoint as a WSGI application: Flask, Django, Bottle, or a WSGI server by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from http.client import responses
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
+
+from ..blocking import App, Projector
+from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Endpoint, Request, Response, Verifier, problem
+
+if TYPE_CHECKING:
+    # WSGI's own types, which the standard library names from Python 3.11 on only: a server puts anything there.
+    Environment: TypeAlias = dict[str, Any]
+    StartResponse: TypeAlias = Callable[[str, list[tuple[str, str]]], object]
+
+
+def wsgi_app(
+    app: App | Projector,
+    *,
+    verifier: Verifier | None = None,
+    public_url: str | None = None,
+    time_budget: float = DEFAULT_TIME_BUDGET,
+) -> Callable[[Environment, StartResponse], Iterable[bytes]]:
+    """The endpoint as a WSGI application, to be mounted where notifications arrive.
+
+    Args:
+        app: An app, or a projector built by hand.
+        verifier: Tells whether a notification is genuine. A backend that is reached over the open network needs one.
+        public_url: The URL that notifications are addressed to, where a proxy makes the request's own look different.
+        time_budget: Seconds that one delivery may fold. What is left then is notified anew.
+
+    Raises:
+        Misuse: No verifier for a public backend, or an argument that cannot be one.
+    """
+    endpoint = Endpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget)
+
+    def application(environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
+        response = _answer(endpoint, environ)
+        reason = responses.get(response.status, "Refused For Good")
+        headers = {**response.headers, "content-length": str(len(response.body))}
+        start_response(f"{response.status} {reason}", list(headers.items()))
+        return [response.body]
+
+    return application
+
+
+def _answer(endpoint: Endpoint, environ: Environment) -> Response:
+    try:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return problem(400, "the Content-Length is not a number")
+    body = environ["wsgi.input"].read(min(max(length, 0), MAX_BODY + 1)) if length else b""
+    return endpoint.handle(Request(environ["REQUEST_METHOD"], _url(environ), _headers(environ), body))
+
+
+def _headers(environ: Environment) -> dict[str, str]:
+    headers = {
+        name[5:].replace("_", "-").lower(): str(value) for name, value in environ.items() if name.startswith("HTTP_")
+    }
+    if environ.get("CONTENT_TYPE"):
+        headers["content-type"] = environ["CONTENT_TYPE"]
+    return headers
+
+
+def _url(environ: Environment) -> str:
+    host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+    # WSGI hands paths over decoded, as Latin-1 text that stands for bytes.
+    path = quote((environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"))
+    query = environ.get("QUERY_STRING", "")
+    return f"{environ['wsgi.url_scheme']}://{host}{path}" + (f"?{query}" if query else "")
