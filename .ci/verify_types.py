@@ -6,17 +6,34 @@ What dependencies leave untyped is theirs (``--ignoreexternal``). Each public sy
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TypedDict
 
 PACKAGE = "eventsource_upstash"
 
 
+class Position(TypedDict):
+    """A place in a file; both count from 0."""
+
+    line: int
+    character: int
+
+
+class Range(TypedDict):
+    """Where something starts."""
+
+    start: Position
+
+
 class Diagnostic(TypedDict):
     """One remark of pyright's on a symbol."""
 
+    file: str
     message: str
+    range: Range
 
 
 class Symbol(TypedDict):
@@ -37,8 +54,11 @@ class Completeness(TypedDict):
 
 def main() -> int:
     """Ask pyright, and report; 0 when everything is typed."""
+    # With --verifytypes, pyright asks the `python` on the PATH where packages are, whatever else it is told.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     asked = subprocess.run(
         [sys.executable, "-m", "pyright", "--verifytypes", PACKAGE, "--ignoreexternal", "--outputjson"],
+        env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
         check=False,
@@ -49,10 +69,13 @@ def main() -> int:
         print(f"pyright --verifytypes {PACKAGE} gave no report:", asked.stdout, asked.stderr, sep="\n")
         return 1
     public = [symbol for symbol in report["symbols"] if symbol["isExported"]]
-    for symbol in public:
-        if not symbol["isTypeKnown"]:
-            reasons = "; ".join(" ".join(remark["message"].split()) for remark in symbol["diagnostics"])
-            print(f"{symbol['name']}: {reasons or 'its type is not known'}")
+    remarks = {
+        f"{remark['file']}:{remark['range']['start']['line'] + 1}: {' '.join(remark['message'].split())}"
+        for symbol in public
+        if not symbol["isTypeKnown"]
+        for remark in symbol["diagnostics"]
+    }
+    print(*sorted(remarks), sep="\n", end="\n" if remarks else "")
     score = report["completenessScore"]
     print(f"{score:.1%} of {len(public)} public symbols are fully typed")
     # A package that pyright cannot see has no symbols, and is not typed at all.
