@@ -24,9 +24,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     names = [row.name for row in ROWS]
     parser.add_argument("--quick", action="store_true", help="fewer events, three turns")
-    parser.add_argument(
-        "--only", action="append", choices=names, metavar="NAME", help=", ".join(names)
-    )
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--without-peers", action="store_true", help="floor and ours alone")
     parser.add_argument("--million", action="store_true", help="also catch up a million events")
     parser.add_argument("--turns", type=int, help="how often each is measured (7; 3 with --quick)")
@@ -50,7 +48,7 @@ def take_part(python: str, with_peers: bool) -> dict[str, str | None]:
     for name in CONTESTANTS:
         environment = ENVIRONMENTS[name]
         if name not in (FLOOR, OURS) and not with_peers:
-            contestants[name] = "left out"
+            contestants[name] = ""
         elif version < environment.at_least:
             contestants[name] = "needs Python {}.{}".format(*environment.at_least)
         else:
@@ -80,10 +78,7 @@ def machine(python: str, turns: int) -> str:
 
 def values(results: dict[str, dict[str, Cell]]) -> str:
     return json.dumps(
-        {
-            row: {name: cell.values for name, cell in cells.items()}
-            for row, cells in results.items()
-        },
+        {row: {name: cell.values for name, cell in cells.items()} for row, cells in results.items()},
         indent=1,
     )
 

@@ -34,9 +34,7 @@ class Environment:
 
 OWN = Environment("ours", (MSGSPEC, "-e", str(ROOT)))
 EVENTSOURCING = Environment("eventsourcing", (MSGSPEC, "eventsourcing==9.5.6"), (3, 10))
-EVENTSOURCE_PY = Environment(
-    "eventsource-py", (MSGSPEC, "eventsource-py[sqlite]==0.15.1"), PREFERRED
-)
+EVENTSOURCE_PY = Environment("eventsource-py", (MSGSPEC, "eventsource-py[sqlite]==0.15.1"), PREFERRED)
 
 
 def make(environment: Environment, python: str) -> None:
@@ -80,8 +78,7 @@ def version(python: str) -> tuple[int, int]:
 def describe(python: str) -> str:
     return _answer(
         python,
-        "import platform, sqlite3;"
-        "print('CPython', platform.python_version() + ',', 'SQLite', sqlite3.sqlite_version)",
+        "import platform, sqlite3;print('CPython', platform.python_version() + ',', 'SQLite', sqlite3.sqlite_version)",
     )
 
 

@@ -49,9 +49,7 @@ TYPES: dict[type, str] = {
     todo.TaskCompleted: "task-completed",
     todo.TaskDeleted: "task-deleted",
 }
-DECODE: dict[str, Decode] = {
-    name: cast("Decode", msgspec.json.Decoder(cls).decode) for cls, name in TYPES.items()
-}
+DECODE: dict[str, Decode] = {name: cast("Decode", msgspec.json.Decoder(cls).decode) for cls, name in TYPES.items()}
 # A fold takes its own event type only; the table below pairs each with the name it is stored under.
 FOLDS: dict[str, tuple[Decode, Fold]] = {
     name: (DECODE[name], cast("Fold", fold))
@@ -196,13 +194,8 @@ class SQLiteLog:
             " revision INTEGER NOT NULL, type TEXT NOT NULL, recorded_at INTEGER NOT NULL,"
             " payload BLOB NOT NULL, UNIQUE (stream, revision))"
         )
-        self.execute(
-            "CREATE TABLE IF NOT EXISTS tasks (key TEXT PRIMARY KEY, document BLOB NOT NULL)"
-            " WITHOUT ROWID"
-        )
-        self.execute(
-            "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, position INTEGER)"
-        )
+        self.execute("CREATE TABLE IF NOT EXISTS tasks (key TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID")
+        self.execute("CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, position INTEGER)")
 
     def append(self, stream: str, events: Sequence[todo.TaskEvent], expected: int) -> None:
         self.execute("BEGIN IMMEDIATE")
@@ -215,9 +208,7 @@ class SQLiteLog:
 
     def insert(self, stream: str, events: Sequence[todo.TaskEvent], expected: int) -> None:
         execute = self.execute
-        (revision,) = execute(
-            "SELECT coalesce(max(revision), 0) FROM events WHERE stream = ?", (stream,)
-        ).fetchone()
+        (revision,) = execute("SELECT coalesce(max(revision), 0) FROM events WHERE stream = ?", (stream,)).fetchone()
         if revision != expected:
             raise RuntimeError("wrong expected revision")
         now = time.time_ns()
@@ -225,10 +216,7 @@ class SQLiteLog:
             (stream, expected + ordinal, TYPES[type(event)], now, encode(event))
             for ordinal, event in enumerate(events, 1)
         ]
-        statement = (
-            "INSERT INTO events (stream, revision, type, recorded_at, payload)"
-            " VALUES (?, ?, ?, ?, ?)"
-        )
+        statement = "INSERT INTO events (stream, revision, type, recorded_at, payload) VALUES (?, ?, ?, ?, ?)"
         if len(rows) == 1:
             execute(statement, rows[0])
         else:
@@ -241,8 +229,7 @@ class SQLiteLog:
         row = execute("SELECT position FROM checkpoints WHERE name = 'tasks'").fetchone()
         checkpoint: int = row[0] if row else 0
         page = execute(
-            "SELECT position, type, payload FROM events WHERE position > ?"
-            " ORDER BY position LIMIT ?",
+            "SELECT position, type, payload FROM events WHERE position > ? ORDER BY position LIMIT ?",
             (checkpoint, PAGE_SQLITE),
         ).fetchall()
         if page:
@@ -257,9 +244,7 @@ class SQLiteLog:
         marks = ",".join("?" * len(keys))
         documents: dict[str, todo.Task | None] = {
             key: decode_task(document)
-            for key, document in self.execute(
-                f"SELECT key, document FROM tasks WHERE key IN ({marks})", keys
-            )
+            for key, document in self.execute(f"SELECT key, document FROM tasks WHERE key IN ({marks})", keys)
         }
         for fold, event in events:
             documents[event.id] = fold(documents.get(event.id), event)
@@ -278,9 +263,7 @@ def sqlite_log(job: Job) -> SQLiteLog:
 
 def fill_sqlite(log: SQLiteLog, size: int) -> None:
     """The log of the to-do list, written in one transaction, since nobody times it."""
-    statement = (
-        "INSERT INTO events (stream, revision, type, recorded_at, payload) VALUES (?, ?, ?, ?, ?)"
-    )
+    statement = "INSERT INTO events (stream, revision, type, recorded_at, payload) VALUES (?, ?, ?, ?, ?)"
     rows = (
         (line.stream, line.revision, line.kind.value, time.time_ns(), encode(todo.event(line)))
         for line in todo.lines(size)
@@ -303,10 +286,7 @@ def append_sqlite(job: Job) -> float:
 
 def append_100(job: Job) -> float:
     log = sqlite_log(job)
-    appends = [
-        (f"task-{task}", [todo.event(line) for line in lines])
-        for task, lines in todo.batches(job.size)
-    ]
+    appends = [(f"task-{task}", [todo.event(line) for line in lines]) for task, lines in todo.batches(job.size)]
     with clock() as spent:
         for stream, events in appends:
             log.append(stream, events, 0)
@@ -318,8 +298,7 @@ def read_sqlite(job: Job) -> float:
     fill_sqlite(log, job.size)
     with clock() as spent:
         for row in log.execute(
-            "SELECT position, stream, revision, type, recorded_at, payload FROM events"
-            " ORDER BY position"
+            "SELECT position, stream, revision, type, recorded_at, payload FROM events ORDER BY position"
         ):
             DECODE[row[3]](row[5])
     return spent.us(job.size)

@@ -71,10 +71,7 @@ def append_one(sqlite: bool, job: Job) -> float:
 def append_100(job: Job) -> float:
     with open_app(job, sqlite=True) as app:
         append = app.event_store.append
-        appends = [
-            (f"task-{task}", [todo.event(line) for line in lines])
-            for task, lines in todo.batches(job.size)
-        ]
+        appends = [(f"task-{task}", [todo.event(line) for line in lines]) for task, lines in todo.batches(job.size)]
         with clock() as spent:
             for stream, events in appends:
                 append(stream, *events, expected_revision=0)
@@ -132,9 +129,7 @@ def bytes_per_event(job: Job) -> float:
             for task, lines in todo.batches(job.size):
                 stream = f"task-{task}"
                 for line in lines:
-                    app.event_store.append(
-                        stream, todo.event(line), expected_revision=line.revision - 1
-                    )
+                    app.event_store.append(stream, todo.event(line), expected_revision=line.revision - 1)
         return kept.bytes / job.size
 
 
@@ -162,9 +157,7 @@ def read_your_write(job: Job) -> float:
         for task in range(job.size):
             key = str(task)
             started = time.perf_counter()
-            appended = app.event_store.append(
-                f"task-{task}", todo.TaskCreated(key, "Do the dishes!")
-            )
+            appended = app.event_store.append(f"task-{task}", todo.TaskCreated(key, "Do the dishes!"))
             assert view.get(key, at_least=appended.position) is not None
             times.append((time.perf_counter() - started) * 1e6)
     return median(times)

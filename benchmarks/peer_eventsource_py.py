@@ -205,12 +205,8 @@ async def project_sqlite(job: Job) -> float:
     async with open_store(job, sqlite=True) as store:
         await fill(store, job.size)
         async with engine.begin() as connection:
-            await connection.execute(
-                text("CREATE TABLE tasks (id TEXT PRIMARY KEY, text TEXT, done INTEGER)")
-            )
-        tasks = SQLiteTasks(
-            async_sessionmaker(engine), checkpoint_repo=SQLCheckpointRepository(engine)
-        )
+            await connection.execute(text("CREATE TABLE tasks (id TEXT PRIMARY KEY, text TEXT, done INTEGER)"))
+        tasks = SQLiteTasks(async_sessionmaker(engine), checkpoint_repo=SQLCheckpointRepository(engine))
         with clock() as spent:
             report = await replay(store, tasks)
         report.raise_for_failures()

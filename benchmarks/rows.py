@@ -41,6 +41,11 @@ class Row:
     only_with: str | None = None
 
     @property
+    def faster(self) -> str:
+        times = self.times_faster or 1
+        return f"≥ {times:g}x faster" if times > 1 else "below every peer"
+
+    @property
     def target(self) -> str:
         parts: list[str] = []
         if self.times_floor is not None:
@@ -48,9 +53,7 @@ class Row:
         if self.over_floor is not None:
             parts.append(f"≤ floor + {self.over_floor:g}")
         if self.times_faster is not None:
-            parts.append(
-                f"≥ {self.times_faster:g}x faster" if self.times_faster > 1 else "below every peer"
-            )
+            parts.append(self.faster)
         if self.at_most is not None:
             parts.append(f"≤ {self.at_most:,g}")
         if self.flat_with is not None:

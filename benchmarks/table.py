@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from benchmarks.rows import CONTESTANTS, FLOOR, JSON, MSGSPEC, OURS, PEERS, PY, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from benchmarks.running import Cell
 
     Results = dict[str, dict[str, Cell]]
@@ -31,9 +33,7 @@ def number(value: float | None) -> str:
 def best_peer(cells: dict[str, Cell]) -> float | None:
     """The best of the peers that do the same work: one with a caveat is shown, but not compared."""
     values = [
-        cell.value
-        for name, cell in cells.items()
-        if name in PEERS and cell.value is not None and cell.caveat is None
+        cell.value for name, cell in cells.items() if name in PEERS and cell.value is not None and cell.caveat is None
     ]
     return min(values, default=None)
 
@@ -42,30 +42,30 @@ def ratio(value: float | None, to: float | None) -> float | None:
     return None if value is None or not to else value / to
 
 
-def misses(row: Row, results: Results) -> list[str] | None:
-    """What `ours` misses of the row's targets; None if they cannot be judged."""
-    cells = results[row.name]
-    ours, floor, peer = cells[OURS].value, cells[FLOOR].value, best_peer(cells)
-    if ours is None or row.target == "-":
-        return None
-    flat = results.get(row.flat_with or "", {}).get(OURS)
-    # What it has to be, at most, for each target that the run has the numbers for. A megabyte is
-    # what the allocator may take at any time.
-    limits = {
-        f"{row.times_floor}x floor": floor and row.times_floor and row.times_floor * floor,
-        f"floor + {row.over_floor}": floor and row.over_floor and row.over_floor + floor,
-        f"{row.times_faster}x faster": peer and row.times_faster and peer / row.times_faster,
-        f"{row.at_most}": row.at_most,
-        "flat": flat.value * 1.25 + 1 if flat and flat.value is not None else None,
-    }
-    known = {name: limit for name, limit in limits.items() if limit is not None}
-    return [name for name, limit in known.items() if ours > limit] if known else None
+def limits(row: Row, results: Results) -> Iterator[tuple[str, float]]:
+    """What `ours` has to be, at most, for each target that this run has the numbers for."""
+    floor = results[row.name][FLOOR].value
+    peer = best_peer(results[row.name])
+    flat = results[row.flat_with][OURS].value if row.flat_with else None
+    if row.times_floor is not None and floor is not None:
+        yield f"{row.times_floor:g}x floor", row.times_floor * floor
+    if row.over_floor is not None and floor is not None:
+        yield f"floor + {row.over_floor:g}", row.over_floor + floor
+    if row.times_faster is not None and peer is not None:
+        yield row.faster, peer / row.times_faster
+    if row.at_most is not None:
+        yield f"{row.at_most:,g}", row.at_most
+    if flat is not None:
+        # A megabyte is what the allocator may take at any time.
+        yield "flat", flat * 1.25 + 1
 
 
 def verdict(row: Row, results: Results) -> str:
-    missed = misses(row, results)
-    if missed is None:
+    ours = results[row.name][OURS].value
+    known = dict(limits(row, results))
+    if ours is None or not known:
         return "-"
+    missed = [name for name, limit in known.items() if ours > limit]
     return "missed: " + ", ".join(missed) if missed else "met"
 
 
@@ -73,10 +73,7 @@ def columns(row: Row, results: Results) -> list[str]:
     cells = results[row.name]
     unit = "" if row.unit == "µs" else f", {row.unit}"
     ours = cells[OURS].value
-    shown = {
-        name: number(cells[name].value) + ("\\*" if cells[name].caveat else "")
-        for name in CONTESTANTS
-    }
+    shown = {name: number(cells[name].value) + ("\\*" if cells[name].caveat else "") for name in CONTESTANTS}
     return [
         row.title + unit,
         shown[FLOOR],
