@@ -6,6 +6,7 @@ Nothing here belongs to one event loop: an object may be kept across several `as
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -13,7 +14,7 @@ from typing import Generic, TypeVar
 from typing_extensions import Self
 
 from ._flow.catching_up import CatchingUp, CatchUp
-from ._flow.handling import Handling, now_us
+from ._flow.handling import Handling
 from ._flow.notifying import Notifying
 from ._flow.querying import ProjectionStatus, Querying
 from ._io.event_loop import PORT, iterate
@@ -54,7 +55,7 @@ class AsyncEventStore:
         backend: Where the log is: `Memory()`, `SQLite("todo.db")`.
         registry: The event types and aggregates.
         notifier: Who is told after each append; nobody without one.
-        clock: Microseconds since 1970 (UTC), for the recorded time of events.
+        clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for the recorded time of events.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class AsyncEventStore:
         registry: Registry,
         *,
         notifier: AsyncNotifier | None = None,
-        clock: Callable[[], int] = now_us,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.backend = backend
         self.registry = registry
@@ -249,7 +250,7 @@ class AsyncProjectionStore:
         self.backend = backend
         self.registry = registry
         self.views = backend.views(PORT, (log_backend or backend).log(PORT))
-        catching_up = CatchingUp(self.views, registry, now_us, MAX_PAGE_EVENTS)
+        catching_up = CatchingUp(self.views, registry, time.time_ns, MAX_PAGE_EVENTS)
         self.flow = Querying(PORT, self.views, registry, catching_up)
 
     def __repr__(self) -> str:
@@ -274,7 +275,7 @@ class AsyncProjector:
         event_store: The log, and the notifier that wakes it.
         projection_store: The views.
         page_size: Most events folded in one step, up to 1,000.
-        clock: Microseconds since 1970 (UTC), for when a projection stopped.
+        clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for when a projection stopped.
     """
 
     def __init__(
@@ -283,7 +284,7 @@ class AsyncProjector:
         projection_store: AsyncProjectionStore,
         *,
         page_size: int = MAX_PAGE_EVENTS,
-        clock: Callable[[], int] = now_us,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.event_store = event_store
         self.projection_store = projection_store

@@ -26,7 +26,7 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 """A page ends with the event that reaches this many bytes of payload. It always holds at least one event."""
 
 
-class Append(NamedTuple):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Events to be appended to one stream, all or none.
 
     Attributes:

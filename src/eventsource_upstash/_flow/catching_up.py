@@ -189,7 +189,7 @@ class CatchingUp:
                     return None
                 stopped = before
             else:
-                stopped = Stopped(stopped.position, stopped.reason, self._clock())
+                stopped = Stopped(stopped.position, stopped.reason, self._clock() // 1000)
         return Commit(
             progress.projection,
             progress.generation,

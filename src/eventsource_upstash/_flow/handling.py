@@ -6,13 +6,12 @@ import hashlib
 import logging
 import os
 import random
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.codec import encode_metadata, encode_tags
-from ..domain.events import ANY, FREE, NUMBER_BITS, Appended, Expectation, NewEvent, Recorded, StoredEvent
+from ..domain.events import FREE, NUMBER_BITS, Appended, Expectation, NewEvent, Recorded, StoredEvent
 from ..domain.names import check_stream, check_tags
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, EventSourceError, IdempotencyKeyReused, Misuse
@@ -33,11 +32,6 @@ if hasattr(os, "register_at_fork"):
 MAX_KEY: Final = 255
 
 
-def now_us() -> int:
-    """The time in microseconds since 1970 (UTC)."""
-    return time.time_ns() // 1000
-
-
 class Handling:
     """Appends and reads, over a log."""
 
@@ -45,7 +39,7 @@ class Handling:
         self._log = log
         self._types = registry.types
         self._by_class = registry.types.by_class
-        self._notify = notifying.after_append
+        self._notifying = notifying
         self._clock = clock
 
     async def append(
@@ -59,6 +53,8 @@ class Handling:
     ) -> Appended:
         """See `EventStore.append`."""
         check_stream(stream)
+        if type(expected) is not int or expected < 0:
+            _check_expected(stream, expected)
         by_class = self._by_class
         new: list[NewEvent] = []
         for event in events:
@@ -68,20 +64,15 @@ class Handling:
             new.append((known.name, known.version, known.encode(event)))
         if not new:
             raise Misuse(f"append to stream {stream!r} without an event; hand it at least one")
-        if expected is not ANY:
-            _check_expected(stream, expected)
-        encoded_tags = None
-        if tags:
-            encoded_tags = _encode_tags(tags)
         answer = await self._log.append(
             Append(
                 stream,
                 expected,
                 new,
-                self._clock(),
+                self._clock() // 1000,
                 _draw(NUMBER_BITS),
                 encode_metadata(metadata) if metadata else None,
-                encoded_tags,
+                _encode_tags(tags) if tags else None,
                 key,
                 b"" if key is None else _digest(key, stream, new),
             )
@@ -98,18 +89,27 @@ class Handling:
                 answer.position,
                 " (it was there already)" if answer.repeated else "",
             )
-        return await self._notify(answer)
+        notices = self._notifying.notices
+        if notices is None:
+            return answer
+        try:
+            receipt = await notices.send(answer.position)
+        except Exception as error:  # whatever the carrier raises, the append has succeeded
+            self._notifying.failed(answer.position, error)
+            return answer
+        return answer if receipt is FREE else self._notifying.billed(answer, receipt)
 
     def _refusal(
         self, stream: str, expected: int | Expectation, key: str | None, answer: Appended | Conflict | KeyReused
     ) -> Exception:
         if isinstance(answer, Conflict):
+            missed, error = self._decode(answer.missed)
             return ConcurrencyError(
                 stream=stream,
                 expected=expected if isinstance(expected, int) else expected.value,
                 actual=answer.actual,
-                events=list(self._types.recorded(answer.missed)),
-                complete=answer.complete,
+                events=missed,
+                complete=answer.complete and error is None,
             )
         return _key_used(key, stream)
 
@@ -253,7 +253,7 @@ def _check_bounds(after: int, limit: int | None, name: str) -> None:
 
 
 def _check_expected(stream: str, expected: object) -> None:
-    if isinstance(expected, Expectation) or (type(expected) is int and expected >= 0):
+    if isinstance(expected, Expectation):
         return
     raise Misuse(
         f"expected_revision={expected!r} for stream {stream!r}: it is a revision from 1, NO_STREAM (0), EXISTS or ANY"

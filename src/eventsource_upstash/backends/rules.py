@@ -37,6 +37,8 @@ def next_after(progress: tuple[Progress, ...], head: int, *, rear: bool) -> int:
 
 def bounded(events: list[StoredEvent], max_bytes: int) -> list[StoredEvent]:
     """The events up to the one that reaches so many bytes of payload."""
+    if sum([len(row[9]) for row in events]) < max_bytes:
+        return events
     size = 0
     for index, row in enumerate(events):
         size += len(row[9])

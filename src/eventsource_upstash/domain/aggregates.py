@@ -163,7 +163,7 @@ class Aggregate(Generic[S]):
             else:
                 event = types.decode(row)
             state = handler.fold(state, event)
-            if state is not None and state.__class__ is not cls:
+            if state.__class__ is not cls and state is not None:
                 check_result(state, cls, self._where, handler.name)
         return state
 

@@ -254,7 +254,7 @@ class Projection(Generic[D]):
             documents[key] = None if kept is None else decode(kept)
         for key, handler, argument, _ in plan.steps:
             document = handler.fold(documents[key], argument)
-            if document is not None and document.__class__ is not cls:
+            if document.__class__ is not cls and document is not None:
                 check_result(document, cls, self._where, handler.name)
             documents[key] = document
         changed: dict[str, bytes | None] = {}

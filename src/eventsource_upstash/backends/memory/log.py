@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
 from ...ports import MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
 from ..rules import bounded, is_repeat
-from .state import State
+from .state import Kind, State
 
 
 class MemoryLog:
@@ -16,11 +16,15 @@ class MemoryLog:
 
     async def append(self, append: Append) -> Appended | Conflict | KeyReused:
         """See `Log.append`."""
-        stream, expected, events, recorded_us, number, metadata, tags, key, digest = append
+        stream = append.stream
+        expected = append.expected
+        recorded_us = append.recorded_us
+        number = append.number
+        key = append.key
         state = self._state
         with state.lock:
             if key is not None and (known := state.keys.get(key)) is not None:
-                return _repeated(known[2]) if known[:2] == (digest, stream) else KeyReused()
+                return _repeated(known[2]) if known[:2] == (append.digest, stream) else KeyReused()
             places = state.streams.get(stream)
             revision = 0 if places is None else len(places)
             if expected is not ANY and expected != revision and (expected is not EXISTS or not revision):
@@ -29,9 +33,11 @@ class MemoryLog:
             if places is None:
                 places = state.streams[stream] = []
             position = len(rows)
-            for type_, version, payload in events:
-                kind = (type_, version, metadata, tags)
-                kind = state.kinds.setdefault(kind, kind) if metadata is None else kind
+            plain = append.metadata is None and append.tags is None
+            for type_, version, payload in append.events:
+                kind = state.kinds.get(type_)
+                if kind is None or kind[1] != version or not plain:
+                    kind = self._kind(append, type_, version)
                 position += 1
                 revision += 1
                 rows.append((stream, revision, recorded_us, number, kind, payload))
@@ -39,8 +45,15 @@ class MemoryLog:
                 number += 1
             appended = Appended(position, revision)
             if key is not None:
-                state.keys[key] = (digest, stream, appended)
+                state.keys[key] = (append.digest, stream, appended)
             return appended
+
+    def _kind(self, append: Append, type_: str, version: int) -> Kind:
+        """What rows of a type have in common; kept once for the rows without metadata and tags, which most are."""
+        kind = (type_, version, append.metadata, append.tags)
+        if append.metadata is None and append.tags is None:
+            self._state.kinds[type_] = kind
+        return kind
 
     def _conflict(self, append: Append, places: list[int]) -> Appended | Conflict:
         actual = len(places)
@@ -73,10 +86,14 @@ class MemoryLog:
         with state.lock:
             rows = state.rows
             places = state.streams.get(stream, [])
-            events: list[StoredEvent] = []
-            for place in places[after_revision : after_revision + limit]:
-                name, revision, recorded_us, number, kind, payload = rows[place - 1]
-                events.append((place, name, revision, recorded_us, number, *kind, payload))
+            chosen = places[after_revision : after_revision + limit]
+            kept = [rows[place - 1] for place in chosen]
+            events: list[StoredEvent] = [
+                (place, stream, revision, recorded_us, number, type_, version, metadata, tags, payload)
+                for place, (_, revision, recorded_us, number, (type_, version, metadata, tags), payload) in zip(
+                    chosen, kept, strict=True
+                )
+            ]
             return StreamPage(bounded(events, max_bytes), len(places))
 
     async def head(self) -> tuple[int, Receipt]:

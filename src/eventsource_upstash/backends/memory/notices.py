@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
 from ..._io.port import Port, Signal
 from ...domain.events import FREE, Receipt
 from ...ports import Notices
+
+_log: Final = logging.getLogger("eventsource_upstash.notifier")
 
 
 class InProcess:
@@ -28,4 +33,6 @@ class _Wake:
     async def send(self, position: int) -> Receipt:
         """See `Notices.send`."""
         self._signal.set()
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("notified this process's worker: the log reached position %d", position)
         return FREE

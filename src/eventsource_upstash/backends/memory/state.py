@@ -25,7 +25,7 @@ class State:
         self.lock = threading.Lock()
         self.rows: list[Row] = []
         self.streams: dict[str, list[int]] = {}
-        self.kinds: dict[Kind, Kind] = {}
+        self.kinds: dict[str, Kind] = {}
         self.keys: dict[str, tuple[bytes, str, Appended]] = {}
         self.progress: dict[ProjectionId, Progress] = {}
         self.documents: dict[ProjectionId, dict[str, bytes]] = {}
@@ -35,10 +35,15 @@ class State:
     def stored(self, start: int, end: int) -> list[StoredEvent]:
         """Rows from one position (exclusive) to another (inclusive) as a log hands them out."""
         return [
-            (position, stream, revision, recorded_us, number, kind[0], kind[1], kind[2], kind[3], payload)
-            for position, (stream, revision, recorded_us, number, kind, payload) in enumerate(
-                self.rows[start:end], start + 1
-            )
+            (position, stream, revision, recorded_us, number, type_, version, metadata, tags, payload)
+            for position, (
+                stream,
+                revision,
+                recorded_us,
+                number,
+                (type_, version, metadata, tags),
+                payload,
+            ) in enumerate(self.rows[start:end], start + 1)
         ]
 
 

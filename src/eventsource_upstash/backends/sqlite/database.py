@@ -26,14 +26,15 @@ class Database:
     """Connections to one file, handed out one per step.
 
     A connection belongs to whoever took it until the step is done, in whatever thread that runs; idle ones wait in a
-    list. Writers of this process queue on a lock, which is fair and quick, before they queue on the file's.
+    list, each by its cursor. Writers of this process queue on a lock, which is fair and quick, before they queue on
+    the file's.
     """
 
     def __init__(self, path: str, timeout: float, synchronous: Synchronous) -> None:
         self.path = path
         self.timeout = timeout
         self._synchronous = synchronous
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Cursor] = []
         self._write_lock = threading.Lock()
         self._ready = False
         _databases.add(self)
@@ -61,25 +62,23 @@ class Database:
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().connection.close()
 
     def _transact(self, begin: str, work: Callable[[sqlite3.Cursor], T]) -> T:
         try:
-            connection = self._idle.pop()
+            cursor = self._idle.pop()
         except IndexError:
-            connection = self._open()
+            cursor = self._open().cursor()
         committing = False
         try:
-            cursor = connection.cursor()
             cursor.execute(begin)
             result = work(cursor)
             committing = True
             cursor.execute("COMMIT")
-            cursor.close()
         except BaseException as error:
-            self._give_up(connection)
+            self._give_up(cursor.connection)
             self._raise(error, committing=committing)
-        self._idle.append(connection)
+        self._idle.append(cursor)
         return result
 
     def _give_up(self, connection: sqlite3.Connection) -> None:
@@ -92,7 +91,7 @@ class Database:
         except sqlite3.Error:
             connection.close()
         else:
-            self._idle.append(connection)
+            self._idle.append(connection.cursor())
 
     def _open(self) -> sqlite3.Connection:
         import sqlite3

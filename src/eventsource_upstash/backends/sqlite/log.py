@@ -75,7 +75,11 @@ class SQLiteLog:
 
 
 def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | KeyReused:
-    stream, expected, events, recorded_us, number, metadata, tags, key, digest = append
+    stream = append.stream
+    expected = append.expected
+    events = append.events
+    key = append.key
+    digest = append.digest
     if key is not None and (known := cursor.execute(_KNOWN_KEY, (key,)).fetchone()) is not None:
         return Appended(known[2], known[3], repeated=True) if known[:2] == (digest, stream) else KeyReused()
     position, revision = cursor.execute(_WHERE_IS, (stream,)).fetchone()
@@ -88,9 +92,23 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
         position += 1
         revision += 1
         cursor.execute(
-            _INSERT, (position, stream, revision, recorded_us, number, type_, version, metadata, tags, payload)
+            _INSERT,
+            (
+                position,
+                stream,
+                revision,
+                append.recorded_us,
+                append.number,
+                type_,
+                version,
+                append.metadata,
+                append.tags,
+                payload,
+            ),
         )
     else:
+        recorded_us, metadata, tags = append.recorded_us, append.metadata, append.tags
+        number = append.number - 1
         cursor.executemany(
             _INSERT,
             [
@@ -99,7 +117,7 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
                     stream,
                     revision + ordinal,
                     recorded_us,
-                    number + ordinal - 1,
+                    number + ordinal,
                     type_,
                     version,
                     metadata,
