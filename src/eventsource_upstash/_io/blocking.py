@@ -54,8 +54,10 @@ class BlockingPort:
     """Waits by blocking the calling thread."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Not needed by the embedded backends."""
-        raise RuntimeError(f"no HTTP client for {request.method} {request.url}")
+        """Send it and block for the answer."""
+        from .http import send
+
+        return send(request)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do the work here and now."""

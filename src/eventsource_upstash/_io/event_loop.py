@@ -26,8 +26,10 @@ class EventLoopPort:
     """Waits by suspending the calling task. The loop is looked up at each wait, so one port serves many loops."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Not needed by the embedded backends."""
-        raise RuntimeError(f"no HTTP client for {request.method} {request.url}")
+        """Send it and suspend until the answer is there."""
+        from .http import send_async
+
+        return await send_async(request)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do the work in one of the loop's threads.

@@ -79,7 +79,13 @@ class Port(Protocol):
     """All that can make a caller wait."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send an HTTP request and wait for the answer."""
+        """Send an HTTP request and wait for the answer, whatever its status.
+
+        Raises:
+            Unavailable: The server could not be reached; nothing was sent.
+            OutcomeUnknown: The request may have arrived, the answer did not.
+            Misuse: The URL cannot be asked over HTTP.
+        """
         ...
 
     async def call(self, work: Callable[[], T]) -> T:
