@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from ..errors import RegistrationError
 from .event_types import EventType, EventTypes
@@ -49,7 +49,8 @@ def check_handler(handler: Callable[..., object], where: str, parameters: tuple[
 
 def check_event_type(types: EventTypes, event_type: type, where: str) -> EventType:
     """The registered type of a class. Raises `RegistrationError` when it has none."""
-    known = types.by_class.get(event_type)
+    # What is no class may have no hash either.
+    known = types.by_class.get(event_type) if isinstance(cast("object", event_type), type) else None
     if known is None:
         name = getattr(event_type, "__name__", repr(event_type))
         raise RegistrationError(

@@ -150,11 +150,12 @@ class Registry:
             raise RegistrationError(f"{what} is registered already, for {self.types.by_name[name].cls.__name__}")
         if name in self.types.ignored:
             raise RegistrationError(f"{what} was declared as ignored; it cannot be an event as well")
+        chain = self._upcasters.get(name, {})
+        event_type = EventType(name, version, cls, chain)
         if cls in self.types.by_class:
             raise RegistrationError(
                 f"{what}: {cls.__name__} is registered already, as {self.types.by_class[cls].name!r}"
             )
-        chain = self._upcasters.get(name, {})
         missing = [step for step in range(1, version) if step not in chain]
         if missing:
             steps = ", ".join(f"from_version={step}" for step in missing)
@@ -167,7 +168,6 @@ class Registry:
             raise RegistrationError(
                 f"{what}, version {version}: the upcaster from_version={beyond[0]} leads past it; raise the version"
             )
-        event_type = EventType(name, version, cls, chain)
         self.types.by_name[name] = event_type
         self.types.by_class[cls] = event_type
 

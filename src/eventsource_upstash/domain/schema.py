@@ -57,21 +57,22 @@ def inspect_class(cls: type[object], what: str) -> Schema:
     Raises:
         RegistrationError: It is of another kind, or a field's type cannot be stored as JSON and read back.
     """
-    if is_pydantic(cls):
-        # pydantic has proved the fields; its instances are handed out one by one unless they are frozen and flat,
-        # which is not worth finding out: decoding once more is what it costs.
-        return Schema(immutable=False, loose=True)
-    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__")
-    if not any(hasattr(cls, mark) for mark in marks):
+    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "__pydantic_validator__")
+    if not isinstance(cast("object", cls), type) or not any(hasattr(cls, mark) for mark in marks):
         raise RegistrationError(
             f"{what}: {_name(cast('object', cls))} is not a dataclass, msgspec.Struct, attrs class or pydantic model; "
             "decorate it first, as in: @registry.event(...) above @dataclass(frozen=True)"
         )
+    if is_pydantic(cls):
+        # pydantic has proved the fields; its instances are handed out one by one unless they are frozen and flat,
+        # which is not worth finding out: decoding once more is what it costs.
+        return Schema(immutable=False, loose=True)
     try:
         info = _inspect.type_info(cls)
     except NameError as error:
         raise RegistrationError(
-            f"{what}: {error}; define the types of its fields above the class, at module level"
+            f"{what}: {error}; define the types of its fields above the class, at module level. A class that holds "
+            "itself has to be complete first: register it below itself, as in registry.event(...)(Tree)"
         ) from error
     except (TypeError, ValueError) as error:
         raise RegistrationError(f"{what}: {error}") from error
