@@ -354,7 +354,6 @@ class AsyncWorker:
         """Stop folding, after the page that is being folded. What is not folded yet stays in the log."""
         task, self._task = self._task, None
         self._stop.set()
-        self._wake.set()
         if task is not None and not task.done():
             await task
 

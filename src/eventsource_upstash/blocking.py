@@ -356,7 +356,6 @@ class Worker:
         """Stop folding, after the page that is being folded. What is not folded yet stays in the log."""
         thread, self._thread = self._thread, None
         self._stop.set()
-        self._wake.set()
         if thread is not None and thread.is_alive():
             thread.join()
 

@@ -217,11 +217,12 @@ class CatchingUp:
             )
 
     async def run(self, port: Port, wake: Signal, stop: Signal, poll_interval: float) -> None:
-        """See `Projector.run`. Ends when `stop` is raised, and then `wake`."""
+        """See `Projector.run`. Ends when `stop` is raised."""
         if poll_interval <= 0:
             raise Misuse(f"poll_interval={poll_interval!r}: it is a number of seconds above 0")
         failing = 0
         told = ""
+        stop.listen(wake.set)
         while True:
             # Lowered before the look at `stop` and at the log: what is raised from here on ends the sleep below.
             wake.clear()

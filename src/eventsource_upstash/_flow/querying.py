@@ -21,6 +21,8 @@ from .catching_up import CatchingUp
 D = TypeVar("D")
 
 
+State = Literal["current", "behind", "stopped", "rewound"]
+
 POLL_S: Final = 0.02
 """Seconds between looks at a log that has not yet got the position that a read asks for."""
 
@@ -50,7 +52,8 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
         head: The log's last position.
         lag: Head minus checkpoint.
         parked: Events set aside because their fold failed.
-        state: "current" at the head, "behind" below it, "stopped" at an event that it cannot fold.
+        state: "current" at the head, "behind" below it, "stopped" at an event that it cannot fold, "rewound" when the
+            log ends before the checkpoint.
         stopped: Why it is stopped, if it is.
     """
 
@@ -61,7 +64,7 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
     head: int
     lag: int
     parked: int
-    state: Literal["current", "behind", "stopped"]
+    state: State
     stopped: Failure | None = None
 
 
@@ -149,6 +152,11 @@ class Querying:
 def _status(progress: Progress, head: int) -> ProjectionStatus:
     lag = max(0, head - progress.checkpoint)
     stopped = progress.stopped
+    state: State = "behind" if lag else "current"
+    if stopped is not None:
+        state = "stopped"
+    if progress.checkpoint > head:
+        state = "rewound"
     return ProjectionStatus(
         name=progress.projection.name,
         version=progress.projection.version,
@@ -157,6 +165,6 @@ def _status(progress: Progress, head: int) -> ProjectionStatus:
         head=head,
         lag=lag,
         parked=0,
-        state="stopped" if stopped else "behind" if lag else "current",
+        state=state,
         stopped=None if stopped is None else Failure(stopped.position, stopped.reason, to_datetime(stopped.since_us)),
     )

@@ -56,6 +56,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
         """The sum of two costs."""
         if other is FREE:
             return self
+        if self is FREE:
+            return other
         return Receipt(
             self.requests + other.requests,
             self.commands + other.commands,
