@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..domain.events import StoredEvent
-from ..ports import Append, Commit, Log, Outcome, Progress, Pull, Pulled, Views
+from ..ports import Commit, Log, Outcome, Progress, Pull, Pulled, Views
 
 
 def judge(progress: Progress, commit: Commit) -> Outcome:
@@ -17,14 +17,6 @@ def judge(progress: Progress, commit: Commit) -> Outcome:
     if progress.checkpoint > commit.checkpoint:
         return Outcome.AHEAD
     return Outcome.MISMATCH
-
-
-def is_repeat(append: Append, missed: list[StoredEvent]) -> bool:
-    """Whether the events found after the expected revision are this very append's."""
-    count = len(append.events)
-    return len(missed) >= count and all(
-        row[3] == append.recorded_us and row[4] == append.number + index for index, row in enumerate(missed[:count])
-    )
 
 
 def next_after(progress: tuple[Progress, ...], head: int, *, rear: bool) -> int:

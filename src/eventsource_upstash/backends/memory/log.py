@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
-from ...ports import MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
-from ..rules import bounded, is_repeat
+from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
+from ..rules import bounded
 from .state import Kind, State
 
 
@@ -58,12 +58,16 @@ class MemoryLog:
     def _conflict(self, append: Append, places: list[int]) -> Appended | Conflict:
         actual = len(places)
         after = append.expected if isinstance(append.expected, int) else actual
+        count = len(append.events)
+        if after + count <= actual:
+            # This very append's, if its first and its last event are there; a page of what was missed may be shorter.
+            ends = [(index, self._state.rows[places[after + index] - 1]) for index in (0, count - 1)]
+            if all(row[2:4] == (append.recorded_us, append.number + index) for index, row in ends):
+                return Appended(places[after + count - 1], after + count, repeated=True)
         missed = [
             row for place in places[after : after + MAX_PAGE_EVENTS] for row in self._state.stored(place - 1, place)
         ]
-        if is_repeat(append, missed):
-            last = missed[len(append.events) - 1]
-            return Appended(last[0], last[2], repeated=True)
+        missed = bounded(missed, MAX_PAGE_BYTES)
         return Conflict(actual, missed, complete=len(missed) == max(0, actual - after))
 
     async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:

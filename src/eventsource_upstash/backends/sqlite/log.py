@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, cast
 from ..._io.port import Port
 from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
 from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
-from ..rules import is_repeat
 from .database import Database
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ _WHERE_IS: Final = "SELECT (SELECT max(position) FROM events), (SELECT max(revis
 _INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _READ: Final = f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"
 _READ_STREAM: Final = f"SELECT {COLUMNS} FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?"
+_SAME: Final = "SELECT position FROM events WHERE stream = ? AND revision = ? AND recorded_us = ? AND number = ?"
 _HEAD: Final = "SELECT coalesce(max(position), 0) FROM events"
 _REVISION: Final = "SELECT coalesce(max(revision), 0) FROM events WHERE stream = ?"
 _KNOWN_KEY: Final = "SELECT digest, stream, position, revision FROM idempotency_keys WHERE key = ?"
@@ -136,10 +136,15 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
 
 def _conflict(append: Append, actual: int, cursor: sqlite3.Cursor) -> Appended | Conflict:
     after = append.expected if isinstance(append.expected, int) else actual
+    # This very append's, if its first and its last event are there; a page of what was missed may be shorter.
+    count = len(append.events)
+    found = [
+        cursor.execute(_SAME, (append.stream, after + 1 + index, append.recorded_us, append.number + index)).fetchone()
+        for index in (0, count - 1)
+    ]
+    if None not in found:
+        return Appended(found[-1][0], after + count, repeated=True)
     missed = _fetch(cursor.execute(_READ_STREAM, (append.stream, after, MAX_PAGE_EVENTS)), MAX_PAGE_BYTES)
-    if is_repeat(append, missed):
-        last = missed[len(append.events) - 1]
-        return Appended(last[0], last[2], repeated=True)
     return Conflict(actual, missed, complete=len(missed) == max(0, actual - after))
 
 
