@@ -1,0 +1,78 @@
+"""The to-do list on Starlette. `python -m examples.todo.serve`, which is `make todo`, serves this one.
+
+With another server: `uvicorn --factory examples.todo.starlette_app:create_app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from eventsource_upstash import web
+
+from . import live, routes
+from .app import AsyncTodo
+
+
+def create_app(todo: AsyncTodo | None = None) -> Starlette:
+    """The application, over a to-do list of its own or the one that is handed in."""
+    todo = todo or AsyncTodo()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        async with todo:
+            yield
+
+    notifications = web.AsyncEndpoint(todo.app)
+
+    async def notified(request: Request) -> Response:
+        return await notify(notifications, request)
+
+    async def endpoint(request: Request) -> Response:
+        return await respond(todo, request)
+
+    return Starlette(
+        routes=[
+            Route("/projections", notified, methods=["POST"]),
+            Route("/{path:path}", endpoint, methods=routes.METHODS),
+        ],
+        lifespan=lifespan,
+    )
+
+
+async def respond(todo: AsyncTodo, request: Request) -> Response:
+    """Carry a request to the routes, and the answer back."""
+    path: str = request.scope["path"]
+    plain = routes.Request(request.method, path, request.url.query, headers(request), await body(request))
+    if place := routes.wants_stream(plain):
+        return StreamingResponse(live.follow_async(todo, place), headers=live.HEADERS)
+    return answer(await routes.respond_async(todo, plain))
+
+
+async def notify(notifications: web.AsyncEndpoint, request: Request) -> Response:
+    """Carry a notification to its endpoint, and the answer back."""
+    plain = web.Request(request.method, str(request.url), headers(request), await body(request))
+    return answer(await notifications.handle(plain))
+
+
+def headers(request: Request) -> dict[str, str]:
+    return routes.lower(request.headers.items())
+
+
+async def body(request: Request) -> bytes:
+    """The body; of one that is too large no more than shows that it is."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > routes.MAX_BODY:
+            break
+    return bytes(body)
+
+
+def answer(response: web.Response) -> Response:
+    return Response(response.body, response.status, response.headers)

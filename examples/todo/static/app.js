@@ -1,0 +1,241 @@
+// The page: what the person does becomes a command; what happened arrives as events; what is shown is the view.
+//
+// The list follows the hand at once (marked as waiting), and is replaced by what the server's view says as soon as
+// it has reached the command's own position. If the command fails, the list goes back and the message says why.
+
+import * as api from "/static/api.js";
+import { TaskList } from "/static/list.js";
+import { Log } from "/static/log.js";
+import { Stream } from "/static/stream.js";
+import { Toast, say } from "/static/toast.js";
+
+const get = (id) => document.getElementById(id);
+const input = get("new-text");
+const undoable = []; // ids of deleted tasks, the latest last
+
+let tasks = []; // as the view has them, oldest first
+let loaded = false;
+const wishes = new Map(); // id -> what was asked for and is not answered yet
+let ghosts = []; // new tasks that are not answered yet
+
+const list = new TaskList({ tick, edit, remove, add, point, leave: () => input.focus() });
+const log = new Log(point);
+const toast = new Toast(undo);
+
+function draw() {
+  const shown = tasks.map((task) => ({ ...task, ...wishes.get(task.id) }));
+  list.show([...shown, ...ghosts].reverse());
+  const open = shown.filter((task) => !task.done).length;
+  const total = shown.length;
+  get("empty").hidden = !loaded || total + ghosts.length > 0;
+  get("tally").hidden = total === 0;
+  get("tally-text").textContent = open ? `${open} open, ${total - open} done` : `All ${total} done`;
+  get("tally-bar").style.transform = `scaleX(${total ? (total - open) / total : 0})`;
+  document.title = open ? `(${open}) To-do` : "To-do";
+}
+
+function point(id) {
+  list.point(id);
+  log.point(id);
+}
+
+// -- The view: asked for when something happened, never twice at a time --
+
+let wanted = 0; // the position that the view must have reached
+let stale = false;
+let running = null;
+
+function refresh(position = 0) {
+  wanted = Math.max(wanted, position);
+  stale = true;
+  running ??= load().finally(() => (running = null));
+  return running;
+}
+
+async function load() {
+  while (stale) {
+    stale = false;
+    try {
+      tasks = await api.list(wanted);
+    } catch (problem) {
+      if (stale) continue; // asked again in the meantime
+      throw problem;
+    }
+    loaded = true;
+    draw();
+  }
+}
+
+// -- Commands --
+
+// Shows the wish, sends the command, and lets the view speak again once it has got that far.
+async function wish(id, change, send) {
+  const mine = { ...wishes.get(id), ...change };
+  wishes.set(id, mine);
+  draw();
+  try {
+    const { value, position } = await send();
+    await refresh(position).catch(() => {}); // it was done; that the list could not be read is told elsewhere
+    return value;
+  } catch (error) {
+    if (error.status === 404) refresh().catch(() => {});
+    throw error;
+  } finally {
+    if (wishes.get(id) === mine) wishes.delete(id);
+    draw();
+  }
+}
+
+async function add(text) {
+  const error = get("add-error");
+  error.hidden = true;
+  input.removeAttribute("aria-invalid");
+  if (!text.trim()) {
+    refuse("Write what there is to do, then press Enter.");
+    return;
+  }
+  const ghost = { id: `new-${Math.random()}`, text: text.trim(), done: false, waiting: true, fresh: true };
+  ghosts.push(ghost);
+  draw();
+  try {
+    const { position } = await api.create(ghost.text);
+    await refresh(position).catch(() => {});
+    say(`Added: ${ghost.text}`);
+  } catch (problem) {
+    if (!input.value) input.value = text; // nothing that was typed is lost
+    refuse(problem.message);
+  } finally {
+    ghosts = ghosts.filter((other) => other !== ghost);
+    draw();
+  }
+}
+
+function refuse(message) {
+  get("add-error").textContent = message;
+  get("add-error").hidden = false;
+  input.setAttribute("aria-invalid", "true");
+  input.focus();
+}
+
+async function tick(id, done) {
+  try {
+    await wish(id, { done }, () => api.change(id, { done }));
+  } catch (problem) {
+    toast.bad(problem.message);
+  }
+}
+
+async function edit(id, text) {
+  try {
+    await wish(id, { text, waiting: true }, () => api.change(id, { text }));
+    return undefined;
+  } catch (problem) {
+    if (problem.status === 404) toast.bad(problem.message);
+    return problem.message;
+  }
+}
+
+async function remove(id) {
+  const task = tasks.find((other) => other.id === id);
+  if (!task || wishes.get(id)?.leaving) return;
+  try {
+    await wish(id, { leaving: true }, () => api.remove(id));
+    undoable.push(id);
+    toast.show(`Deleted “${shorten(task.text)}”`, true);
+  } catch (problem) {
+    toast.bad(problem.message);
+  }
+}
+
+async function undo() {
+  const id = undoable.pop();
+  if (id === undefined) return;
+  toast.hide();
+  try {
+    const { value, position } = await api.restore(id);
+    await refresh(position).catch(() => {});
+    toast.show(`“${shorten(value.text)}” is back`);
+  } catch (problem) {
+    undoable.push(id);
+    toast.bad(problem.message);
+  }
+}
+
+const shorten = (text) => (text.length > 60 ? `${text.slice(0, 58)}…` : text);
+
+// -- The person --
+
+get("add").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = input.value;
+  if (text.trim()) input.value = "";
+  add(text);
+});
+
+input.addEventListener("input", () => {
+  get("add-error").hidden = true;
+  input.removeAttribute("aria-invalid");
+});
+
+input.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown") list.enter();
+  else if (event.key === "Escape") input.value = "";
+  else return;
+  event.preventDefault();
+});
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("textarea, input:not([type=checkbox])");
+  if ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z") {
+    if ((typing && event.target.value) || !undoable.length) return; // in a text, undo belongs to the text
+    undo();
+  } else if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    input.focus();
+  } else if (event.key === "Escape" && !typing) {
+    toast.hide();
+    return;
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+
+// -- What happens elsewhere --
+
+const STATES = {
+  live: "Live",
+  polling: "Live, asking every 1.5 s",
+  lost: "Connection lost, trying again",
+};
+
+let state = "connecting";
+let caughtUp = false; // whether what arrives is new, or the past that is shown first
+
+new Stream({
+  recorded(record) {
+    log.append(record, caughtUp);
+    if (caughtUp) refresh(record.position).catch(() => {});
+  },
+  status(status) {
+    log.show(status);
+    if (!caughtUp) refresh().catch(() => {});
+    caughtUp = true;
+  },
+  reset() {
+    log.clear();
+    wanted = 0;
+    refresh().catch(() => {});
+  },
+  state(name) {
+    if (name === state) return;
+    if (state === "lost") {
+      say("Connected again.");
+      refresh().catch(() => {});
+    }
+    state = name;
+    get("connection").dataset.state = name;
+    get("connection-text").textContent = STATES[name];
+  },
+});
+
+refresh().catch((problem) => toast.bad(problem.message));
