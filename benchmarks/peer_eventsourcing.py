@@ -13,7 +13,6 @@ examples. SQLite: WAL and synchronous=FULL, which are its defaults.
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -21,13 +20,12 @@ from uuid import UUID
 import msgspec
 from eventsourcing.application import Application
 from eventsourcing.dispatch import singledispatchmethod
-from eventsourcing.domain import Aggregate, DomainEvent
+from eventsourcing.domain import Aggregate
 from eventsourcing.domain import event as emits
-from eventsourcing.persistence import Mapper, StoredEvent, Tracking
+from eventsourcing.persistence import Tracking
 from eventsourcing.popo import POPOTrackingRecorder
 from eventsourcing.projection import ApplicationSubscription, Projection, ProjectionRunner
 from eventsourcing.sqlite import SQLiteTrackingRecorder
-from eventsourcing.utils import get_topic, resolve_topic
 
 from benchmarks import todo
 from benchmarks.measuring import (
@@ -38,7 +36,18 @@ from benchmarks.measuring import (
     memory_kept,
     peak_memory,
 )
-from benchmarks.todo import Kind
+from benchmarks.peer_eventsourcing_events import (
+    StructCompleted,
+    StructCreated,
+    StructDeleted,
+    StructEvent,
+    StructUpdated,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskUpdated,
+    events_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,95 +57,10 @@ if TYPE_CHECKING:
 PAGE = 500  # its own subscriptions select as many
 
 
-class TaskCreated(DomainEvent):
-    text: str
-
-
-class TaskUpdated(DomainEvent):
-    text: str
-
-
-class TaskCompleted(DomainEvent):
-    pass
-
-
-class TaskDeleted(DomainEvent):
-    pass
-
-
-class StructEvent(msgspec.Struct, frozen=True):
-    originator_id: UUID
-    originator_version: int
-    timestamp: datetime
-
-
-class StructCreated(StructEvent, frozen=True):
-    text: str
-
-
-class StructUpdated(StructEvent, frozen=True):
-    text: str
-
-
-class StructCompleted(StructEvent, frozen=True):
-    pass
-
-
-class StructDeleted(StructEvent, frozen=True):
-    pass
-
-
-class MsgspecMapper(Mapper[UUID]):
-    def to_stored_event(self, domain_event: StructEvent) -> StoredEvent:
-        return StoredEvent(
-            originator_id=domain_event.originator_id,
-            originator_version=domain_event.originator_version,
-            topic=get_topic(domain_event.__class__),
-            state=msgspec.json.encode(domain_event),
-        )
-
-    def to_domain_event(self, stored_event: StoredEvent) -> StructEvent:
-        cls = resolve_topic(stored_event.topic)
-        return msgspec.json.decode(stored_event.state, type=cls)
-
-
-CLASSES: dict[str, dict[Kind, Callable[..., DomainEvent]]] = {
-    "json": {
-        Kind.CREATED: TaskCreated,
-        Kind.UPDATED: TaskUpdated,
-        Kind.COMPLETED: TaskCompleted,
-        Kind.DELETED: TaskDeleted,
-    },
-    "msgspec": {
-        Kind.CREATED: StructCreated,
-        Kind.UPDATED: StructUpdated,
-        Kind.COMPLETED: StructCompleted,
-        Kind.DELETED: StructDeleted,
-    },
-}
-
-
-def events_of(transcoder: str, lines: Iterable[todo.Line]) -> list[DomainEvent]:
-    """Events of one task share one UUID object, as they share one stream name elsewhere."""
-    classes = CLASSES[transcoder]
-    ids: dict[int, UUID] = {}
-    made: list[DomainEvent] = []
-    for line in lines:
-        values = {
-            "originator_id": ids.setdefault(line.task, UUID(int=line.task + 1)),
-            "originator_version": line.revision,
-            "timestamp": datetime.now(timezone.utc),
-        }
-        if line.kind in (Kind.CREATED, Kind.UPDATED):
-            values["text"] = line.text
-        made.append(classes[line.kind](**values))
-    return made
-
-
 def environment(transcoder: str, job: Job | None) -> dict[str, str]:
     env = {}
     if transcoder == "msgspec":
-        env["MAPPER_TOPIC"] = "benchmarks.peer_eventsourcing:MsgspecMapper"
+        env["MAPPER_TOPIC"] = "benchmarks.peer_eventsourcing_events:MsgspecMapper"
     if job is not None:
         env["PERSISTENCE_MODULE"] = "eventsourcing.sqlite"
         env["SQLITE_DBNAME"] = str(job.folder / "peer.db")
