@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar
@@ -112,22 +113,39 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make sure that the file is ours, of a version that we know, and in WAL mode."""
-        if self._check(connection):
-            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-            if mode != "wal":
-                raise Refused(
-                    f"SQLite file {self.path!r} cannot use a write-ahead log (it is in {mode!r} mode): readers and "
-                    "writers would block each other. Put it on a local disk"
-                )
-            return
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        if not self._check(connection):  # another process may have been quicker
-            for statement in CREATE:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={VERSION}")
+        # In a transaction, so that all of it is of one moment: somebody else may be creating the tables right now.
+        connection.execute("BEGIN")
+        ours = self._check(connection)
         connection.execute("COMMIT")
+        if not ours:
+            connection.execute("BEGIN IMMEDIATE")
+            if not self._check(connection):  # somebody else may have been quicker
+                for statement in CREATE:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version={VERSION}")
+            connection.execute("COMMIT")
+        mode = self._use_wal(connection)
+        if mode != "wal":
+            raise Refused(
+                f"SQLite file {self.path!r} cannot use a write-ahead log (it is in {mode!r} mode): readers and "
+                "writers would block each other. Put it on a local disk"
+            )
+
+    def _use_wal(self, connection: sqlite3.Connection) -> str:
+        """Switch to a write-ahead log. SQLite does not wait for others who open the file just now, so we do."""
+        import sqlite3
+
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            except sqlite3.OperationalError as error:  # noqa: PERF203  it is tried a few times at most
+                if "locked" not in str(error) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return str(mode)
 
     def _check(self, connection: sqlite3.Connection) -> bool:
         """Whether our tables are there. Raises `Refused` when the file is somebody else's, or newer than we are."""
