@@ -11,7 +11,6 @@ from ._flow.catching_up import CatchUp
 from ._flow.querying import Failure, ProjectionStatus
 from ._io.port import Signal
 from .backends.memory import InProcess, Memory
-from .backends.sqlite import SQLite
 from .blocking import App, EventStore, Notifier, ProjectionStore, Projector, View, Worker
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
@@ -37,6 +36,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    # Loaded when they are first asked for: who blocks does not pay for asyncio, nor who is in memory for SQLite.
     from .aio import (
         AsyncApp,
         AsyncEventStore,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         AsyncView,
         AsyncWorker,
     )
+    from .backends.sqlite import SQLite
 
 __version__ = "0.1.0"
 
@@ -104,9 +105,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # The event-loop face is loaded when it is first asked for: who blocks does not pay for importing asyncio.
     if name.startswith("Async") and name in __all__:
         from . import aio
 
         return getattr(aio, name)
+    if name == "SQLite":
+        from .backends.sqlite import SQLite
+
+        return SQLite
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .backends.memory import InProcess, Memory
-from .backends.sqlite import SQLite
 from .domain.registry import Registry
 from .errors import Misuse
 from .ports import Backend
@@ -43,6 +42,8 @@ def backend_of(url: str) -> Backend:
     if scheme == "memory" and colon and not rest:
         return Memory()
     if scheme == "sqlite" and rest:
+        from .backends.sqlite import SQLite
+
         # sqlite:///todo.db, as other libraries write it, means the same file as sqlite:todo.db.
         return SQLite(rest.removeprefix("///"))
     # The rest of a URL may hold a password, so only the scheme is repeated.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import random
@@ -284,7 +283,9 @@ def _digest(key: str, stream: str, events: Sequence[NewEvent]) -> bytes:
     _check_key(key)
     # Metadata is left out: a retry may well carry another trace id. So is the expected revision: whoever asks again
     # after loading again means the same append.
-    digest = hashlib.blake2b(stream.encode(), digest_size=16)
+    from hashlib import blake2b  # brings OpenSSL along: only for those who use keys
+
+    digest = blake2b(stream.encode(), digest_size=16)
     for name, version, payload in events:
         digest.update(b"\0%s\0%d\0%d\0" % (name.encode(), version, len(payload)))
         digest.update(payload)

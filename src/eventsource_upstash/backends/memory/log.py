@@ -22,7 +22,9 @@ class MemoryLog:
         number = append.number
         key = append.key
         state = self._state
-        with state.lock:
+        # `with` would cost as much as encoding the event does.
+        state.lock.acquire()
+        try:
             if key is not None and (known := state.keys.get(key)) is not None:
                 return _repeated(known[2]) if known[:2] == (append.digest, stream) else KeyReused()
             places = state.streams.get(stream)
@@ -47,6 +49,8 @@ class MemoryLog:
             if key is not None:
                 state.keys[key] = (append.digest, stream, appended)
             return appended
+        finally:
+            state.lock.release()
 
     def _kind(self, append: Append, type_: str, version: int) -> Kind:
         """What rows of a type have in common; kept once for the rows without metadata and tags, which most are."""
