@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, Protocol, TypeVar, cast, get_type_hints
 
@@ -94,8 +95,8 @@ class Codec(Generic[T]):
         path = non_finite(to_builtins(instance))
         if path is not None:
             raise InvalidEvent(
-                f"{self._what} cannot be stored: field {path} is not a finite number, which JSON cannot hold; use None, "
-                "or a string"
+                f"{self._what} cannot be stored: field {path} is not a finite number, which JSON cannot hold; use "
+                "None, or a string"
             )
 
     def convert(self, value: object) -> T:
@@ -110,10 +111,13 @@ def _twin_decoder(cls: type[object]) -> Callable[[bytes], object] | None:
     if not dataclasses.is_dataclass(cls) or is_pydantic(cls):
         return None
     fields = dataclasses.fields(cls)
-    if not all(field.init for field in fields):
-        return None
+    if not all(field.init for field in fields) or hasattr(cls, "__post_init__"):
+        return None  # what it checks or computes itself is checked by decoding
     hints = get_type_hints(cls, include_extras=True)
-    twin = msgspec.defstruct(cls.__name__, [(field.name, hints[field.name]) for field in fields], gc=False)
+    # An encoded instance lacks no field but those that are UNSET.
+    twin = msgspec.defstruct(
+        cls.__name__, [(field.name, hints[field.name], msgspec.UNSET) for field in fields], gc=False
+    )
     return msgspec.json.Decoder(twin, dec_hook=_from_builtin).decode
 
 
@@ -148,7 +152,7 @@ def encode_metadata(metadata: Mapping[str, object]) -> bytes:
         decoded: object = msgspec.json.decode(encoded)
     except Exception as error:
         raise InvalidEvent(f"metadata cannot be stored: {reason(error)}") from error
-    if decoded != metadata:
+    if not isinstance(cast("object", metadata), Mapping) or decoded != metadata:
         raise InvalidEvent(
             "metadata would not be read back as it is given: use a dict of names to strings, finite numbers, bools, "
             "None, lists and dicts"
@@ -175,10 +179,14 @@ def decode_tags(encoded: bytes | None) -> tuple[str, ...]:
     return msgspec.json.decode(encoded, type=tuple[str, ...])
 
 
+_DATA: Final = re.compile(r"^(Invalid (?:enum )?value) (?:.*(?= - at `)|.*)")
+"""Where msgspec repeats the offending input."""
+
+
 def reason(error: BaseException) -> str:
     """Why something did not encode or decode, in one line and without the data itself.
 
-    pydantic repeats the offending input in its message; a log line is no place for a user's data.
+    pydantic and msgspec repeat the offending input in their messages; a log line is no place for a user's data.
     """
     details = getattr(error, "errors", None)
     if is_pydantic_error(error) and callable(details):
@@ -188,8 +196,11 @@ def reason(error: BaseException) -> str:
         return "it is nested too deeply"
     if isinstance(error, UnicodeEncodeError):
         return f"text with a lone surrogate cannot be stored ({error.reason})"
-    text = str(error).splitlines()
-    return text[0] if text else type(error).__name__
+    line, *_ = str(error).splitlines() or [""]
+    if not line or not isinstance(error, (msgspec.MsgspecError, TypeError, ValueError)):
+        # A KeyError's text alone would say nothing.
+        return f"{type(error).__name__}: {line}" if line else type(error).__name__
+    return _DATA.sub(r"\1", line)
 
 
 def is_pydantic_error(error: BaseException) -> bool:
