@@ -2,9 +2,20 @@
 
 from decimal import Decimal
 
+from docs.snippets.shop import (
+    Cancel,
+    Line,
+    Order,
+    OrderCancelled,
+    OrderError,
+    OrderPaid,
+    OrderPlaced,
+    Pay,
+    PlaceOrder,
+    order,
+    registry,
+)
 from eventsource_upstash import ConcurrencyError, connect
-
-from docs.snippets.shop import Cancel, Line, Order, OrderCancelled, OrderError, OrderPaid, OrderPlaced, Pay, PlaceOrder, order, registry
 
 TEA = (Line("tea", 2, Decimal("4.50")),)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from eventsource_upstash import EventStore, Memory, SQLite
-
-from docs.snippets.todo import TaskCreated, registry
-
 # --8<-- [start:port]
+from pathlib import Path
+
 from eventsource_upstash import Receipt
 from eventsource_upstash.ports import Port
 
@@ -16,16 +14,16 @@ from eventsource_upstash.ports import Port
 class FileLog:
     def __init__(self, port: Port, path: str) -> None:
         self._port = port
-        self._path = path
+        self._path = Path(path)
 
     async def head(self) -> tuple[int, Receipt]:
         def work() -> int:
-            with open(self._path, encoding="utf-8") as file:
-                return sum(1 for line in file)
+            return len(self._path.read_text("utf-8").splitlines())
 
         return await self._port.call(work), Receipt()
 
     # ... and append, recall, read, read_stream
+
 
 # --8<-- [end:port]
 
@@ -33,13 +31,15 @@ class FileLog:
 def test_port(in_empty_folder: None) -> None:
     from eventsource_upstash._io import blocking, event_loop
 
-    with open("log.jsonl", "w", encoding="utf-8") as file:
-        file.write("{}\n{}\n")
+    Path("log.jsonl").write_text("{}\n{}\n", "utf-8")
     assert blocking.run(FileLog(blocking.PORT, "log.jsonl").head()) == (2, Receipt())
     assert asyncio.run(FileLog(event_loop.PORT, "log.jsonl").head()) == (2, Receipt())
 
 
 def test_third_party_by_hand(in_empty_folder: None) -> None:
+    from docs.snippets.todo import TaskCreated, registry
+    from eventsource_upstash import EventStore, Memory, SQLite
+
     for backend in (Memory(), SQLite("todo.db")):
         assert EventStore(backend, registry).append("task-1", TaskCreated("Do the dishes")).position == 1
         backend.close()

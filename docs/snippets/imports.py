@@ -1,3 +1,4 @@
+# pyright: reportUnusedImport=false
 # ruff: noqa: F401, I001
 # --8<-- [start:imports]
 from eventsource_upstash import Registry, connect  # and everything else but:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from eventsource_upstash import App, ProjectionStopped, Registry, connect
-
 from docs.snippets.shop import (
     Customer,
     Demand,
@@ -20,21 +18,17 @@ from docs.snippets.shop import (
     registry,
     totals,
 )
+from eventsource_upstash import ProjectionStopped, Registry, connect
 
 
-def filled() -> App:
+def test_keys() -> None:
+    # --8<-- [start:reading]
     app = connect("memory:", registry)
     tea, pot = Line("tea", 2, Decimal("4.50")), Line("pot", 1, Decimal("30.00"))
     app.event_store.append("order-1", OrderPlaced("ada", (tea, pot)))
     app.event_store.append("order-2", OrderPlaced("ada", (tea,)))
     app.event_store.append("order-1", OrderPaid(Decimal("39.00")))
     app.event_store.append("order-2", OrderCancelled("changed her mind"))
-    return app
-
-
-def test_keys() -> None:
-    app = filled()
-    # --8<-- [start:reading]
     app.projector.catch_up()
 
     view = app.projection_store.view(orders)
@@ -55,15 +49,17 @@ def test_keys() -> None:
 
 
 def test_pages() -> None:
-    app = filled()
+    app = connect("memory:", registry)
+    for sku in ("tea", "pot"):
+        app.event_store.append(f"order-{sku}", OrderPlaced("ada", (Line(sku, 1, Decimal(1)),)))
     app.projector.catch_up()
     view = app.projection_store.view(demand)
     # --8<-- [start:items]
-    assert [key for key, document in view.items()] == ["pot", "tea"]  # in order of key
+    assert [key for key, _ in view.items()] == ["pot", "tea"]  # in order of key
 
     page = list(view.items(limit=1))
     last_key, _ = page[-1]
-    assert [key for key, document in view.items(after=last_key, limit=1)] == ["tea"]
+    assert [key for key, _ in view.items(after=last_key, limit=1)] == ["tea"]
     # --8<-- [end:items]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.snippets.todo import CompleteTask, CreateTask, Task, TaskCreated, registry, task, tasks
 from eventsource_upstash import (
     EventStore,
     InProcess,
@@ -20,8 +21,6 @@ from eventsource_upstash import (
     Unavailable,
     connect,
 )
-
-from docs.snippets.todo import CompleteTask, CreateTask, Task, TaskCreated, registry, task, tasks
 
 HERE = Path(__file__).parent
 
@@ -93,7 +92,7 @@ def test_busy(in_empty_folder: None) -> None:
     other = sqlite3.connect("todo.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     event_store = EventStore(SQLite("todo.db", timeout=0.05), registry)
-    with pytest.raises(Unavailable, match="was locked by another writer for 0.05 s; nothing was written"):
+    with pytest.raises(Unavailable, match=r"was locked by another writer for 0\.05 s; nothing was written"):
         event_store.append("task-1", TaskCreated("Do the dishes"))
     other.close()
 

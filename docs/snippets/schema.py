@@ -1,6 +1,6 @@
 """How an event type changes while its old events stay as they are."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ class Joined:
 
 
 @contextmanager
-def with_old_events(registry: Registry) -> Iterator[App]:
+def with_old_events(registry: Registry) -> Generator[App, None, None]:
     """An app over a log that an older release wrote."""
     with connect("sqlite:members.db", before) as app:
         if not app.event_store.head():
@@ -92,3 +92,15 @@ def test_ignore(in_empty_folder: None) -> None:
         assert list(app.event_store.read()) == []
         # --8<-- [end:ignore]
         assert app.projector.catch_up().complete
+
+
+def test_removed_field(in_empty_folder: None) -> None:
+    removed = Registry()
+
+    @removed.event("member-joined")
+    @dataclass(frozen=True)
+    class MemberJoined:
+        email: str | None = None
+
+    with with_old_events(removed) as app:
+        assert next(app.event_store.read()).event == MemberJoined()

@@ -36,6 +36,10 @@ class OrderCancelled:
     reason: str
 
 
+def sum_of(lines: tuple[Line, ...]) -> Decimal:
+    return sum((line.quantity * line.price for line in lines), Decimal(0))
+
+
 # --8<-- [end:events]
 
 
@@ -66,10 +70,6 @@ def cancelled(order: OrderSummary | None, event: OrderCancelled) -> None:
 
 
 # --8<-- [end:by_stream]
-
-
-def sum_of(lines: tuple[Line, ...]) -> Decimal:
-    return sum((line.quantity * line.price for line in lines), Decimal(0))
 
 
 # --8<-- [start:by_field]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-
-from eventsource_upstash import connect, connect_async
+from typing import Any, cast
 
 from docs.snippets.todo import CompleteTask, CreateTask, TaskError, registry, task, tasks
+from eventsource_upstash import connect, connect_async
 
 
 def test_starlette(in_empty_folder: None) -> None:
@@ -23,16 +23,16 @@ def test_starlette(in_empty_folder: None) -> None:
     view = todo.projection_store.view(tasks)
 
     async def complete(request: Request) -> JSONResponse:
-        id: str = request.path_params["id"]
+        stream = f"task-{request.path_params['id']}"
         try:
-            executed = await todo.event_store.execute(task, f"task-{id}", CompleteTask())
+            executed = await todo.event_store.execute(task, stream, CompleteTask())
         except TaskError as refused:
             return JSONResponse({"error": str(refused)}, 409)
-        document = await view.get(f"task-{id}", at_least=executed.position)
+        document = await view.get(stream, at_least=executed.position)
         return JSONResponse({"text": document.text, "done": document.done} if document else None)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
         async with todo, todo.worker():
             yield
 
@@ -48,7 +48,8 @@ def test_starlette(in_empty_folder: None) -> None:
 
     with connect("sqlite:todo.db", registry) as other:
         other.event_store.execute(task, "task-1", CreateTask("Do the dishes"))
-    with TestClient(app) as client:
+    # Any: its base class depends on which HTTP client is installed, which a type checker cannot tell.
+    with cast("Any", TestClient(app)) as client:
         assert client.post("/tasks/1/complete").json() == {"text": "Do the dishes", "done": True}
         assert client.post("/tasks/2/complete").status_code == 409
         assert client.post("/projections", json={"position": 2}).status_code == 200

@@ -8,7 +8,7 @@ import sys
 from eventsource_upstash import Signal, connect
 
 # --8<-- [end:imports]
-from docs.snippets.todo import registry
+from docs.snippets.todo import registry  # isort: skip
 
 if __name__ == "__main__":
     # --8<-- [start:program]
@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
     stop = Signal()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, frame: stop.set())
 
     with connect("sqlite:todo.db", registry) as app:
         app.projector.run(poll_interval=0.5, stop=stop)

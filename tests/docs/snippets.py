@@ -1,4 +1,4 @@
-"""What the documentation shows, and where it comes from: the snippets, their sections, and the pages that include them."""
+"""What the documentation shows, and where it comes from: snippets, their sections, and the pages that include them."""
 
 from __future__ import annotations
 

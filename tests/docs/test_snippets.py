@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,17 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from .snippets import ROOT, SNIPPETS, functions, modules, sections
+from .snippets import SNIPPETS, functions, modules, sections
 
 SCENARIOS = [
-    (module.stem, name)
-    for module in modules()
-    for name, _, _ in functions(module)
-    if name.startswith("test_")
+    (module.stem, name) for module in modules() for name, _, _ in functions(module) if name.startswith("test_")
 ]
 
 
-@pytest.mark.parametrize(("module", "name"), SCENARIOS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("module", "name"), SCENARIOS, ids=str)
 def test_scenario(module: str, name: str, request: pytest.FixtureRequest) -> None:
     scenario: Callable[..., object] = getattr(importlib.import_module(f"docs.snippets.{module}"), name)
     fixtures = {argument: request.getfixturevalue(argument) for argument in inspect.signature(scenario).parameters}
