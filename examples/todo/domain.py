@@ -226,7 +226,7 @@ def new_id(key: str | None = None) -> str:
     it: it is the key, if that looks like an id (the page makes such keys), and otherwise a digest of it.
     """
     if key is None:
-        return f"{time.time_ns() // 1000:014x}{secrets.token_hex(5)}"
+        return f"{time.time_ns():016x}{secrets.token_hex(4)}"
     return key if _ID.fullmatch(key) else hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
 
 

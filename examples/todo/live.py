@@ -45,7 +45,7 @@ def record(recorded: Recorded[object]) -> dict[str, object]:
         "id": recorded.id,
         "type": recorded.type,
         "version": recorded.version,
-        "recorded_at": recorded.recorded_at.isoformat(),
+        "recorded_at": recorded.recorded_at.isoformat().replace("+00:00", "Z"),
         "data": msgspec.to_builtins(recorded.event),
     }
     return told

@@ -30,16 +30,15 @@ async function request(method, path, { body, key } = {}) {
   return { value, position: Number(response.headers.get("Event-Position") ?? 0) };
 }
 
-// 24 hex digits that begin with the time in microseconds: a new task takes its key as its id, and ids sort by age.
-function newKey() {
-  const random = crypto.getRandomValues(new Uint8Array(5));
+// 24 hex digits that begin with the time in nanoseconds: a new task takes its key as its id, and ids sort by age.
+export function newKey() {
+  const random = crypto.getRandomValues(new Uint8Array(4));
   const digits = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return (Date.now() * 1000).toString(16).padStart(14, "0") + digits;
+  return (BigInt(Date.now()) * 1_000_000n).toString(16).padStart(16, "0") + digits;
 }
 
 // A command is sent again once when its answer was lost: the key makes that safe, it cannot happen twice.
-async function command(method, path, body) {
-  const key = newKey();
+async function command(method, path, body, key = newKey()) {
   try {
     return await request(method, path, { body, key });
   } catch (error) {
@@ -50,7 +49,7 @@ async function command(method, path, body) {
 
 const of = (id) => `/api/tasks/${encodeURIComponent(id)}`;
 
-export const create = (text) => command("POST", "/api/tasks", { text });
+export const create = (text, id) => command("POST", "/api/tasks", { text }, id);
 export const change = (id, fields) => command("PATCH", of(id), fields);
 export const remove = (id) => command("DELETE", of(id));
 export const restore = (id) => command("POST", `${of(id)}/restore`);

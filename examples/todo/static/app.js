@@ -11,7 +11,7 @@ import { Toast, say } from "/static/toast.js";
 
 const get = (id) => document.getElementById(id);
 const input = get("new-text");
-const undoable = []; // ids of deleted tasks, the latest last
+const undoable = []; // deletions, the latest last: { id, gone: whether it was carried out, once that is known }
 
 let tasks = []; // as the view has them, oldest first
 let loaded = false;
@@ -24,10 +24,12 @@ const toast = new Toast(undo);
 
 function draw() {
   const shown = tasks.map((task) => ({ ...task, ...wishes.get(task.id) }));
-  list.show([...shown, ...ghosts].reverse());
+  const known = new Set(tasks.map((task) => task.id));
+  const waiting = ghosts.filter((ghost) => !known.has(ghost.id));
+  list.show([...shown, ...waiting].reverse());
   const open = shown.filter((task) => !task.done).length;
   const total = shown.length;
-  get("empty").hidden = !loaded || total + ghosts.length > 0;
+  get("empty").hidden = !loaded || total + waiting.length > 0;
   get("tally").hidden = total === 0;
   get("tally-text").textContent = open ? `${open} open, ${total - open} done` : `All ${total} done`;
   get("tally-bar").style.transform = `scaleX(${total ? (total - open) / total : 0})`;
@@ -94,11 +96,11 @@ async function add(text) {
     refuse("Write what there is to do, then press Enter.");
     return;
   }
-  const ghost = { id: `new-${Math.random()}`, text: text.trim(), done: false, waiting: true, fresh: true };
+  const ghost = { id: api.newKey(), text: text.trim(), done: false, waiting: true, fresh: true };
   ghosts.push(ghost);
   draw();
   try {
-    const { position } = await api.create(ghost.text);
+    const { position } = await api.create(ghost.text, ghost.id);
     await refresh(position).catch(() => {});
     say(`Added: ${ghost.text}`);
   } catch (problem) {
@@ -138,25 +140,28 @@ async function edit(id, text) {
 async function remove(id) {
   const task = tasks.find((other) => other.id === id);
   if (!task || wishes.get(id)?.leaving) return;
+  const sent = wish(id, { leaving: true }, () => api.remove(id));
+  const deletion = { id, gone: sent.then(() => true, () => false) };
+  undoable.push(deletion);
   try {
-    await wish(id, { leaving: true }, () => api.remove(id));
-    undoable.push(id);
+    await sent;
     toast.show(`Deleted “${shorten(task.text)}”`, true);
   } catch (problem) {
+    if (undoable.includes(deletion)) undoable.splice(undoable.indexOf(deletion), 1);
     toast.bad(problem.message);
   }
 }
 
 async function undo() {
-  const id = undoable.pop();
-  if (id === undefined) return;
+  const deletion = undoable.pop();
+  if (!deletion || !(await deletion.gone)) return; // a quick hand: the deletion may still be on its way
   toast.hide();
   try {
-    const { value, position } = await api.restore(id);
+    const { value, position } = await api.restore(deletion.id);
     await refresh(position).catch(() => {});
     toast.show(`“${shorten(value.text)}” is back`);
   } catch (problem) {
-    undoable.push(id);
+    undoable.push(deletion);
     toast.bad(problem.message);
   }
 }

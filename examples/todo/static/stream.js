@@ -16,10 +16,12 @@ export class Stream {
     this.source = null;
     this.timer = 0;
     this.failures = 0;
+    this.turn = 0; // which attempt is the present one: an answer to an earlier one is not used
     // A browser opens six connections to one host: hidden windows let go of theirs, so that any number can be open.
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.start()));
-    addEventListener("online", () => this.start());
-    this.start();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.begin()));
+    addEventListener("online", () => this.begin());
+    addEventListener("pageshow", (event) => event.persisted && this.begin()); // back from another page
+    this.begin();
   }
 
   get query() {
@@ -27,29 +29,34 @@ export class Stream {
   }
 
   stop() {
+    this.turn += 1;
     clearTimeout(this.timer);
     this.source?.close();
     this.source = null;
   }
 
-  start() {
+  // Ask once: the answer has what was missed meanwhile, and says whether the server can stream what comes next.
+  begin() {
     this.stop();
-    if (document.hidden) return;
+    if (!document.hidden) this.poll();
+  }
+
+  listen() {
+    this.stop();
     const source = new EventSource(`/api/events?${this.query}`);
     this.source = source;
-    const listen = (name, use) =>
+    const on = (name, use) =>
       source.addEventListener(name, (message) => {
         this.alive();
         use(JSON.parse(message.data));
       });
-    listen("recorded", (record) => this.take(record));
-    listen("status", (status) => this.on.status(status));
-    listen("reset", () => this.reset());
+    on("recorded", (record) => this.take(record));
+    on("status", (status) => this.on.status(status));
+    on("reset", () => this.reset());
     source.onopen = () => this.alive();
     source.onerror = () => {
       if (source !== this.source) return;
-      this.stop();
-      this.poll(); // no stream: perhaps the server only answers questions, perhaps it is gone
+      this.begin();
     };
     this.watch();
   }
@@ -62,7 +69,7 @@ export class Stream {
 
   watch() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.start(), SILENCE);
+    this.timer = setTimeout(() => this.begin(), SILENCE);
   }
 
   take(record) {
@@ -78,18 +85,19 @@ export class Stream {
   }
 
   async poll() {
+    const { turn } = this;
     try {
       const page = await events(this.query);
-      if (this.source || document.hidden) return;
+      if (turn !== this.turn) return;
       if (page.reset) this.reset();
       page.events.forEach((record) => this.take(record));
       this.on.status(page.status);
       this.failures = 0;
-      if (page.streams) return this.start(); // it can stream after all: the connection was only interrupted
+      if (page.streams) return this.listen();
       this.on.state("polling");
       this.timer = setTimeout(() => this.poll(), page.more ? 0 : POLL);
     } catch {
-      if (this.source || document.hidden) return;
+      if (turn !== this.turn) return;
       this.failures += 1;
       this.on.state("lost");
       this.timer = setTimeout(() => this.poll(), Math.min(500 * this.failures, 5_000));
