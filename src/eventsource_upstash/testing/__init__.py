@@ -1,0 +1,53 @@
+"""For the tests of apps, and of backends.
+
+- **Scenarios**: `given(aggregate, event, ...).when(command).then(event)`, and the same for projections: what the folds
+  and the decisions of an app do, without a backend.
+- **Stepping**: `explore` runs every order in which concurrent callers can meet, and a crash, a lost answer or a refusal
+  at every wait; `pausing(backend)` is what they wait on.
+- **Conformance**: `LogContract`, `ViewsContract` and `PromisesContract`, which the test class of a backend inherits.
+  They need pytest: `pip install eventsource-upstash[testing]`. See `eventsource_upstash.testing.conformance`.
+- **Wrapping**: `BackendWrapper`, `LogWrapper` and `ViewsWrapper` put a fault into a backend that works.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .pausing import Moment, Pause, PausingBackend, pausing
+from .scenarios import InStream, given, in_stream
+from .stepping import Ending, Endings, Explored, ScheduleFailed, World, explore, replay
+from .wrapping import BackendWrapper, LogWrapper, ViewsWrapper
+
+if TYPE_CHECKING:
+    from .conformance import LogContract, PromisesContract, ViewsContract
+
+__all__ = [
+    "BackendWrapper",
+    "Ending",
+    "Endings",
+    "Explored",
+    "InStream",
+    "LogContract",
+    "LogWrapper",
+    "Moment",
+    "Pause",
+    "PausingBackend",
+    "PromisesContract",
+    "ScheduleFailed",
+    "ViewsContract",
+    "ViewsWrapper",
+    "World",
+    "explore",
+    "given",
+    "in_stream",
+    "pausing",
+    "replay",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in {"LogContract", "PromisesContract", "ViewsContract"}:  # pytest, for those who use it
+        from . import conformance
+
+        return getattr(conformance, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,87 @@
+"""The contracts of `Log` and `Views`, and the library's promises on top of them, as test classes to inherit.
+
+Whoever writes a backend writes one class, and runs it with pytest:
+
+```python
+from eventsource_upstash.testing.conformance import LogContract, PromisesContract, ViewsContract
+
+
+class TestMyBackend(LogContract, ViewsContract, PromisesContract):
+    def open_backend(self, folder: Path) -> Backend:
+        return MyBackend(folder / "events")
+```
+
+`open_backend` is called with an empty folder for each test, and again with the same folder where a test opens the
+storage again; a backend on a server makes a namespace of the folder's path. What has to be set up around the tests goes
+into pytest's fixtures, as ever. A backend that keeps everything in its own object says `reopens = False`. One that
+costs money replaces `check_receipt`. A backend of a log only, or of views only, inherits only that contract, and opens
+something else beside it, such as `Memory`.
+
+Each test that is given a `lab` runs twice: stepped over the blocking port, with a thread for each of several callers,
+and on an event loop. The tests `..._in_any_order_of_steps` pause the backend at every wait and run all orders in which
+two or three callers can meet, some with a crash, a lost answer or a refusal at each wait. None of them sleeps, and none
+can be skipped: a rule that a backend does not keep is a test that it does not pass.
+
+To see that the tests can fail on your backend, break it (`eventsource_upstash.testing.wrapping`), and ask `run_tests`
+for what failed:
+
+```python
+def test_a_forgotten_key_is_noticed(tmp_path: Path) -> None:
+    class Forgets(LogContract):
+        def open_backend(self, folder: Path) -> Backend:
+            return ForgetfulBackend(MyBackend(folder / "events"))
+
+    assert "test_recall_answers_what_the_append_answered" in Forgets().run_tests(tmp_path)
+```
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Before they are imported: pytest then tells the values of an assertion that failed, as it does in tests of one's own.
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{name}"
+        for name in (
+            "kit",
+            "log_appending",
+            "log_concurrency",
+            "log_reading",
+            "promises",
+            "views_committing",
+            "views_concurrency",
+            "views_reading",
+        )
+    )
+)
+
+from .kit import Contract, Lab, in_colour  # noqa: E402
+from .log_appending import LogAppending, LogRepeating  # noqa: E402
+from .log_concurrency import LogConcurrency  # noqa: E402
+from .log_reading import LogKeeping, LogReading  # noqa: E402
+from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
+from .views_committing import ViewsCommitting  # noqa: E402
+from .views_concurrency import ViewsConcurrency  # noqa: E402
+from .views_reading import ViewsPulling, ViewsReading  # noqa: E402
+
+__all__ = [
+    "Contract",
+    "Lab",
+    "LogContract",
+    "PromisesContract",
+    "ViewsContract",
+    "in_colour",
+]
+
+
+class LogContract(LogAppending, LogRepeating, LogReading, LogKeeping, LogConcurrency):
+    """The contract of `Log`: every sentence of it that a test can hold."""
+
+
+class ViewsContract(ViewsCommitting, ViewsPulling, ViewsReading, ViewsConcurrency):
+    """The contract of `Views`, folded from the same backend's log."""
+
+
+class PromisesContract(NothingIsLost, NothingIsAppliedTwice, EveryOperationHasAPrice):
+    """What the library promises over a backend that keeps both contracts."""

@@ -1,0 +1,291 @@
+"""What the contracts are made of: `Contract`, which a backend's test class inherits, and the `Lab` of each test."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+from typing_extensions import Self
+
+from ...domain.events import ANY, FREE, Appended, Expectation, Receipt, StoredEvent
+from ...domain.projections import ProjectionId, Stopped
+from ...domain.registry import Registry
+from ...ports import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_EVENTS,
+    Append,
+    Backend,
+    Commit,
+    Conflict,
+    KeyReused,
+    Log,
+    NoticeTransport,
+    Outcome,
+    Progress,
+    Views,
+)
+from ..colours import Colour, Face
+from .fuse import Fused
+
+C = TypeVar("C", bound="Contract")
+
+NOW_US = 1_700_000_000_000_000
+"""The recorded time of the first append of each test, in microseconds."""
+
+
+class Lab:
+    """What a test works with: a backend on storage of its own, opened in one colour.
+
+    Attributes:
+        colour: The colour that the test runs in.
+        backend: The backend under test.
+        log: Its log.
+        views: Its views.
+        reopens: Whether the storage outlives the backend object.
+    """
+
+    def __init__(self, colour: Colour, opened: Callable[[], Backend], *, reopens: bool) -> None:
+        self.colour = colour
+        self.reopens = reopens
+        self._opened = opened
+        self._backends: list[Backend] = []
+        self._numbers = itertools.count(1)
+        self.backend: Backend
+        self.log: Log
+        self.views: Views
+        self._use(opened())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for backend in self._backends:
+            backend.close()
+
+    def _use(self, backend: Backend) -> None:
+        self._backends.append(backend)
+        self.backend = backend
+        self.log = backend.log(self.colour.port)
+        self.views = backend.views(self.colour.port, self.log)
+
+    def reopen(self) -> None:
+        """Close the backend, and open what it has stored: with a new object where the storage outlives the old one."""
+        self.backend.close()
+        self._use(self.another())
+
+    def another(self) -> Backend:
+        """Another backend on the same storage, as another process would have; the same one where there can be none."""
+        if not self.reopens:
+            return self.backend
+        backend = self._opened()
+        self._backends.append(backend)
+        return backend
+
+    def face(
+        self, registry: Registry, transport: NoticeTransport | None = None, backend: Backend | None = None
+    ) -> Face:
+        """An app on the backend, in the test's colour. One that never gets on fails instead of hanging."""
+        return Face(self.colour, Fused(backend or self.backend), registry, transport)
+
+    def appending(
+        self,
+        stream: str,
+        *payloads: bytes,
+        expected: int | Expectation = ANY,
+        key: str | None = None,
+        digest: bytes | None = None,
+        metadata: bytes | None = None,
+        tags: bytes | None = None,
+        type: str = "happened",
+        version: int = 1,
+    ) -> Append:
+        """An append, not sent yet: of one event per payload, with a number and a time that no other one has."""
+        number = next(self._numbers)
+        return Append(
+            stream,
+            expected,
+            [(type, version, payload) for payload in payloads or (b"{}",)],
+            NOW_US + number,
+            number << 20,
+            metadata,
+            tags,
+            key,
+            digest if digest is not None else b"" if key is None else b"digest of %d" % number,
+        )
+
+    async def append(
+        self, stream: str, *payloads: bytes, expected: int | Expectation = ANY, key: str | None = None
+    ) -> Appended:
+        """Append an event per payload, and insist that it went well."""
+        return appended(await self.log.append(self.appending(stream, *payloads, expected=expected, key=key)))
+
+    async def fill(self, count: int, *, stream: str = "filled") -> list[StoredEvent]:
+        """Append so many small events one by one. Answers the whole log."""
+        for index in range(count):
+            await self.append(stream, b"%d" % index)
+        return await self.everything()
+
+    async def everything(self, *, after: int = 0, limit: int = MAX_PAGE_EVENTS) -> list[StoredEvent]:
+        """The log after a position, page by page."""
+        events: list[StoredEvent] = []
+        while True:
+            page = await self.log.read(after, limit, MAX_PAGE_BYTES)
+            if not page.events:
+                return events
+            assert page.events[-1][0] > after, "a page does not lead any further in the log"
+            after = page.events[-1][0]
+            events += page.events
+
+    async def stream(self, stream: str, *, after: int = 0) -> list[StoredEvent]:
+        """A stream after a revision, page by page."""
+        events: list[StoredEvent] = []
+        while True:
+            page = await self.log.read_stream(stream, after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
+            if not page.events:
+                return events
+            assert page.events[-1][2] > after, "a page does not lead any further in the stream"
+            after = page.events[-1][2]
+            events += page.events
+
+    async def progress(self, projection: ProjectionId) -> Progress:
+        """How far a projection is."""
+        progress, _, _ = await self.views.progress([projection])
+        assert len(progress) == 1
+        return progress[0]
+
+    async def committing(
+        self,
+        projection: ProjectionId,
+        checkpoint: int,
+        documents: Mapping[str, bytes | None] | None = None,
+        *,
+        stopped: Stopped | None = None,
+    ) -> Commit:
+        """A commit from where the projection is, not sent yet."""
+        now = await self.progress(projection)
+        return Commit(projection, now.generation, now.checkpoint, checkpoint, documents or {}, stopped)
+
+    async def commit(
+        self,
+        projection: ProjectionId,
+        checkpoint: int,
+        documents: Mapping[str, bytes | None] | None = None,
+        *,
+        stopped: Stopped | None = None,
+    ) -> Commit:
+        """Commit from where the projection is, and insist that it went well."""
+        commit = await self.committing(projection, checkpoint, documents, stopped=stopped)
+        assert await self.outcome(commit) is Outcome.COMMITTED
+        return commit
+
+    async def outcome(self, commit: Commit) -> Outcome:
+        """What becomes of a commit that is sent alone."""
+        committed = await self.views.commit([commit], None)
+        assert len(committed.outcomes) == 1
+        assert committed.pulled is None, "something was pulled that was not asked for"
+        return committed.outcomes[0]
+
+    async def documents(self, projection: ProjectionId) -> dict[str, bytes]:
+        """All documents of a view, page by page."""
+        found: dict[str, bytes] = {}
+        after: str | None = None
+        while True:
+            page, _ = await self.views.items(projection, after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
+            if not page:
+                return found
+            assert after is None or page[-1][0] > after, "a page does not lead any further in the view"
+            after = page[-1][0]
+            found.update(page)
+
+
+def appended(answer: Appended | Conflict | KeyReused) -> Appended:
+    """The answer of an append that went well, and was written now."""
+    assert isinstance(answer, Appended), f"the append was answered with {answer!r}"
+    assert not answer.repeated, "the append was answered as if it had been written before"
+    return answer
+
+
+def conflict(answer: Appended | Conflict | KeyReused) -> Conflict:
+    """The answer of an append that met another revision than it expected."""
+    assert isinstance(answer, Conflict), f"the append was answered with {answer!r}, and not with a conflict"
+    return answer
+
+
+class Contract:
+    """Base of the contracts. A backend's test class inherits one or several of them, and says how it is opened.
+
+    Attributes:
+        reopens: Whether the storage outlives the backend object. False for a backend that keeps everything in itself:
+            its tests then close it and go on with the same object.
+    """
+
+    reopens: ClassVar[bool] = True
+
+    def open_backend(self, folder: Path) -> Backend:
+        """Open the backend on the storage that belongs to a folder, and make that storage if it is not there.
+
+        Called with the same folder again, it opens the same storage again. Each test has an empty folder of its own; a
+        backend that is reached over a network makes a namespace of its path.
+        """
+        raise NotImplementedError
+
+    def check_receipt(self, action: str, receipt: Receipt) -> None:
+        """Check what an action cost. An embedded backend costs nothing; replace this where each request is billed.
+
+        Args:
+            action: "append", "load", "execute", "catch up" or "catch up with nothing to do".
+            receipt: What it cost.
+        """
+        assert receipt == FREE, f"{action} cost {receipt}, and an embedded backend costs nothing"
+
+    @pytest.fixture(params=list(Colour), ids=["blocking", "event-loop"])
+    def lab(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+        """The backend, opened in one colour and then in the other."""
+        with self._lab(request.param, tmp_path) as lab:
+            yield lab
+
+    def _lab(self, colour: Colour, folder: Path) -> Lab:
+        return Lab(colour, lambda: self.open_backend(folder), reopens=self.reopens)
+
+    def stepped(self, folder: Path) -> Lab:
+        """The backend, for a test that steps its callers itself."""
+        return self._lab(Colour.BLOCKING, folder)
+
+    def run_tests(self, folder: Path, colour: Colour = Colour.BLOCKING) -> dict[str, BaseException]:
+        """Run every test of this contract without pytest's runner, and answer which of them failed, and with what.
+
+        To prove that the tests can fail: a backend that breaks a rule has to be caught by the test that holds it.
+        """
+        failures: dict[str, BaseException] = {}
+        for name, test in inspect.getmembers(self, inspect.ismethod):
+            if not name.startswith("test_"):
+                continue
+            own = folder / name
+            own.mkdir(parents=True)
+            try:
+                if "lab" in inspect.signature(test).parameters:
+                    with self._lab(colour, own) as lab:
+                        test(lab)
+                else:
+                    test(own)
+            except (Exception, pytest.fail.Exception) as error:
+                failures[name] = error
+        return failures
+
+
+def in_colour(test: Callable[[C, Lab], Coroutine[Any, Any, None]]) -> Callable[[C, Lab], None]:
+    """A coroutine test as a plain one, run in the colour of its lab."""
+
+    @functools.wraps(test)
+    def run(contract: C, lab: Lab) -> None:
+        lab.colour.run(test(contract, lab))
+
+    return run

@@ -1,0 +1,118 @@
+"""`pausing(backend)`: a backend that stops at every wait, for the stepping scheduler to resume."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Generator
+from typing import TypeVar
+
+from .._io import blocking
+from .._io.port import HttpRequest, HttpResponse, Port, Signal
+from ..ports import Backend, Log, Views
+from .wrapping import BackendWrapper
+
+T = TypeVar("T")
+
+
+class Moment(enum.Enum):
+    """Where a pause is: a call not yet done, or done and not yet answered."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class Pause:
+    """Awaited, it hands itself to whoever steps the coroutine, and goes on when that resumes it."""
+
+    __slots__ = ("call", "moment")
+
+    def __init__(self, moment: Moment, call: str) -> None:
+        self.moment = moment
+        self.call = call
+
+    def __await__(self) -> Generator[Pause, None, None]:
+        yield self
+
+    def __repr__(self) -> str:
+        return f"{self.moment.value} {self.call}"
+
+
+class Pauses:
+    """Where a pausing backend stops.
+
+    Attributes:
+        after: Whether it stops after a call as well as before it. Only there can an answer be lost; without it there
+            are far fewer schedules, and as many orders in which calls reach the backend.
+        inside: Whether it stops at each wait within a call too, for a backend whose calls have several.
+    """
+
+    def __init__(self, *, after: bool, inside: bool) -> None:
+        self.after = after
+        self.inside = inside
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        """Pause, do a call, pause."""
+        await Pause(Moment.BEFORE, call)
+        answer = await step()
+        if self.after:
+            await Pause(Moment.AFTER, call)
+        return answer
+
+
+class SteppingPort:
+    """A port that does everything here and now, and pauses around it if it is told to. It does not sleep."""
+
+    def __init__(self, pauses: Pauses, port: Port = blocking.PORT) -> None:
+        self._pauses = pauses
+        self._port = port
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """See `Port.send`."""
+        return await self._pausing("send", lambda: self._port.send(request))
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """See `Port.call`."""
+        return await self._pausing("call", lambda: self._port.call(work))
+
+    async def sleep(self, seconds: float, wake: Signal | None = None) -> None:  # noqa: ARG002  no time passes here
+        """Pause once."""
+        await Pause(Moment.BEFORE, "sleep")
+
+    async def _pausing(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        if self._pauses.inside:
+            return await self._pauses.around(call, step)
+        return await step()
+
+
+class PausingBackend(BackendWrapper):
+    """A backend whose calls pause. Made by `pausing`."""
+
+    def __init__(self, inner: Backend, pauses: Pauses) -> None:
+        super().__init__(inner)
+        self._pauses = pauses
+        self._port = SteppingPort(pauses)
+
+    def log(self, port: Port) -> Log:  # noqa: ARG002  waiting is the scheduler's, whatever port is given
+        """Its log."""
+        return super().log(self._port)
+
+    def views(self, port: Port, log: Log) -> Views:  # noqa: ARG002  likewise
+        """Its views."""
+        return super().views(self._port, log)
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        """Pause, do a call, pause."""
+        return await self._pauses.around(call, step)
+
+
+def pausing(backend: Backend, *, after: bool = True, inside: bool = False) -> PausingBackend:
+    """A backend that stops before and after each call to its log and its views, for `explore` to resume.
+
+    Hand it to the event-loop faces (`AsyncEventStore`, `AsyncProjector` ...): their coroutines then need no event loop.
+
+    Args:
+        backend: The backend that does the work. It shares what it holds with whoever else uses it.
+        after: Whether to stop after a call too. Needed for answers to be lost.
+        inside: Whether to stop at each wait that the backend itself has within a call.
+    """
+    return PausingBackend(backend, Pauses(after=after, inside=inside))

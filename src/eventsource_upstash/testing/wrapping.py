@@ -1,0 +1,197 @@
+"""Backends around backends, to put a fault, a pause or a count into one that works.
+
+Every call to the log and to the views of a `BackendWrapper` goes through its method `around`; replace that to do
+something at each call:
+
+```python
+class Counting(BackendWrapper):
+    calls = 0
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        self.calls += 1
+        return await step()
+```
+
+To change what one call does, replace the method of a `LogWrapper` or a `ViewsWrapper`, and hand it out:
+
+```python
+class Forgetful(LogWrapper):
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+        return None
+
+
+class ForgetfulBackend(BackendWrapper):
+    def wrap_log(self, log: Log) -> Log:
+        return Forgetful(log)
+
+
+backend = ForgetfulBackend(Memory())
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from .._io.port import Port
+from ..domain.events import Appended, Receipt
+from ..domain.projections import ProjectionId
+from ..ports import (
+    Append,
+    Backend,
+    Commit,
+    Committed,
+    Conflict,
+    KeyReused,
+    Log,
+    Page,
+    Progress,
+    Pull,
+    Pulled,
+    StreamPage,
+    Views,
+)
+
+T = TypeVar("T")
+
+
+class Around(Protocol):
+    """What is done around each call."""
+
+    async def __call__(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        """Do a call. `call` names it, as in "log.append"; nothing has happened before `step` is called."""
+        ...
+
+
+async def _plainly(call: str, step: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG001  as `Around` has it
+    return await step()
+
+
+class LogWrapper:
+    """A `Log` that hands every call to another one.
+
+    Attributes:
+        inner: The other one.
+        around: What is done around each call.
+    """
+
+    def __init__(self, inner: Log, around: Around = _plainly) -> None:
+        self.inner = inner
+        self.around = around
+
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+        """See `Log.append`."""
+        return await self.around("log.append", lambda: self.inner.append(append))
+
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+        """See `Log.recall`."""
+        return await self.around("log.recall", lambda: self.inner.recall(stream, key))
+
+    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
+        """See `Log.read`."""
+        return await self.around("log.read", lambda: self.inner.read(after, limit, max_bytes))
+
+    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
+        """See `Log.read_stream`."""
+        return await self.around(
+            "log.read_stream", lambda: self.inner.read_stream(stream, after_revision, limit, max_bytes)
+        )
+
+    async def head(self) -> tuple[int, Receipt]:
+        """See `Log.head`."""
+        return await self.around("log.head", self.inner.head)
+
+
+class ViewsWrapper:
+    """A `Views` that hands every call to another one.
+
+    Attributes:
+        inner: The other one.
+        around: What is done around each call.
+    """
+
+    def __init__(self, inner: Views, around: Around = _plainly) -> None:
+        self.inner = inner
+        self.around = around
+
+    async def pull(self, pull: Pull) -> Pulled:
+        """See `Views.pull`."""
+        return await self.around("views.pull", lambda: self.inner.pull(pull))
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        """See `Views.commit`."""
+        return await self.around("views.commit", lambda: self.inner.commit(commits, then))
+
+    async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
+        """See `Views.progress`."""
+        return await self.around("views.progress", lambda: self.inner.progress(projections))
+
+    async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
+        """See `Views.get_many`."""
+        return await self.around("views.get_many", lambda: self.inner.get_many(projection, keys))
+
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
+    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+        """See `Views.items`."""
+        return await self.around("views.items", lambda: self.inner.items(projection, after, limit, max_bytes))
+
+    async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
+        """See `Views.count`."""
+        return await self.around("views.count", lambda: self.inner.count(projection))
+
+
+class BackendWrapper:
+    """A `Backend` whose log and views are those of another one, wrapped.
+
+    Replace `around`, `wrap_log` or `wrap_views`.
+
+    Attributes:
+        inner: The backend that is wrapped.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        self.inner = inner
+        self._logs: list[tuple[Log, Log]] = []
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.inner!r})"
+
+    @property
+    def public(self) -> bool:
+        """See `Backend.public`."""
+        return self.inner.public
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002  for those who replace it
+        """Do a call to the wrapped log or views.
+
+        Args:
+            call: Which, such as "log.append" or "views.commit".
+            step: Does it. Nothing has happened before it is called.
+        """
+        return await step()
+
+    def wrap_log(self, log: Log) -> Log:
+        """What is handed out for the wrapped backend's log."""
+        return LogWrapper(log, self.around)
+
+    def wrap_views(self, views: Views) -> Views:
+        """What is handed out for the wrapped backend's views."""
+        return ViewsWrapper(views, self.around)
+
+    def log(self, port: Port) -> Log:
+        """See `Backend.log`."""
+        inner = self.inner.log(port)
+        wrapped = self.wrap_log(inner)
+        self._logs.append((wrapped, inner))
+        return wrapped
+
+    def views(self, port: Port, log: Log) -> Views:
+        """See `Backend.views`. The wrapped backend is given the log that it made itself, which it knows as its own."""
+        own = next((inner for wrapped, inner in self._logs if wrapped is log), log)
+        return self.wrap_views(self.inner.views(port, own))
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self.inner.close()

@@ -1,0 +1,19 @@
+"""The backends of this package, held to their contracts."""
+
+from pathlib import Path
+
+from eventsource_upstash import Memory, SQLite
+from eventsource_upstash.ports import Backend
+from eventsource_upstash.testing.conformance import LogContract, PromisesContract, ViewsContract
+
+
+class TestMemory(LogContract, ViewsContract, PromisesContract):
+    reopens = False
+
+    def open_backend(self, folder: Path) -> Backend:
+        return Memory()
+
+
+class TestSQLite(LogContract, ViewsContract, PromisesContract):
+    def open_backend(self, folder: Path) -> Backend:
+        return SQLite(folder / "events.db")
