@@ -16,7 +16,7 @@ setup = @bash .ci/setup .venv "$(PYTHON)"
 # Runs each of the commands, and fails if any did: one run tells all there is to mend.
 all = @failed=0; for command in $(1); do echo "$$command"; $$command || failed=1; done; exit $$failed
 # Folders whose types are checked, as far as they hold any Python yet.
-typed := $(foreach folder,src examples tests/typing tests/packaging .ci,$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
+typed := $(foreach folder,src examples benchmarks docs/snippets tests/typing tests/packaging .ci,$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .PHONY: help
 help: ## list the targets

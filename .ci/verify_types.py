@@ -28,12 +28,17 @@ class Range(TypedDict):
     start: Position
 
 
-class Diagnostic(TypedDict):
+class Place(TypedDict, total=False):
+    """Where a remark belongs, which may be the whole file."""
+
+    range: Range
+
+
+class Diagnostic(Place):
     """One remark of pyright's on a symbol."""
 
     file: str
     message: str
-    range: Range
 
 
 class Symbol(TypedDict):
@@ -50,6 +55,12 @@ class Completeness(TypedDict):
 
     completenessScore: float
     symbols: list[Symbol]
+
+
+def where(remark: Diagnostic) -> str:
+    """File and line, as editors understand them."""
+    line = remark["range"]["start"]["line"] + 1 if "range" in remark else 1
+    return f"{remark['file']}:{line}"
 
 
 def main() -> int:
@@ -70,7 +81,7 @@ def main() -> int:
         return 1
     public = [symbol for symbol in report["symbols"] if symbol["isExported"]]
     remarks = {
-        f"{remark['file']}:{remark['range']['start']['line'] + 1}: {' '.join(remark['message'].split())}"
+        f"{where(remark)}: {' '.join(remark['message'].split())}"
         for symbol in public
         if not symbol["isTypeKnown"]
         for remark in symbol["diagnostics"]
