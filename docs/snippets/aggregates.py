@@ -60,7 +60,9 @@ def test_by_hand() -> None:
     event_store.execute(order, "order-1", Cancel("out of tea"))
 
     try:
-        event_store.append("order-1", OrderPaid(loaded.state.total), expected_revision=loaded.revision)
+        event_store.append(
+            "order-1", OrderPaid(loaded.state.total), expected_revision=loaded.revision
+        )
     except ConcurrencyError as conflict:
         assert [missed.event for missed in conflict.events] == [OrderCancelled("out of tea")]
     # --8<-- [end:by_hand]

@@ -41,5 +41,8 @@ def test_third_party_by_hand(in_empty_folder: None) -> None:
     from eventsource_upstash import EventStore, Memory, SQLite
 
     for backend in (Memory(), SQLite("todo.db")):
-        assert EventStore(backend, registry).append("task-1", TaskCreated("Do the dishes")).position == 1
+        assert (
+            EventStore(backend, registry).append("task-1", TaskCreated("Do the dishes")).position
+            == 1
+        )
         backend.close()

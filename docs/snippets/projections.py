@@ -45,7 +45,9 @@ def test_keys() -> None:
         "pot": Demand(orders=1),
     }
     # --8<-- [end:several]
-    assert app.projection_store.view(totals).get("all") == Totals(placed=2, revenue=Decimal("39.00"))
+    assert app.projection_store.view(totals).get("all") == Totals(
+        placed=2, revenue=Decimal("39.00")
+    )
 
 
 def test_pages() -> None:

@@ -92,7 +92,9 @@ def test_busy(in_empty_folder: None) -> None:
     other = sqlite3.connect("todo.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     event_store = EventStore(SQLite("todo.db", timeout=0.05), registry)
-    with pytest.raises(Unavailable, match=r"was locked by another writer for 0\.05 s; nothing was written"):
+    with pytest.raises(
+        Unavailable, match=r"was locked by another writer for 0\.05 s; nothing was written"
+    ):
         event_store.append("task-1", TaskCreated("Do the dishes"))
     other.close()
 
@@ -110,14 +112,19 @@ def test_killed(in_empty_folder: None) -> None:
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     root = str(HERE.parents[1])
-    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": root}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": root}, check=False
+    )
     assert done.returncode < 0
 
     with connect("sqlite:todo.db", registry) as app:
         view = app.projection_store.view(tasks)
         assert dict(view.items()) == {"task-1": Task("Do the dishes")}
         assert app.projector.catch_up().applied == 1
-        assert dict(view.items()) == {"task-1": Task("Do the dishes"), "task-2": Task("Water the plants")}
+        assert dict(view.items()) == {
+            "task-1": Task("Do the dishes"),
+            "task-2": Task("Water the plants"),
+        }
 
 
 def test_worker_process(in_empty_folder: None) -> None:

@@ -140,5 +140,7 @@ async def test_async(in_empty_folder: None) -> None:
         executed = await app.event_store.execute(task, "task-1", CreateTask("Do the dishes"))
         view = app.projection_store.view(tasks)
         assert await view.get("task-1", at_least=executed.position) == Task("Do the dishes")
-        assert [recorded.revision async for recorded in app.event_store.read_stream("task-1")] == [1]
+        assert [recorded.revision async for recorded in app.event_store.read_stream("task-1")] == [
+            1
+        ]
     # --8<-- [end:async]

@@ -48,7 +48,7 @@ def test_starlette(in_empty_folder: None) -> None:
 
     with connect("sqlite:todo.db", registry) as other:
         other.event_store.execute(task, "task-1", CreateTask("Do the dishes"))
-    # Any: its base class depends on which HTTP client is installed, which a type checker cannot tell.
+    # Any: its base class depends on which HTTP client is installed.
     with cast("Any", TestClient(app)) as client:
         assert client.post("/tasks/1/complete").json() == {"text": "Do the dishes", "done": True}
         assert client.post("/tasks/2/complete").status_code == 409
@@ -70,7 +70,11 @@ def test_flask(in_empty_folder: None) -> None:
     # --8<-- [end:flask]
     todo.event_store.execute(task, "task-1", CreateTask("Do the dishes"))
     client = app.test_client()
-    assert client.post("/projections", json={"position": 1}).json == {"applied": 1, "position": 1, "head": 1}
+    assert client.post("/projections", json={"position": 1}).json == {
+        "applied": 1,
+        "position": 1,
+        "head": 1,
+    }
     todo.close()
 
 

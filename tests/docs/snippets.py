@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,18 @@ def sections(module: Path) -> dict[str, tuple[int, int]]:
             found[name] = (opened.pop(name), number - 1)
     assert not opened, f"{module.name}: no end of {', '.join(opened)}"
     return found
+
+
+def shown(block: Block) -> str:
+    """What a reader sees of a block: the sections that it includes, moved to the left."""
+    parts: list[str] = []
+    for include in block.includes:
+        lines = (ROOT / include["path"]).read_text("utf-8").splitlines()
+        if include["section"]:
+            first, last = sections(ROOT / include["path"])[include["section"]]
+            lines = lines[first - 1 : last]
+        parts.append(textwrap.dedent("\n".join(lines)))
+    return "\n".join(parts)
 
 
 def functions(module: Path) -> list[tuple[str, int, int]]:

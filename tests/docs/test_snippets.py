@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .snippets import SNIPPETS, functions, modules, sections
+from .snippets import DOCS, SNIPPETS, blocks, functions, modules, sections, shown
 
 SCENARIOS = [
     (module.stem, name) for module in modules() for name, _, _ in functions(module) if name.startswith("test_")
@@ -45,3 +45,14 @@ def test_quick_start_runs_as_a_program(tmp_path: Path) -> None:
         [sys.executable, SNIPPETS / "readme.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_quickstart_page_is_one_program(tmp_path: Path) -> None:
+    """Whoever copies the page from top to bottom, up to its async twin, has a program that runs."""
+    *steps, twin = [shown(block) for block in blocks(DOCS / "quickstart.md") if block.language == "python"]
+    assert "connect_async" in twin
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(steps)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "todo.db").exists()
