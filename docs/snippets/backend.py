@@ -8,7 +8,7 @@ import asyncio
 from pathlib import Path
 
 from eventsource_upstash import Receipt
-from eventsource_upstash.ports import Port
+from eventsource_upstash._io.port import Port
 
 
 class FileLog:

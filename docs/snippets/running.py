@@ -88,15 +88,17 @@ def test_by_hand(in_empty_folder: None) -> None:
 def test_busy(in_empty_folder: None) -> None:
     import sqlite3
 
-    connect("sqlite:todo.db", registry).event_store.head()
+    backend = SQLite("todo.db", timeout=0.05)
+    event_store = EventStore(backend, registry)
+    event_store.append("task-1", TaskCreated("Do the dishes"))
     other = sqlite3.connect("todo.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    event_store = EventStore(SQLite("todo.db", timeout=0.05), registry)
     with pytest.raises(
-        Unavailable, match=r"was locked by another writer for 0\.05 s; nothing was written"
+        Unavailable, match=r"locked by another writer for 0\.05 s; nothing was written"
     ):
         event_store.append("task-1", TaskCreated("Do the dishes"))
     other.close()
+    backend.close()
 
 
 def test_killed(in_empty_folder: None) -> None:
