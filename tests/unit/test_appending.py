@@ -1,0 +1,200 @@
+"""Appending, in both colours: all or none, expected revisions, idempotency keys, what is refused before it is written.
+
+What the log does with it is held for each backend by the conformance suite; this is the way from the face to the log.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from eventsource_upstash import (
+    ANY,
+    EXISTS,
+    NO_STREAM,
+    ConcurrencyError,
+    IdempotencyKeyReused,
+    InvalidEvent,
+    Memory,
+    Misuse,
+    Recorded,
+    SQLite,
+)
+from tests.faults.driving import COLOURS, Driver
+from tests.unit.todo import TaskCompleted, TaskCreated, todo
+
+
+@pytest.fixture(params=COLOURS, ids=str)
+def app(request: pytest.FixtureRequest) -> Driver:
+    return Driver(Memory(), todo().registry, request.param)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Driver]:
+    backend = Memory() if request.param == "memory" else SQLite(tmp_path / "log.db")
+    yield Driver(backend, todo().registry, "blocking")
+    backend.close()
+
+
+DISHES = TaskCreated("1", "Do the dishes!")
+DONE = TaskCompleted("1")
+
+
+def test_several_events_in_one_step(app: Driver) -> None:
+    appended = app.append("task-1", DISHES, DONE, expected_revision=NO_STREAM)
+    assert (appended.position, appended.revision, appended.repeated) == (2, 2, False)
+    assert [(each.revision, each.event) for each in app.read()] == [(1, DISHES), (2, DONE)]
+
+
+def test_one_event_that_cannot_be_stored_keeps_all_of_them_out(app: Driver) -> None:
+    with pytest.raises(InvalidEvent, match="event type 'task-created' cannot be stored"):
+        app.append("task-1", DISHES, TaskCreated("2", cast("str", None)), DONE)
+    with pytest.raises(Misuse, match=r"str is not registered as an event type; put @registry.event"):
+        app.append("task-1", DISHES, "done")
+    with pytest.raises(Misuse, match="TaskCreated is not registered"):
+        app.append("task-1", type("TaskCreated", (TaskCreated,), {})("1", "a subclass"))
+    with pytest.raises(Misuse, match="append to stream 'task-1' without an event"):
+        app.append("task-1")
+    assert app.read() == []
+
+
+@pytest.mark.parametrize("expected", [-1, -(2**70), True, False, 1.0, "1", None, "any", object()], ids=repr)
+def test_an_expected_revision_that_cannot_be_one(app: Driver, expected: Any) -> None:
+    with pytest.raises(Misuse, match="it is a revision from 1, NO_STREAM"):
+        app.append("task-1", DISHES, expected_revision=expected)
+    assert app.read() == []
+
+
+@pytest.mark.parametrize("expected", [1, 2, 1000, 2**63 - 1, 2**63, 2**64, 2**100])
+def test_an_expected_revision_from_the_future(expected: int, stored: Driver) -> None:
+    app = stored
+    with pytest.raises(ConcurrencyError) as caught:
+        app.append("task-1", DISHES, expected_revision=expected)
+    assert (caught.value.expected, caught.value.actual, caught.value.events) == (expected, 0, ())
+    app.append("task-1", DISHES, expected_revision=NO_STREAM)
+    with pytest.raises(ConcurrencyError) as caught:
+        app.append("task-1", DONE, expected_revision=expected + 1)
+    assert (caught.value.expected, caught.value.actual, caught.value.events) == (expected + 1, 1, ())
+    assert len(app.read()) == 1
+
+
+def test_a_conflict_carries_what_was_missed(app: Driver) -> None:
+    app.append("task-1", DISHES)
+    app.append("task-2", TaskCreated("2", "Rest"))
+    app.append("task-1", DONE, metadata={"user": "ada"})
+    with pytest.raises(ConcurrencyError) as caught:
+        app.append("task-1", DONE, expected_revision=1)
+    (missed,) = caught.value.events
+    assert missed == app.read()[2]
+    assert (missed.event, missed.metadata, caught.value.complete) == (DONE, {"user": "ada"}, True)
+    with pytest.raises(ConcurrencyError) as caught:
+        app.append("task-1", DISHES, expected_revision=NO_STREAM)
+    assert [each.revision for each in caught.value.events] == [1, 2]
+    with pytest.raises(ConcurrencyError, match="does not exist, the append expected an existing stream"):
+        app.append("task-3", DONE, expected_revision=EXISTS)
+    app.append("task-1", DONE, expected_revision=EXISTS)
+    app.append("task-1", DONE, expected_revision=3)
+    app.append("task-1", DONE, expected_revision=ANY)
+
+
+# --- idempotency
+
+
+def test_the_same_call_again_answers_what_the_first_one_did(app: Driver) -> None:
+    first = app.append("task-1", DISHES, DONE, expected_revision=NO_STREAM, idempotency_key="k")
+    app.append("task-1", DONE)
+    again = app.append("task-1", DISHES, DONE, expected_revision=NO_STREAM, idempotency_key="k")
+    assert (again.position, again.revision, again.repeated) == (first.position, first.revision, True)
+    # After loading again the caller expects another revision, and sends other tracing; it means the same append.
+    again = app.append(
+        "task-1", DISHES, DONE, expected_revision=3, idempotency_key="k", metadata={"trace": "2"}, tags=("x",)
+    )
+    assert again.repeated
+    assert len(app.read()) == 3
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        ("task-2", (DISHES, DONE)),
+        ("task-1", (DISHES,)),
+        ("task-1", (DISHES, DONE, DONE)),
+        ("task-1", (DONE, DISHES)),
+        ("task-1", (TaskCreated("1", "Do the dishes?"), DONE)),
+    ],
+)
+def test_a_key_stands_for_one_append(app: Driver, stream: str, events: tuple[object, ...]) -> None:
+    app.append("task-1", DISHES, DONE, idempotency_key="k")
+    with pytest.raises(IdempotencyKeyReused, match=r"key 'k' was used before .* Use a new key") as caught:
+        app.append(stream, *events, idempotency_key="k")
+    assert isinstance(caught.value, Misuse)
+    assert len(app.read()) == 2
+
+
+def test_a_conflict_uses_up_no_key(app: Driver) -> None:
+    with pytest.raises(ConcurrencyError):
+        app.append("task-1", DONE, expected_revision=5, idempotency_key="k")
+    assert not app.append("task-1", DONE, idempotency_key="k").repeated
+    assert app.append("task-1", DONE, expected_revision=5, idempotency_key="k").repeated
+
+
+def test_keys_survive_the_process(tmp_path: Path) -> None:
+    for repeated in (False, True, True):
+        backend = SQLite(tmp_path / "log.db")
+        app = Driver(backend, todo().registry, "blocking")
+        assert app.append("task-1", DISHES, idempotency_key="k").repeated is repeated
+        backend.close()
+
+
+# --- reading
+
+
+def test_reading_is_lazy_and_bounded(app: Driver) -> None:
+    for number in range(25):
+        app.append(f"task-{number % 3}", TaskCreated(str(number), "x"))
+    everything = app.read()
+    assert [each.position for each in everything] == list(range(1, 26))
+    for _ in range(50):
+        after, limit = random.randrange(30), random.choice([None, 0, 1, 5, 100])
+        assert app.read(after=after, limit=limit) == everything[after:][:limit]
+        of_stream = [each for each in everything if each.stream == "task-1"]
+        assert app.read_stream("task-1", after_revision=after, limit=limit) == of_stream[after:][:limit]
+    assert app.read_stream("task-9") == []
+
+
+@pytest.mark.parametrize("after", [-1, None, 1.5, "1", True])
+def test_a_position_that_cannot_be_one(app: Driver, after: Any) -> None:
+    with pytest.raises(Misuse, match=r"after=.* it is a whole number from 0"):
+        app.read(after=after)
+    with pytest.raises(Misuse, match=r"after_revision=.* it is a whole number from 0"):
+        app.read_stream("task-1", after_revision=after)
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, "1", True])
+def test_a_limit_that_cannot_be_one(app: Driver, limit: Any) -> None:
+    with pytest.raises(Misuse, match=r"limit=.* it is a whole number from 0, or None"):
+        app.read(limit=limit)
+    with pytest.raises(Misuse, match=r"limit=.* it is a whole number from 0, or None"):
+        app.read_stream("task-1", limit=limit)
+
+
+@pytest.mark.parametrize("beyond", [5, 2**31, 2**63 - 1, 2**63, 2**100])
+def test_reading_beyond_the_end_reads_nothing(beyond: int, stored: Driver) -> None:
+    app = stored
+    app.append("task-1", DISHES)
+    assert app.read(after=beyond) == []
+    assert app.read_stream("task-1", after_revision=beyond) == []
+    recorded: list[Recorded[object]] = app.read(limit=beyond)
+    assert [each.event for each in recorded] == [DISHES]
+
+
+def test_an_iterator_given_up_halfway_leaves_nothing_open(stored: Driver) -> None:
+    stored.append("task-1", DISHES, DONE)
+    reading = iter(stored.blocking.event_store.read())
+    assert next(reading).event == DISHES
+    del reading
+    stored.append("task-1", DONE, expected_revision=2)

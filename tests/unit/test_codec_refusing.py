@@ -1,0 +1,175 @@
+"""What would not be read back as it is, is refused before it is stored, without a word of the data itself."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import pydantic
+import pytest
+
+from eventsource_upstash import InvalidEvent
+from eventsource_upstash.domain.codec import Codec
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True)
+class Place:
+    city: str
+
+
+@dataclass
+class Temperature:
+    kelvin: float
+
+    def __post_init__(self) -> None:
+        if self.kelvin < 0:
+            raise ValueError("below absolute zero")
+
+
+def test_an_instance_that_its_own_class_would_not_build_any_more() -> None:
+    event = Temperature(1.0)
+    event.kelvin = -1.0
+    with pytest.raises(InvalidEvent, match="below absolute zero"):
+        Codec(Temperature, "event").encode_checked(event)
+
+
+@dataclass
+class Loose:
+    text: str = ""
+    count: int = 0
+    share: float = 0.0
+    maybe: float | None = None
+    flag: bool = False
+    when: datetime | None = None
+    colour: Colour = Colour.RED
+    mode: Literal["fast", "slow"] = "fast"
+    places: list[Place] = field(default_factory=list)
+    anything: Any = None
+    floats: list[float | None] = field(default_factory=list)
+    by_name: dict[str, float | None] = field(default_factory=dict)
+
+
+class LooseModel(pydantic.BaseModel):
+    share: float = 0.0
+    maybe: float | None = None
+    anything: Any = None
+
+
+@pytest.mark.parametrize(
+    ("fields", "tells"),
+    [
+        ({"text": None}, "$.text"),
+        ({"text": 5}, "$.text"),
+        ({"text": "\ud800"}, "lone surrogate"),
+        ({"count": "5"}, "$.count"),
+        ({"count": 1.5}, "$.count"),
+        ({"count": True}, "$.count"),
+        ({"flag": 1}, "$.flag"),
+        ({"when": "yesterday"}, "$.when"),
+        ({"colour": "green"}, "$.colour"),
+        ({"mode": "medium"}, "$.mode"),
+        ({"places": [None]}, "$.places[0]"),
+        ({"places": [Place(cast("str", 5))]}, "$.places[0].city"),
+        ({"anything": object()}, "object cannot be stored as JSON"),
+        ({"anything": {"a": {"b": {1j}}}}, "complex cannot be stored as JSON"),
+        ({"anything": ["\udfff"]}, "lone surrogate"),
+        ({"anything": {"\udfff": 1}}, "lone surrogate"),
+    ],
+)
+def test_a_field_that_holds_what_its_type_does_not_allow(fields: dict[str, Any], tells: str) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        Codec(Loose, "event type 'loosened'").encode_checked(Loose(**fields))
+    assert str(caught.value).startswith("event type 'loosened' cannot be stored: ")
+    assert tells in str(caught.value)
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY], ids=str)
+@pytest.mark.parametrize(
+    ("where", "hide"),
+    [
+        ("$.share", lambda value: {"share": value}),
+        ("$.maybe", lambda value: {"maybe": value}),
+        ("$.anything", lambda value: {"anything": value}),
+        ("$.anything[1]", lambda value: {"anything": [None, value]}),
+        ("$.anything.a[0].b", lambda value: {"anything": {"a": ({"b": value},)}}),
+        ("$.floats[1]", lambda value: {"floats": [None, value]}),
+        ("$.by_name.x", lambda value: {"by_name": {"y": None, "x": value}}),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_number_that_json_cannot_hold(where: str, hide: Callable[[float], dict[str, Any]], value: float) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        Codec(Loose, "event type 'loosened'").encode_checked(Loose(**hide(value)))
+    assert where in str(caught.value)
+
+
+@pytest.mark.parametrize("field_name", ["share", "maybe", "anything"])
+def test_a_number_that_json_cannot_hold_in_a_model(field_name: str) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        Codec(LooseModel, "event type 'loosened'").encode_checked(LooseModel(**{field_name: NAN}))
+    assert field_name in str(caught.value)
+
+
+def test_none_is_a_value_like_any_other() -> None:
+    codec = Codec(Loose, "event")
+    event = Loose(maybe=None, anything={"a": None, "b": [None]}, floats=[None, 1.5])
+    assert codec.decode(codec.encode_checked(event)) == event
+
+
+def deep(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_deep_nesting() -> None:
+    codec = Codec(Loose, "event type 'loosened'")
+    fits = Loose(anything=deep(50))
+    assert codec.decode(codec.encode_checked(fits)) == fits
+    with pytest.raises(InvalidEvent, match="nested too deeply"):
+        codec.encode_checked(Loose(anything=deep(100_000)))
+
+
+def test_a_value_that_holds_itself() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(InvalidEvent, match="nested too deeply"):
+        Codec(Loose, "event type 'loosened'").encode_checked(Loose(anything=endless))
+
+
+@pytest.mark.parametrize(
+    "number", [2**63, 2**64, 2**70, -(2**70), 10**4000], ids=["2^63", "2^64", "2^70", "-2^70", "10^4000"]
+)
+def test_huge_integers_are_kept_whole(number: int) -> None:
+    codec = Codec(Loose, "event")
+    for event in (Loose(count=number), Loose(anything=[number])):
+        assert codec.decode(codec.encode_checked(event)) == event
+
+
+def test_an_integer_that_python_does_not_print() -> None:
+    with pytest.raises(InvalidEvent, match="4300 digits"):
+        Codec(Loose, "event type 'loosened'").encode_checked(Loose(count=10**5000))
+
+
+def test_no_message_repeats_the_data() -> None:
+    secret = "correct horse battery staple"
+    for instance in (Loose(count=cast("int", secret)), Loose(colour=cast("Colour", secret))):
+        with pytest.raises(InvalidEvent) as caught:
+            Codec(Loose, "event").encode_checked(instance)
+        assert secret not in str(caught.value)
+    model = LooseModel.model_construct(share=cast("float", secret))
+    with pytest.raises(InvalidEvent) as caught, pytest.warns(UserWarning, match="serializer"):
+        Codec(LooseModel, "event").encode_checked(model)
+    assert secret not in str(caught.value)

@@ -1,0 +1,282 @@
+"""Every mistake that can be seen when a handler is registered is an error then, which names place and remedy."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import attrs
+import msgspec
+import pydantic
+import pytest
+
+from eventsource_upstash import Aggregate, Misuse, Projection, RegistrationError, Registry, connect
+
+
+@dataclass(frozen=True)
+class Opened:
+    id: str
+    amount: int = 0
+
+
+@dataclass(frozen=True)
+class Closed:
+    id: str
+
+
+@dataclass(frozen=True)
+class Account:
+    id: str
+    balance: int = 0
+
+
+@dataclass(frozen=True)
+class HoldsPath:
+    id: str
+    where: Path
+
+
+class Plain:
+    pass
+
+
+class OpenedStruct(msgspec.Struct, frozen=True):
+    id: str
+
+
+@attrs.frozen
+class OpenedAttrs:
+    id: str
+
+
+class OpenedModel(pydantic.BaseModel):
+    id: str
+
+
+def refused(text: str, act: Callable[[], object]) -> RegistrationError:
+    with pytest.raises(RegistrationError, match=re.escape(text)) as caught:
+        act()
+    assert isinstance(caught.value, Misuse)
+    return caught.value
+
+
+# --- projections and aggregates
+
+
+def accounts() -> tuple[Registry, Projection[Account], Aggregate[Account]]:
+    registry = Registry()
+    registry.event("opened")(Opened)
+    return registry, registry.projection("accounts", Account), registry.aggregate("account", Account)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a:b", ".a", "ä", "a" * 129, None, 5])
+def test_a_projection_or_aggregate_name_that_cannot_be_one(name: object) -> None:
+    refused("projection", lambda: Registry().projection(cast("str", name), Account))
+    refused("aggregate", lambda: Registry().aggregate(cast("str", name), Account))
+
+
+def test_a_projection_or_aggregate_name_that_is_taken() -> None:
+    registry, *_ = accounts()
+    refused("projection 'accounts' is registered already", lambda: registry.projection("accounts", Account, version=2))
+    refused("aggregate 'account' is registered already", lambda: registry.aggregate("account", Account))
+
+
+def test_a_document_or_state_that_cannot_be_stored() -> None:
+    refused("document of projection 'paths': field HoldsPath.where", lambda: Registry().projection("paths", HoldsPath))
+    refused("state of aggregate 'path': field HoldsPath.where", lambda: Registry().aggregate("path", HoldsPath))
+    refused("document of projection 'x': Plain is not", lambda: Registry().projection("x", Plain))
+
+
+def on_both(event: type, handler: object, text: str, **options: object) -> None:
+    """The same mistake, told alike, for a projection's two kinds of handlers and for an aggregate's."""
+    _, projection, aggregate = accounts()
+    for on in (projection.on, projection.on_recorded, aggregate.on):
+        if options and on == aggregate.on:
+            continue
+        register = cast("Callable[..., Callable[[object], object]]", on)
+        error = refused(text, functools.partial(register(event, **options), handler))
+        assert str(error).startswith(("projection 'accounts'", "aggregate 'account'"))
+
+
+def fold(document: Account | None, event: object) -> Account | None:
+    return document
+
+
+async def fold_async(document: Account | None, event: object) -> Account | None:
+    return document
+
+
+def fold_generator(document: Account | None, event: object) -> Iterator[Account | None]:
+    yield document
+
+
+async def fold_async_generator(document: Account | None, event: object) -> AsyncIterator[Account | None]:
+    yield document
+
+
+def fold_more(document: object, event: object, more: object = None) -> Account | None: ...
+
+
+def fold_any(*both: object) -> Account | None: ...
+
+
+def fold_one(event: object) -> None: ...
+
+
+def fold_three(document: object, event: object, more: object) -> None: ...
+
+
+def fold_keyword(document: object, *, event: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler", [fold_async, fold_generator, fold_async_generator, functools.partial(fold_async)], ids=repr
+)
+def test_a_handler_that_would_wait(handler: object) -> None:
+    on_both(Opened, handler, "a handler is a plain function that answers at once")
+
+
+@pytest.mark.parametrize("handler", [fold_one, fold_three, fold_keyword, lambda: None])
+def test_a_handler_with_the_wrong_parameters(handler: object) -> None:
+    on_both(Opened, handler, "cannot be called as")
+
+
+@pytest.mark.parametrize("handler", [None, "fold", 5])
+def test_a_handler_that_is_no_function(handler: object) -> None:
+    on_both(Opened, handler, "is not a function")
+
+
+def test_a_handler_for_a_class_that_is_not_registered() -> None:
+    on_both(
+        Closed, fold, "Closed is not registered as an event here; put @registry.event(...) on it, above the handler"
+    )
+    on_both(cast("type", "opened"), fold, "'opened' is not registered as an event here")
+    on_both(cast("type", ["opened"]), fold, "['opened'] is not registered as an event here")
+
+
+def test_two_handlers_for_one_event() -> None:
+    _, projection, aggregate = accounts()
+    projection.on(Opened)(fold)
+    refused("event type 'opened' has a handler already (fold)", lambda: projection.on(Opened)(fold))
+    refused("event type 'opened' has a handler already (fold)", lambda: projection.on_recorded(Opened)(fold))
+    aggregate.on(Opened)(fold)
+    refused("event type 'opened' has a fold handler already", lambda: aggregate.on(Opened)(fold))
+
+
+def test_handlers_with_room_for_more_are_fine() -> None:
+    _, projection, aggregate = accounts()
+    projection.on(Opened)(fold_more)
+    aggregate.on(Opened)(fold_any)
+
+
+def test_a_callable_object_is_a_handler() -> None:
+    class Folding:
+        def __call__(self, document: Account | None, event: Opened) -> Account | None:
+            return document
+
+    _, projection, _ = accounts()
+    projection.on(Opened)(Folding())
+
+
+def test_a_key_that_is_no_field() -> None:
+    error = refused_key("ident")
+    assert "projection 'accounts', handler fold: key='ident' is not a field of Opened" in str(error)
+    assert "it has amount, id" in str(error)
+
+
+def refused_key(key: object) -> RegistrationError:
+    _, projection, _ = accounts()
+    with pytest.raises(RegistrationError) as caught:
+        projection.on(Opened, key=cast("str", key))(fold)
+    return caught.value
+
+
+@pytest.mark.parametrize("key", [5, b"id", ("id",), ["id"], Opened("1")])
+def test_a_key_that_is_neither_field_nor_function(key: object) -> None:
+    assert "key= is the name of a field or a function of the event" in str(refused_key(key))
+
+
+def test_a_key_function_that_could_not_be_called() -> None:
+    async def waits(event: Opened) -> str:
+        return event.id
+
+    assert "async or generator function" in str(refused_key(waits))
+    assert "cannot be called as" in str(refused_key(lambda: "1"))
+    assert "cannot be called as" in str(refused_key(lambda document, event: "1"))
+
+
+@pytest.mark.parametrize("kind", ["dataclass", "struct", "attrs", "pydantic"])
+def test_the_key_may_be_a_field_of_any_kind_of_class(kind: str) -> None:
+    cls = {"dataclass": Opened, "struct": OpenedStruct, "attrs": OpenedAttrs, "pydantic": OpenedModel}[kind]
+    registry = Registry()
+    registry.event("opened")(cls)
+    projection = registry.projection("accounts", Account)
+
+    @projection.on(cls, key="id")
+    def opened(account: Account | None, event: object) -> Account:
+        return Account(event.id)  # type: ignore[attr-defined]
+
+    with connect("memory:", registry) as app:
+        app.event_store.append("account-1", cls(id="7"))
+        app.projector.catch_up()
+        assert app.projection_store.view(projection).get("7") == Account("7")
+
+
+# --- decide handlers
+
+
+@dataclass(frozen=True)
+class Open:
+    id: str
+
+
+def test_decide_handlers() -> None:
+    _, _, aggregate = accounts()
+
+    def decide(state: Account | None, command: Open) -> Opened:
+        return Opened(command.id)
+
+    assert aggregate.decide(Open)(decide) is decide
+    refused("command Open has a decide handler already", lambda: aggregate.decide(Open)(decide))
+    refused(
+        "is given the class of a command, not Open(id='1')", lambda: aggregate.decide(cast("type", Open("1")))(decide)
+    )
+    refused("cannot be called as", lambda: aggregate.decide(Closed)(cast("Callable[..., None]", fold_one)))
+
+    async def waits(state: Account | None, command: Closed) -> Opened:
+        return Opened(command.id)
+
+    refused("async or generator", lambda: aggregate.decide(Closed)(waits))
+
+
+def test_a_decide_handler_may_be_a_generator_only_if_it_is_called_at_once() -> None:
+    # A generator function would decide while the events are being appended; a list says what it means.
+    _, _, aggregate = accounts()
+
+    def decide(state: Account | None, command: Open) -> Iterator[Opened]:
+        yield Opened(command.id)
+
+    refused("async or generator", lambda: aggregate.decide(Open)(decide))
+
+
+# --- what uses them
+
+
+def test_a_projection_of_another_registry_has_no_view() -> None:
+    registry, *_ = accounts()
+    _, foreign, _ = accounts()
+    with connect("memory:", registry) as app, pytest.raises(Misuse, match="'accounts' belongs to another registry"):
+        app.projection_store.view(foreign)
+
+
+def test_reprs_name_things_without_their_contents() -> None:
+    registry, projection, aggregate = accounts()
+    assert repr(registry) == "<Registry of 1 event types, 1 projections, 1 aggregates>"
+    assert repr(projection) == "<Projection accounts v1 of Account>"
+    assert repr(aggregate) == "<Aggregate account of Account>"
+    assert registry.projections == (projection,)
+    assert (projection.name, projection.version, projection.handles("opened")) == ("accounts", 1, False)
