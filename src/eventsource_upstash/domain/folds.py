@@ -63,6 +63,8 @@ def check_result(result: object, cls: type, where: str, name: str) -> None:
     """Refuse what a fold handler answered. Raises `TypeError`."""
     if result is None or isinstance(result, cls):
         return
+    if inspect.iscoroutine(result):
+        result.close()  # nobody will await it, and Python would say so at some later time
     raise TypeError(f"{where}: {name} answered a {type(result).__name__}, not a {cls.__name__} or None")
 
 
