@@ -125,14 +125,17 @@ def test_a_signal_wakes_sleepers_of_both_colours() -> None:
     asyncio.run(sleep_beside_a_thread())
 
 
-def test_a_signal_that_is_up_lets_nobody_sleep_and_can_be_lowered() -> None:
+def test_a_signal_lets_nobody_sleep_who_has_not_seen_it() -> None:
     signal = Signal()
     signal.set()
     run(BlockingPort().sleep(3600, signal))
     asyncio.run(EventLoopPort().sleep(3600, signal))
-    signal.clear()
-    assert not signal.raised
-    run(BlockingPort().sleep(0, signal))
+    assert signal.raised
+    seen = signal.count
+    run(BlockingPort().sleep(0, signal, seen))  # nothing since then: it sleeps, for no time here
+    signal.set()
+    run(BlockingPort().sleep(3600, signal, seen))
+    asyncio.run(EventLoopPort().sleep(3600, signal, seen))
 
 
 def test_a_port_that_suspends_under_the_blocking_side_is_told_so() -> None:

@@ -209,11 +209,11 @@ class CatchingUp:
         work.reached[name] = commit.checkpoint
         if _view_log.isEnabledFor(logging.INFO):
             _view_log.info(
-                "%s: %d documents written, checkpoint %d -> %d",
+                "%s: checkpoint %d -> %d, documents written: %d",
                 name,
-                len(commit.documents),
                 commit.expected,
                 commit.checkpoint,
+                len(commit.documents),
             )
 
     async def run(self, port: Port, wake: Signal, stop: Signal, poll_interval: float) -> None:
@@ -222,10 +222,10 @@ class CatchingUp:
             raise Misuse(f"poll_interval={poll_interval!r}: it is a number of seconds above 0")
         failing = 0
         told = ""
-        stop.listen(wake.set)
+        stop.listen(wake.set, 0)
         while True:
-            # Lowered before the look at `stop` and at the log: what is raised from here on ends the sleep below.
-            wake.clear()
+            # Read before the look at `stop` and at the log: what is set from here on ends the sleep below at once.
+            seen = wake.count
             if stop.raised:
                 return
             try:
@@ -239,7 +239,7 @@ class CatchingUp:
                 failing = 0
                 told = ""
             pause = poll_interval if not failing else min(MAX_PAUSE, poll_interval * 2 ** min(failing, 10))
-            await port.sleep(pause, wake)
+            await port.sleep(pause, wake, seen)
 
 
 def _stopped(failures: Sequence[_Failure]) -> ProjectionStopped:

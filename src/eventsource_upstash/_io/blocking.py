@@ -63,13 +63,13 @@ class BlockingPort:
         """Do the work here and now."""
         return work()
 
-    async def sleep(self, seconds: float, wake: Signal | None = None) -> None:
-        """Block for so long, or until the signal is raised."""
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        """Block for so long, or until the signal is set."""
         if wake is None:
             time.sleep(seconds)  # blocking is what this port is for
             return
         raised = threading.Event()
-        if not wake.listen(raised.set):
+        if not wake.listen(raised.set, since):
             return
         try:
             raised.wait(seconds)

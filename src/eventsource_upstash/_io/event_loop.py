@@ -38,8 +38,8 @@ class EventLoopPort:
         """
         return await asyncio.get_running_loop().run_in_executor(None, work)
 
-    async def sleep(self, seconds: float, wake: Signal | None = None) -> None:
-        """Suspend for so long, or until the signal is raised, from whatever thread."""
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        """Suspend for so long, or until the signal is set, from whatever thread."""
         if wake is None:
             await asyncio.sleep(seconds)
             return
@@ -54,7 +54,7 @@ class EventLoopPort:
             with suppress(RuntimeError):  # the loop was closed meanwhile: nobody sleeps there any more
                 loop.call_soon_threadsafe(settle)
 
-        if not wake.listen(set_raised):
+        if not wake.listen(set_raised, since):
             return
         timer = loop.call_later(seconds, settle)
         try:

@@ -33,40 +33,45 @@ class HttpResponse(NamedTuple):
 
 
 class Signal:
-    """A flag that wakes a sleeper of either colour: set from any thread, waited for through `Port.sleep`."""
+    """Wakes sleepers of either colour, as many as there are: set from any thread, waited for through `Port.sleep`.
+
+    It counts how often it was set, so that each sleeper can tell what it has seen; nobody lowers it for another.
+
+    Attributes:
+        count: How often it was set (at least: two threads at once may count as one).
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._raised = False
+        self.count = 0
+        self._lock = threading.RLock()  # a handler of the operating system's signals may interrupt its own thread here
         self._wakers: list[Callable[[], None]] = []
-
-    def set(self) -> None:
-        """Raise the flag and wake whoever sleeps on it."""
-        if self._raised:
-            return
-        with self._lock:
-            self._raised = True
-            wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            wake()
 
     @property
     def raised(self) -> bool:
-        """Whether the flag is up."""
-        return self._raised
+        """Whether it was ever set."""
+        return self.count > 0
 
-    def clear(self) -> None:
-        """Lower the flag."""
-        with self._lock:
-            self._raised = False
+    def set(self) -> None:
+        """Count on, and wake whoever sleeps on it."""
+        # First the count, then the look at the sleepers; `listen` does it the other way round, so nobody is missed.
+        self.count += 1
+        if self._wakers:
+            with self._lock:
+                wakers, self._wakers = self._wakers, []
+            for wake in wakers:
+                wake()
 
-    def listen(self, wake: Callable[[], None]) -> bool:
-        """Have `wake` called when the flag is raised. False, and never called, when it is raised already."""
+    def listen(self, wake: Callable[[], None], since: int) -> bool:
+        """Have `wake` called when it is set next.
+
+        False when it has been set already since it had that count; `wake` may be called all the same.
+        """
         with self._lock:
-            if self._raised:
-                return False
             self._wakers.append(wake)
+        if self.count == since:
             return True
+        self.forget(wake)
+        return False
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Take a listener back."""
@@ -92,6 +97,6 @@ class Port(Protocol):
         """Do work that blocks: a disk, a lock, somebody else's library. Answers, and raises, what it does."""
         ...
 
-    async def sleep(self, seconds: float, wake: Signal | None = None) -> None:
-        """Wait so long, or until the signal is raised."""
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        """Wait so long, or until the signal is set; not at all when it was set since it had that count."""
         ...

@@ -74,7 +74,7 @@ class SteppingPort:
         """See `Port.call`."""
         return await self._pausing("call", lambda: self._port.call(work))
 
-    async def sleep(self, seconds: float, wake: Signal | None = None) -> None:  # noqa: ARG002  no time passes here
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:  # noqa: ARG002  no time passes here
         """Pause once."""
         await Pause(Moment.BEFORE, "sleep")
 
