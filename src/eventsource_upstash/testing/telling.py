@@ -23,7 +23,7 @@ def same(expected: object, actual: object) -> bool:
     """Whether two values are equal; of a class that does not define it, whether they hold the same."""
     if expected == actual:
         return True
-    if type(expected) is not type(actual) or type(expected).__eq__ is not object.__eq__:
+    if type(expected) is not type(actual) or type(expected).__eq__(expected, actual) is not NotImplemented:
         return False
     return _or_repr(to_builtins, expected) == _or_repr(to_builtins, actual)
 

@@ -10,7 +10,7 @@ from ..wrapping import BackendWrapper
 
 T = TypeVar("T")
 
-CALLS: Final = 5_000
+CALLS: Final = 1_000
 """Far above what any test of the suite needs."""
 
 

@@ -215,7 +215,7 @@ class NothingIsLost(Contract):
         face = lab.face(subject.registry)
         for total in range(1, 5):
             appended = await face.append("account-0", Paid(1))
-            balance = await face.get(subject.balances, "account-0", at_least=appended.position)
+            balance = await face.get(subject.balances, "account-0", at_least=appended.position, timeout=0)
             assert balance is not None
             assert balance.total == total
         beyond = await face.head() + 1

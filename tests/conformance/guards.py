@@ -1,0 +1,236 @@
+"""Which test catches which broken backend."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+from eventsource_upstash import Memory
+from eventsource_upstash.ports import Backend, Log, Views
+from eventsource_upstash.testing import BackendWrapper, LogContract, PromisesContract, ViewsContract
+from tests.conformance import broken_log as logs
+from tests.conformance import broken_repeats as repeats
+from tests.conformance import broken_views as views
+from tests.conformance.broken_log import BrokenLog
+from tests.conformance.broken_views import BrokenViews
+from tests.conformance.separate import SeparateViews
+
+T = TypeVar("T")
+
+
+class Everything(LogContract, ViewsContract, PromisesContract):
+    """Every contract, over a backend that some function opens."""
+
+    def __init__(self, opened: Callable[[Path], Backend], *, reopens: bool) -> None:
+        self.reopens = reopens  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  the guards differ in it
+        self._opened = opened
+
+    def open_backend(self, folder: Path) -> Backend:
+        return self._opened(folder)
+
+
+class Drawers:
+    """Storage in memory that outlives the backend object, one per folder. What it loses, it loses on purpose."""
+
+    def __init__(self, *, lost: str = "") -> None:
+        self._lost = lost
+        self._backends: dict[Path, Memory] = {}
+
+    def __call__(self, folder: Path) -> Backend:
+        kept = self._backends.setdefault(folder, Memory())
+        if self._lost == "everything":
+            return Memory()
+        if self._lost == "keys":
+            return BrokenLog(repeats.RemembersKeysItself, kept)
+        if self._lost == "views":
+            return SeparateViews(kept, Memory())
+        return BackendWrapper(kept)
+
+
+class ClosesForGood(BackendWrapper):
+    """Once it is closed, it is of no more use."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        if self.closed:
+            raise ValueError(f"{call} on a closed backend")
+        return await step()
+
+
+LOGS: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
+    logs.DropsTheLastOfSeveral: ("test_all_events_of_an_append_are_written_in_their_order",),
+    logs.AnswersWithoutWriting: ("test_nothing_is_lost_of_what_an_append_returned_for",),
+    logs.WritesHalfOfALoser: ("test_a_conflict_writes_nothing",),
+    logs.Reorders: ("test_all_events_of_an_append_are_written_in_their_order",),
+    logs.NeverGetsThrough: ("test_any_revision_will_do", "test_writers_who_try_again_all_get_through"),
+    logs.IgnoresTheExpectedRevision: (
+        "test_a_revision_is_expected",
+        "test_no_stream_is_expected",
+        "test_one_of_two_appends_wins_in_any_order_of_steps",
+    ),
+    logs.TakesAnyRevisionForExisting: ("test_an_existing_stream_is_expected",),
+    logs.ChecksTheRevisionOfTheLog: ("test_revisions_are_those_of_the_stream_and_not_of_the_log",),
+    logs.AnswersTheFirstPosition: (
+        "test_an_append_answers_its_last_position_and_the_new_revision",
+        "test_head_is_the_last_position",
+    ),
+    logs.HandsOutAPositionTwice: ("test_positions_increase_and_revisions_are_consecutive",),
+    logs.CountsRevisionsOfTheLog: ("test_positions_increase_and_revisions_are_consecutive",),
+    logs.ReadsInclusively: ("test_after_is_exclusive", "test_a_stream_is_read_after_a_revision"),
+    logs.IgnoresTheLimit: ("test_a_page_has_at_most_so_many_events",),
+    logs.IgnoresMaxBytes: ("test_a_page_ends_with_the_event_that_reaches_so_many_bytes",),
+    logs.LeavesOutWhatIsTooLarge: ("test_a_page_holds_at_least_one_event_however_large",),
+    logs.EndsAtAThousand: ("test_more_than_a_page_is_read_in_pages",),
+    logs.SkipsAnEventBetweenPages: ("test_pages_put_together_are_the_log",),
+    logs.TellsAnOldHead: ("test_head_is_the_last_position", "test_at_and_beyond_the_head_there_is_nothing"),
+    logs.BeginsAtOne: ("test_an_empty_log",),
+    logs.RaisesAtAnUnknownStream: ("test_a_stream_that_does_not_exist_has_no_events",),
+    logs.TakesPayloadsForText: ("test_payloads_are_opaque_bytes",),
+    logs.TakesMetadataForText: ("test_metadata_and_tags_are_opaque_bytes_or_none",),
+    logs.KeepsMilliseconds: ("test_what_is_read_is_what_was_written",),
+    logs.KeepsNumbersAsFloats: ("test_numbers_and_times_of_any_size_are_kept",),
+    logs.FoldsNames: ("test_stream_names_are_kept_apart", "test_keys_are_told_apart_exactly"),
+    repeats.ForgetsKeys: (
+        "test_a_key_makes_an_append_repeatable",
+        "test_nothing_is_appended_twice_under_one_key",
+        "test_of_appends_under_one_key_one_is_written",
+    ),
+    repeats.CannotRecall: ("test_recall_answers_what_the_append_answered",),
+    repeats.KeepsKeysPerStream: ("test_a_key_used_for_another_stream_is_refused",),
+    repeats.TakesAnyDigest: ("test_a_key_with_another_digest_is_refused",),
+    repeats.LooksAtTheRevisionFirst: ("test_a_key_is_looked_at_before_the_revision",),
+    repeats.KeepsTheKeyOfALoser: ("test_a_key_that_wrote_nothing_is_not_kept",),
+    repeats.KnowsNoRepeat: ("test_the_same_append_again_is_answered_and_not_written",),
+    repeats.LooksForRepeatsAtTheEnd: ("test_the_same_append_is_known_behind_later_ones",),
+    repeats.KnowsRepeatsByTheFirstEvent: (
+        "test_an_append_cut_short_is_no_repeat",
+        "test_another_append_is_no_repeat",
+    ),
+    repeats.KnowsRepeatsOfAPageOnly: ("test_an_append_of_more_than_a_page_is_known_too",),
+    repeats.CarriesNoNews: ("test_a_conflict_carries_what_was_missed",),
+    repeats.CarriesNewsToTheFuture: ("test_a_conflict_with_the_future_has_missed_nothing",),
+    repeats.SaysThatItCarriesAll: (
+        "test_a_conflict_carries_at_most_a_page_of_bytes",
+        "test_a_conflict_carries_at_most_a_page_of_events",
+    ),
+    logs.CostsSomething: ("test_every_operation_has_a_price",),
+    logs.LooksAndThenWrites: ("test_one_of_two_appends_wins_in_any_order_of_steps",),
+    logs.ShowsALaterOneFirst: ("test_a_reader_is_never_overtaken_in_any_order_of_steps",),
+}
+
+VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
+    views.IgnoresTheCheckpoint: (
+        "test_mismatch",
+        "test_of_commits_from_one_checkpoint_one_is_written",
+        "test_one_of_two_commits_wins_in_any_order_of_steps",
+    ),
+    views.IgnoresTheGeneration: ("test_superseded",),
+    views.NeverDeletes: ("test_a_commit_deletes_documents",),
+    views.DeletesByWritingNothing: ("test_a_commit_deletes_documents",),
+    views.DropsADocument: ("test_more_than_a_thousand_documents_go_into_one_commit",),
+    views.TakesDocumentsForText: ("test_documents_are_opaque_bytes",),
+    views.ForgetsStops: (
+        "test_a_stop_is_kept_until_a_commit_says_otherwise",
+        "test_a_stop_is_noted_without_moving",
+        "test_nothing_is_lost_when_a_handler_fails",
+    ),
+    views.StaysStopped: ("test_a_stop_is_kept_until_a_commit_says_otherwise",),
+    views.OneViewForAllVersions: ("test_versions_of_a_projection_have_views_of_their_own",),
+    views.SkipsACommitWithoutDocuments: ("test_a_commit_without_documents_moves_the_checkpoint",),
+    views.SaysCommittedAndDoesNothing: ("test_committed", "test_nothing_is_lost_when_no_notification_arrives"),
+    views.SaysCommittedToLosers: ("test_already_there", "test_ahead"),
+    views.KnowsOneWayToLose: ("test_already_there", "test_ahead"),
+    views.LeaksTheDocumentsOfLosers: ("test_ahead", "test_mismatch", "test_sending_a_commit_again_is_safe"),
+    views.LeaksTheStopsOfLosers: ("test_ahead", "test_mismatch"),
+    views.OneLoserHoldsUpAll: ("test_commits_of_one_call_stand_for_themselves",),
+    views.PullsBeforeItCommits: ("test_what_comes_next_is_pulled_after_the_commit",),
+    views.ForgetsWhoIsToPull: ("test_what_comes_next_is_pulled_after_the_commit",),
+    views.PullsWhatNobodyAskedFor: ("test_committed",),
+    views.KnowsTheFrontOnly: ("test_the_front_is_the_highest_checkpoint_below_the_head",),
+    views.PullsAPageTooEarly: ("test_the_page_follows_the_checkpoint", "test_when_all_are_there_nothing_is_pulled"),
+    views.PullsWithoutBounds: ("test_a_pulled_page_is_bounded",),
+    views.BeginsAtTheHead: (
+        "test_a_projection_never_seen_starts_at_the_beginning",
+        "test_nothing_is_lost_when_the_process_ends_before_the_fold",
+    ),
+    views.NamesNoPositionBeforeTheFirst: ("test_an_empty_log_has_nothing_to_pull",),
+    views.AnswersInOrderOfNames: ("test_progress_is_answered_in_the_order_asked",),
+    views.LeavesOutTheUnseen: ("test_a_projection_never_seen_is_at_zero",),
+    views.FindsEverything: ("test_documents_are_found_by_key", "test_a_view_never_written_is_empty"),
+    views.FindsAHundred: ("test_many_documents_are_found_at_once",),
+    views.ItemsInOrderOfUtf16: ("test_items_are_in_order_of_the_keys_characters",),
+    views.ItemsInclusive: ("test_items_come_after_a_key",),
+    views.ItemsWithoutBounds: ("test_items_are_bounded",),
+    views.ItemsInOnePage: ("test_pages_put_together_are_the_view",),
+    views.CountsWhatWasWritten: ("test_count",),
+    views.NeverEmpty: ("test_a_view_never_written_is_empty",),
+    views.LooksAndThenCommits: ("test_one_of_two_commits_wins_in_any_order_of_steps",),
+    views.CommitsInTwoSteps: (
+        "test_a_checkpoint_is_never_ahead_of_its_documents_in_any_order_of_steps",
+        "test_a_commit_whose_answer_is_lost_is_sent_again_in_any_order_of_steps",
+    ),
+    views.WritesDocumentsOneByOne: ("test_a_checkpoint_is_never_ahead_of_its_documents_in_any_order_of_steps",),
+    views.SendsAgainByItself: ("test_committed", "test_of_commits_from_one_checkpoint_one_is_written"),
+}
+
+
+class Guard:
+    """A broken backend, and the tests that have to notice."""
+
+    def __init__(self, name: str, everything: Everything, caught_by: tuple[str, ...]) -> None:
+        self.name = name
+        self.everything = everything
+        self.caught_by = caught_by
+
+
+def _name(broken: Callable[..., object]) -> str:
+    return getattr(broken, "__name__", repr(broken))
+
+
+GUARDS: Final = [
+    *(
+        Guard(_name(broken), Everything(lambda _, broken=broken: BrokenLog(broken), reopens=False), caught_by)
+        for broken, caught_by in LOGS.items()
+    ),
+    *(
+        Guard(_name(broken), Everything(lambda _, broken=broken: BrokenViews(broken), reopens=False), caught_by)
+        for broken, caught_by in VIEWS.items()
+    ),
+    Guard(
+        "LosesEverythingWhenItIsReopened",
+        Everything(Drawers(lost="everything"), reopens=True),
+        (
+            "test_everything_is_there_when_the_log_is_opened_again",
+            "test_nothing_is_lost_of_what_an_append_returned_for",
+            "test_two_logs_on_one_storage_are_one",
+        ),
+    ),
+    Guard(
+        "LosesKeysWhenItIsReopened",
+        Everything(Drawers(lost="keys"), reopens=True),
+        ("test_keys_are_still_known_when_the_log_is_opened_again",),
+    ),
+    Guard(
+        "LosesViewsWhenItIsReopened",
+        Everything(Drawers(lost="views"), reopens=True),
+        ("test_everything_is_there_when_the_views_are_opened_again",),
+    ),
+    Guard(
+        "ClosesForGood",
+        Everything(lambda _: ClosesForGood(Memory()), reopens=False),
+        ("test_a_closed_backend_opens_again_when_it_is_used",),
+    ),
+]
+
+UNBROKEN: Final = {
+    "Memory": Everything(lambda _: Memory(), reopens=False),
+    "wrapped": Everything(lambda _: BackendWrapper(Memory()), reopens=False),
+    "reopened": Everything(Drawers(), reopens=True),
+    "views elsewhere": Everything(lambda _: SeparateViews(Memory(), Memory()), reopens=False),
+}
+"""Backends that keep every rule, opened as the guards are: what catches a guard is its fault, and not its wrapping."""

@@ -1,0 +1,53 @@
+"""Every test of the contracts can fail: broken backends, and what notices each of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from eventsource_upstash.testing import LogContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing.colours import Colour
+from tests.conformance.guards import GUARDS, UNBROKEN, Everything, Guard
+
+TESTS = {name for name in dir(Everything) if name.startswith("test_")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("guards")
+
+
+@functools.cache
+def failures(guard: Guard, folder: Path) -> dict[str, BaseException]:
+    return guard.everything.run_tests(folder / guard.name)
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
+def test_a_broken_backend_is_caught(guard: Guard, folder: Path, record_property: Callable[[str, object], None]) -> None:
+    failed = failures(guard, folder)
+    record_property("failed", sorted(failed))
+    missed = [name for name in guard.caught_by if name not in failed]
+    assert not missed, f"{guard.name} passes {missed}"
+    assert set(guard.caught_by) <= TESTS
+
+
+@pytest.mark.parametrize("colour", Colour)
+@pytest.mark.parametrize("name", UNBROKEN)
+def test_an_unbroken_backend_passes_by_the_same_way(name: str, colour: Colour, tmp_path: Path) -> None:
+    assert UNBROKEN[name].run_tests(tmp_path, colour) == {}
+
+
+def test_every_test_can_fail(folder: Path) -> None:
+    caught = {name for guard in GUARDS for name in failures(guard, folder)}
+    assert TESTS - caught == set(), "no broken backend makes these fail"
+
+
+def test_every_test_of_the_parts_is_in_the_whole() -> None:
+    # Two parts with a test of one name would leave one of them out.
+    parts = [part for contract in (LogContract, ViewsContract, PromisesContract) for part in contract.__bases__]
+    names = [name for part in parts for name in vars(part) if name.startswith("test_")]
+    assert len(names) == len(set(names))
+    assert set(names) == TESTS
