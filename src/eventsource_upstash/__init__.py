@@ -31,6 +31,7 @@ from .errors import (
     RegistrationError,
     StaleView,
     Unavailable,
+    UndecodableDocument,
     UndecodableEvent,
     UnknownEventType,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "Signal",
     "StaleView",
     "Unavailable",
+    "UndecodableDocument",
     "UndecodableEvent",
     "UnknownEventType",
     "View",

@@ -17,13 +17,14 @@ from ._flow.catching_up import CatchingUp, CatchUp
 from ._flow.handling import Handling
 from ._flow.notifying import Notifying
 from ._flow.querying import ProjectionStatus, Querying
+from ._flow.wiring import check_parts, check_wiring
 from ._io.blocking import PORT, iterate, run
 from ._io.port import Signal
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, Appended, Expectation, Recorded
 from .domain.projections import Projection
 from .domain.registry import Registry
-from .ports import MAX_PAGE_EVENTS, Backend, NoticeTransport
+from .ports import MAX_PAGE_EVENTS, Backend, NoticeTransport, Views
 
 S = TypeVar("S")
 D = TypeVar("D")
@@ -38,7 +39,7 @@ class Notifier:
 
     def __init__(self, transport: NoticeTransport | None = None) -> None:
         self.transport = transport
-        self.flow = Notifying(transport.notices(PORT) if transport else None)
+        self.flow: Notifying = Notifying(transport.notices(PORT) if transport else None)
 
     def __repr__(self) -> str:
         return f"Notifier({self.transport!r})"
@@ -66,10 +67,11 @@ class EventStore:
         notifier: Notifier | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        check_parts(backend, registry)
         self.backend = backend
         self.registry = registry
-        self.notifier = notifier or Notifier()
-        self.flow = Handling(backend.log(PORT), registry, self.notifier.flow, clock)
+        self.notifier: Notifier = notifier or Notifier()
+        self.flow: Handling = Handling(backend.log(PORT), registry, self.notifier.flow, clock)
 
     def __repr__(self) -> str:
         return f"EventStore({self.backend!r})"
@@ -117,7 +119,7 @@ class EventStore:
 
         Args:
             after: Position to start after, exclusive; 0 reads from the first event.
-            limit: Most events to read from the log; None reads to its end.
+            limit: Most events to hand out; None reads to the end.
 
         Raises:
             UnknownEventType: An event's type is not registered; the events before it are handed out first.
@@ -245,14 +247,19 @@ class ProjectionStore:
         backend: Where the views are.
         registry: The projections.
         log_backend: Where the log is that they are folded from, if that is another backend.
+
+    Raises:
+        Misuse: What is handed over is no backend, or no registry.
     """
 
     def __init__(self, backend: Backend, registry: Registry, *, log_backend: Backend | None = None) -> None:
+        check_parts(backend, registry)
         self.backend = backend
         self.registry = registry
-        self.views = backend.views(PORT, (log_backend or backend).log(PORT))
+        self.log_backend: Backend = log_backend or backend
+        self.views: Views = backend.views(PORT, self.log_backend.log(PORT))
         catching_up = CatchingUp(self.views, registry, time.time_ns, MAX_PAGE_EVENTS)
-        self.flow = Querying(PORT, self.views, registry, catching_up)
+        self.flow: Querying = Querying(self.views, registry, catching_up)
 
     def __repr__(self) -> str:
         return f"ProjectionStore({self.backend!r})"
@@ -277,6 +284,9 @@ class Projector:
         projection_store: The views.
         page_size: Most events folded in one step, up to 1,000.
         clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for when a projection stopped.
+
+    Raises:
+        Misuse: The views are folded from another log than the event store's, or with another registry.
     """
 
     def __init__(
@@ -287,9 +297,10 @@ class Projector:
         page_size: int = MAX_PAGE_EVENTS,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        check_wiring(event_store.backend, projection_store.log_backend, event_store.registry, projection_store.registry)
         self.event_store = event_store
         self.projection_store = projection_store
-        self.flow = CatchingUp(projection_store.views, projection_store.registry, clock, page_size)
+        self.flow: CatchingUp = CatchingUp(projection_store.views, projection_store.registry, clock, page_size)
 
     def __repr__(self) -> str:
         return f"Projector({self.projection_store!r})"
@@ -375,10 +386,10 @@ class App:
     def __init__(self, backend: Backend, registry: Registry, transport: NoticeTransport | None) -> None:
         self.backend = backend
         self.registry = registry
-        self.notifier = Notifier(transport)
-        self.event_store = EventStore(backend, registry, notifier=self.notifier)
-        self.projection_store = ProjectionStore(backend, registry)
-        self.projector = Projector(self.event_store, self.projection_store)
+        self.notifier: Notifier = Notifier(transport)
+        self.event_store: EventStore = EventStore(backend, registry, notifier=self.notifier)
+        self.projection_store: ProjectionStore = ProjectionStore(backend, registry)
+        self.projector: Projector = Projector(self.event_store, self.projection_store)
 
     def __repr__(self) -> str:
         return f"App({self.backend!r})"

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from .blocking import App
 
 
-def connect(url: str, registry: Registry) -> App:
+def connect(url: str | Backend, registry: Registry) -> App:
     """An app on the backend that a URL names. Opens nothing yet.
 
     Args:
-        url: `memory:` for a log in this process, or `sqlite:FILE` for one in a file.
+        url: `memory:` for a log in this process, or `sqlite:FILE` for one in a file. Or a backend, where a URL cannot
+            say it all: `SQLite("todo.db", synchronous="NORMAL")`.
         registry: The app's event types, projections and aggregates.
 
     Raises:
@@ -29,18 +30,22 @@ def connect(url: str, registry: Registry) -> App:
     return App(backend_of(url), registry, InProcess())
 
 
-def connect_async(url: str, registry: Registry) -> AsyncApp:
+def connect_async(url: str | Backend, registry: Registry) -> AsyncApp:
     """The same for an event loop: `connect_async(...)` is not awaited, what it answers is used with `await`."""
     from .aio import AsyncApp
 
     return AsyncApp(backend_of(url), registry, InProcess())
 
 
-def backend_of(url: str) -> Backend:
-    """The backend that a URL names. Raises `Misuse` when there is none."""
+def backend_of(url: str | Backend) -> Backend:
+    """The backend that a URL names, or the one given. Raises `Misuse` when there is none."""
+    if not isinstance(url, str):
+        return url
     scheme, colon, rest = url.partition(":")
     if scheme == "memory" and colon and not rest:
         return Memory()
+    if scheme == "sqlite" and rest.startswith("//") and not rest.startswith("///"):
+        raise Misuse("connect: sqlite:FILE or sqlite:///FILE names a file; sqlite://FILE would name a host")
     if scheme == "sqlite" and rest:
         from .backends.sqlite import SQLite
 

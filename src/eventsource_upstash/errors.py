@@ -11,7 +11,7 @@ error                   what to do
 `Refused`               change something first (quota, size, rights): retrying cannot help
 `Misuse`                mend the calling code
 `UnknownEventType`      deploy the code that knows the type, or declare it ignored
-`ProjectionStopped`     mend the fold handler named in it: the projection goes on from there
+`ProjectionStopped`     mend what it names, mostly a fold handler: the projection goes on from there
 `StaleView`             wait longer, or read without `at_least`
 `CorruptLog`            an operator's work: the stored data is not what was written
 `LogRewound`            an operator's work: the log is older than the view that was built on it
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ._flow.catching_up import CatchUp
     from .domain.events import Recorded
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "RegistrationError",
     "StaleView",
     "Unavailable",
+    "UndecodableDocument",
     "UndecodableEvent",
     "UnknownEventType",
 ]
@@ -96,7 +98,7 @@ class ConcurrencyError(EventSourceError):
         self.stream = stream
         self.expected = expected
         self.actual = actual
-        self.events = tuple(events)
+        self.events: tuple[Recorded[object], ...] = tuple(events)
         self.complete = complete
 
 
@@ -129,6 +131,10 @@ class InvalidEvent(Misuse):
 
 class IdempotencyKeyReused(Misuse):
     """The idempotency key stands for another append already."""
+
+
+class UndecodableDocument(Misuse):
+    """A stored document does not fit the class of its projection any more."""
 
 
 class UnknownEventType(EventSourceError):
@@ -208,16 +214,20 @@ class StaleView(EventSourceError):
         projection: The projection's name.
         wanted: The position that the read asked for.
         reached: The position that the view is at.
+        head: The log's last position.
     """
 
-    def __init__(self, *, projection: str, wanted: int, reached: int) -> None:
-        super().__init__(
-            f"the view of projection {projection!r} is at position {reached} and did not reach {wanted} in time. "
-            "Allow a longer timeout, or read without at_least."
+    def __init__(self, *, projection: str, wanted: int, reached: int, head: int) -> None:
+        why = (
+            f"did not reach {wanted} in time. Allow a longer timeout, or read without at_least"
+            if wanted <= head
+            else f"cannot reach {wanted}: the log ends at {head}. Is the position from another log?"
         )
+        super().__init__(f"the view of projection {projection!r} is at position {reached} and {why}")
         self.projection = projection
         self.wanted = wanted
         self.reached = reached
+        self.head = head
 
 
 class ProjectionStopped(EventSourceError):
@@ -229,15 +239,19 @@ class ProjectionStopped(EventSourceError):
     Attributes:
         projection: The first projection that stopped.
         position: The position of the event that it could not fold.
+        result: What the catch-up did all the same.
         others: The names of further projections that are stopped.
     """
 
-    def __init__(self, *, projection: str, position: int, reason: str, others: Sequence[str] = ()) -> None:
-        more = f" (also stopped: {', '.join(others)})" if others else ""
+    def __init__(
+        self, *, projection: str, position: int, reason: str, result: CatchUp, others: Sequence[str] = ()
+    ) -> None:
+        more = f" Also stopped: {', '.join(others)}." if others else ""
         super().__init__(
-            f"projection {projection!r} stopped at position {position}: {reason}.{more} "
-            "Its view holds everything before that event; mend the handler and catch up again."
+            f"projection {projection!r} stopped at position {position}: {reason.rstrip('.')}. Its view holds "
+            f"everything before that event, and the next catch-up tries it again.{more}"
         )
         self.projection = projection
         self.position = position
-        self.others = tuple(others)
+        self.result = result
+        self.others: tuple[str, ...] = tuple(others)

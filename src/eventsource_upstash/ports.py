@@ -19,6 +19,34 @@ from ._io.port import Port, Signal
 from .domain.events import FREE, Appended, Expectation, NewEvent, Receipt, StoredEvent
 from .domain.projections import ProjectionId, Stopped
 
+__all__ = [
+    "MAX_PAGE_BYTES",
+    "MAX_PAGE_EVENTS",
+    "Append",
+    "Appended",
+    "Backend",
+    "Commit",
+    "Committed",
+    "Conflict",
+    "KeyReused",
+    "Log",
+    "NoticeTransport",
+    "Notices",
+    "Outcome",
+    "Page",
+    "Port",
+    "Progress",
+    "ProjectionId",
+    "Pull",
+    "Pulled",
+    "Receipt",
+    "Signal",
+    "Stopped",
+    "StoredEvent",
+    "StreamPage",
+    "Views",
+]
+
 MAX_PAGE_EVENTS = 1_000
 """Most events in a page that is asked for without a limit."""
 

@@ -13,6 +13,7 @@ import pytest
 
 import eventsource_upstash
 from eventsource_upstash import (
+    CatchUp,
     ConcurrencyError,
     CorruptLog,
     EventSourceError,
@@ -27,6 +28,7 @@ from eventsource_upstash import (
     RegistrationError,
     StaleView,
     Unavailable,
+    UndecodableDocument,
     UndecodableEvent,
     UnknownEventType,
     connect,
@@ -58,8 +60,15 @@ ERRORS: list[EventSourceError] = [
     CorruptLog("damaged"),
     UndecodableEvent(type="task-created", stream="task-1", position=7, reason="no id"),
     LogRewound(projection="tasks", checkpoint=9, head=7),
-    StaleView(projection="tasks", wanted=9, reached=7),
-    ProjectionStopped(projection="tasks", position=7, reason="ValueError: no", others=["counts"]),
+    StaleView(projection="tasks", wanted=9, reached=7, head=9),
+    UndecodableDocument("no text"),
+    ProjectionStopped(
+        projection="tasks",
+        position=7,
+        reason="ValueError: no",
+        result=CatchUp(3, 6, 9, complete=False),
+        others=["counts"],
+    ),
 ]
 
 

@@ -64,7 +64,7 @@ def test_one_line_per_step_in_the_order_in_which_a_command_travels(url: str, lin
     assert "position 1" in told["notifier"]
     assert told["handler"] == "notified of position 1"
     assert "1 event" in told["projector"]
-    assert told["view"] == "tasks v1: 1 documents written, checkpoint 0 -> 1"
+    assert told["view"] == "tasks v1: checkpoint 0 -> 1, documents written: 1"
 
 
 def test_the_same_lines_on_an_event_loop(lines: Lines) -> None:

@@ -131,7 +131,7 @@ class CatchingUp:
             pulled = await self._page(work, pulled)
         result = work.result()
         if work.failures:
-            raise _stopped(work.failures)
+            raise _stopped(work.failures, result)
         if result.applied:
             _log.info("caught up: %d events folded, at position %d", result.applied, result.position)
         return result
@@ -242,12 +242,13 @@ class CatchingUp:
             await port.sleep(pause, wake, seen)
 
 
-def _stopped(failures: Sequence[_Failure]) -> ProjectionStopped:
+def _stopped(failures: Sequence[_Failure], result: CatchUp) -> ProjectionStopped:
     first, *others = failures
     error = ProjectionStopped(
         projection=first.projection.name,
         position=first.position,
         reason=str(first.error),
+        result=result,
         others=[failure.projection.name for failure in others],
     )
     error.__cause__ = first.error.__cause__ or first.error

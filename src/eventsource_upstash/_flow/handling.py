@@ -120,8 +120,8 @@ class Handling:
             if not page.events:
                 return
             after = page.events[-1][0]
-            limit = None if limit is None else limit - len(page.events)
             recorded, error = self._decode(page.events)
+            limit = None if limit is None else limit - len(recorded)
             if recorded:
                 yield recorded
             if error is not None:
@@ -140,8 +140,8 @@ class Handling:
             if not page.events:
                 return
             after = page.events[-1][2]
-            limit = None if limit is None else limit - len(page.events)
             recorded, error = self._decode(page.events)
+            limit = None if limit is None else limit - len(recorded)
             if recorded:
                 yield recorded
             if error is not None:
@@ -164,6 +164,7 @@ class Handling:
 
     async def load(self, aggregate: Aggregate[S], stream: str) -> Loaded[S]:
         """See `EventStore.load`."""
+        _check_aggregate(aggregate)
         check_stream(stream)
         return await self._load(aggregate, stream, None, 0)
 
@@ -189,12 +190,14 @@ class Handling:
         tags: Sequence[str],
     ) -> Executed[S]:
         """See `EventStore.execute`."""
+        _check_aggregate(aggregate)
         check_stream(stream)
-        if key is not None and (known := await self._recall(stream, key)) is not None:
-            return await self._executed_before(aggregate, stream, known)
         loaded = await self._load(aggregate, stream, None, 0)
         receipt = loaded.receipt
         while True:
+            # After the load, not before it: whoever executed under this key in between has changed what was loaded.
+            if key is not None and (known := await self._recall(stream, key)) is not None:
+                return await self._executed_before(aggregate, stream, known)
             events = aggregate.decide_on(loaded.state, command)
             if not events:
                 return Executed(loaded.state, loaded.revision, None, (), receipt)
@@ -238,6 +241,11 @@ class Handling:
         if not aggregate.immutable or not conflict.complete:
             return await self._load(aggregate, stream, None, 0)
         return Loaded(aggregate.fold_recorded(loaded.state, conflict.events), conflict.actual)
+
+
+def _check_aggregate(aggregate: object) -> None:
+    if not isinstance(aggregate, Aggregate):
+        raise Misuse(f"{aggregate!r} is no aggregate; hand over what registry.aggregate(...) answered")
 
 
 def _page_size(limit: int | None) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import Final, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import msgspec
 
-from .._io.port import Port
 from ..domain.events import to_datetime
 from ..domain.names import check_key
 from ..domain.projections import Projection
@@ -22,9 +20,6 @@ D = TypeVar("D")
 
 
 State = Literal["current", "behind", "stopped", "rewound"]
-
-POLL_S: Final = 0.02
-"""Seconds between looks at a log that has not yet got the position that a read asks for."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -71,14 +66,15 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
 class Querying:
     """Reads documents of views."""
 
-    def __init__(self, port: Port, views: Views, registry: Registry, catching_up: CatchingUp) -> None:
-        self._port = port
+    def __init__(self, views: Views, registry: Registry, catching_up: CatchingUp) -> None:
         self._views = views
         self._registry = registry
         self._catching_up = catching_up
 
     def check(self, projection: Projection[D]) -> None:
         """Refuse a projection of another registry. Raises `Misuse`."""
+        if not isinstance(cast("object", projection), Projection):
+            raise Misuse(f"view() is given a projection, as registry.projection(...) answers it, not {projection!r}")
         if not any(projection is known for known in self._registry.projections):
             raise Misuse(f"projection {projection.name!r} belongs to another registry than this store")
 
@@ -86,6 +82,8 @@ class Querying:
         self, projection: Projection[D], keys: Sequence[str], at_least: int | None, timeout: float
     ) -> dict[str, D]:
         """See `View.get_many`."""
+        if isinstance(keys, str):
+            raise Misuse(f"get_many({keys!r}): keys are several strings, as in get_many([{keys!r}])")
         for key in keys:
             check_key(key)
         await self._fresh(projection, at_least, timeout)
@@ -126,19 +124,16 @@ class Querying:
             return
         if type(at_least) is not int or at_least < 0:
             raise Misuse(f"at_least={at_least!r}: it is a position, as append answers it")
-        (progress,), _, _ = await self._views.progress((projection.id,))
+        (progress,), head, _ = await self._views.progress((projection.id,))
         if progress.checkpoint >= at_least:
             return
-        deadline = time.monotonic() + timeout
+        if head < at_least:
+            # The log was asked and has no such position: waiting for somebody to append it is not what a read is for.
+            raise StaleView(projection=projection.name, wanted=at_least, reached=progress.checkpoint, head=head)
         only = (cast("Projection[object]", projection),)
-        while True:
-            result = await self._catching_up.catch_up(at_least, max(0.0, deadline - time.monotonic()), only)
-            if result.position >= at_least:
-                return
-            if time.monotonic() >= deadline:
-                raise StaleView(projection=projection.name, wanted=at_least, reached=result.position)
-            if result.head < at_least:
-                await self._port.sleep(min(POLL_S, timeout))  # the log has not got there yet, as seen from here
+        result = await self._catching_up.catch_up(at_least, timeout, only)
+        if result.position < at_least:
+            raise StaleView(projection=projection.name, wanted=at_least, reached=result.position, head=result.head)
 
     async def status(self) -> tuple[ProjectionStatus, ...]:
         """See `ProjectionStore.status`."""

@@ -80,7 +80,7 @@ class Aggregate(Generic[S]):
     def __init__(self, types: EventTypes, name: str, state: type[S]) -> None:
         self.name = name
         self.state = state
-        self.immutable = inspect_class(state, f"state of aggregate {name!r}").immutable
+        self.immutable: bool = inspect_class(state, f"state of aggregate {name!r}").immutable
         self._types = types
         self._folds: dict[str, _Handler[S]] = {}
         self._deciders: dict[type, Callable[[S | None, object], Decided]] = {}
@@ -184,6 +184,10 @@ class Aggregate(Generic[S]):
         """The events that a command leads to. Raises `Misuse` for a command without a handler, and what that raises."""
         decider = self._deciders.get(type(command))
         if decider is None:
+            if isinstance(command, type):
+                raise Misuse(
+                    f"{command.__name__} is the class of a command; hand over an instance: {command.__name__}(...)"
+                )
             known = ", ".join(sorted(cls.__name__ for cls in self._deciders)) or "none"
             raise Misuse(
                 f"{self._where} has no decide handler for {type(command).__name__} (it has: {known}); register one "

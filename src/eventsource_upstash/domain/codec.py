@@ -61,7 +61,7 @@ class Codec(Generic[T]):
     __slots__ = ("_check", "_loose", "_what", "cls", "decode", "encode", "schema")
 
     def __init__(self, cls: type[T], what: str) -> None:
-        self.cls = cls
+        self.cls: type[T] = cls
         self.schema: Schema = inspect_class(cls, what)
         self._loose = self.schema.loose
         self._what = what

@@ -33,12 +33,12 @@ class EventType:
     def __init__(self, name: str, version: int, cls: type, upcasters: Mapping[int, Upcaster]) -> None:
         self._codec: Codec[object] = Codec(cls, f"event type {name!r}")
         self._upcasters = dict(upcasters)
-        self.name = name
-        self.version = version
-        self.cls = cls
-        self.encode = self._codec.encode_checked
-        self.decode = self._codec.decode
-        self.shareable = self._codec.schema.immutable
+        self.name: str = name
+        self.version: int = version
+        self.cls: type = cls
+        self.encode: Callable[[object], bytes] = self._codec.encode_checked
+        self.decode: Callable[[bytes], object] = self._codec.decode
+        self.shareable: bool = self._codec.schema.immutable
 
     def decode_version(self, version: int, payload: bytes) -> object:
         """Bytes of any version up to the present one to an instance, by way of the upcasters."""
@@ -64,6 +64,10 @@ class EventTypes:
         """The registered type of an event. Raises `Misuse` when its class is not registered."""
         known = self.by_class.get(type(event))
         if known is None:
+            if isinstance(event, type):
+                raise Misuse(f"{event.__name__} is the class of an event; hand over an instance: {event.__name__}(...)")
+            if isinstance(event, (list, tuple)):
+                raise Misuse("events are handed over one by one, not in a list: append(stream, *events)")
             raise Misuse(
                 f"{type(event).__name__} is not registered as an event type; put @registry.event(...) on the class"
             )

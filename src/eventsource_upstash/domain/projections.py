@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..errors import EventSourceError, RegistrationError
+from ..errors import EventSourceError, RegistrationError, UndecodableDocument
 from .codec import Codec, reason
 from .event_types import EventType, EventTypes, recorded_of, undecodable
 from .events import Recorded, StoredEvent
@@ -96,10 +96,10 @@ class Plan(Generic[D]):
     __slots__ = ("checkpoint", "error", "keys", "steps")
 
     def __init__(self, steps: list[_Step[D]], keys: list[str], checkpoint: int, error: BaseException | None) -> None:
-        self.steps = steps
-        self.keys = keys
-        self.checkpoint = checkpoint
-        self.error = error
+        self.steps: list[_Step[D]] = steps
+        self.keys: list[str] = keys
+        self.checkpoint: int = checkpoint
+        self.error: BaseException | None = error
 
 
 class Projection(Generic[D]):
@@ -113,8 +113,8 @@ class Projection(Generic[D]):
     """
 
     def __init__(self, types: EventTypes, name: str, document: type[D], version: int) -> None:
-        self.id = ProjectionId(name, version)
-        self.document = document
+        self.id: ProjectionId = ProjectionId(name, version)
+        self.document: type[D] = document
         self.codec: Codec[D] = Codec(document, f"document of projection {name!r}")
         self._types = types
         self._handlers: dict[str, _Handler[D]] = {}
@@ -228,7 +228,7 @@ class Projection(Generic[D]):
                             keys[one] = None
                             add((one, handler, argument, position))
                 except Exception as error:
-                    return Plan(steps, list(keys), position - 1, _blame(self._where, handler.name, error))
+                    return Plan(steps, list(keys), position - 1, _blame(handler.name, error))
             checkpoint = position
         return Plan(steps, list(keys), checkpoint, None)
 
@@ -278,7 +278,7 @@ class Projection(Generic[D]):
             try:
                 trial[key] = self._fold_one(key, handler, argument, trial.get(key, documents[key]))
             except Exception as failed:
-                error = _blame(self._where, handler.name, failed)
+                error = _blame(handler.name, failed)
                 break
             applied += 1
         if error is None:
@@ -303,7 +303,7 @@ class Projection(Generic[D]):
             raise undecodable_document(self.id, key, error) from error
 
     def documents(self, stored: Iterable[tuple[str, bytes]]) -> list[tuple[str, D]]:
-        """Decode documents that were read for a query. Raises `Misuse` where one does not fit its class."""
+        """Decode documents that were read for a query. Raises `UndecodableDocument` where one does not fit."""
         decode = self._decode_document
         return [(key, decode(key, kept)) for key, kept in stored]
 
@@ -312,16 +312,16 @@ class HandlerError(Exception):
     """Internal: wraps what a handler raised, with the handler's name. Never leaves the library by itself."""
 
 
-def undecodable_document(projection: ProjectionId, key: str, error: Exception) -> RegistrationError:
+def undecodable_document(projection: ProjectionId, key: str, error: Exception) -> UndecodableDocument:
     """The error for a stored document that does not fit its class any more."""
-    return RegistrationError(
+    return UndecodableDocument(
         f"projection {projection.name!r}: document {key!r} does not decode as its class: {reason(error)}. The class "
         f"changed; give the projection a version above {projection.version}, so that its view is built anew"
     )
 
 
-def _blame(where: str, name: str, error: Exception) -> BaseException:
-    blamed = HandlerError(f"{where}, handler {name}: {failure(error)}")
+def _blame(name: str, error: Exception) -> BaseException:
+    blamed = HandlerError(f"handler {name}: {failure(error)}")
     blamed.__cause__ = error
     return blamed
 

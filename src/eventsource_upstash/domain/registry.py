@@ -26,7 +26,7 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self.types = EventTypes()
+        self.types: EventTypes = EventTypes()
         self._upcasters: dict[str, dict[int, Upcaster]] = {}
         self._projections: dict[str, Projection[object]] = {}
         self._aggregates: dict[str, Aggregate[object]] = {}

@@ -30,7 +30,7 @@ class AsyncEndpoint:
     ) -> None:
         projector = app.projector if isinstance(app, AsyncApp) else app
         store = projector.event_store
-        self.flow = Handling(
+        self.flow: Handling = Handling(
             projector.flow, store.notifier.flow, verifier, public_url, time_budget, public=store.backend.public
         )
 
@@ -45,7 +45,7 @@ def asgi_app(
     verifier: Verifier | None = None,
     public_url: str | None = None,
     time_budget: float = DEFAULT_TIME_BUDGET,
-) -> Callable[[Message, Receive, Send], Awaitable[None]]:
+) -> AsgiApp:
     """The endpoint as an ASGI application, to be mounted where notifications arrive.
 
     Args:
@@ -57,9 +57,20 @@ def asgi_app(
     Raises:
         Misuse: No verifier for a public backend, or an argument that cannot be one.
     """
-    endpoint = AsyncEndpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget)
+    return AsgiApp(AsyncEndpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget))
 
-    async def application(scope: Message, receive: Receive, send: Send) -> None:
+
+class AsgiApp:
+    """An endpoint as an ASGI application. Made by `asgi_app`.
+
+    An object, not a function: routers take a function for a handler of their own kind.
+    """
+
+    def __init__(self, endpoint: AsyncEndpoint) -> None:
+        self.endpoint = endpoint
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, or the server's lifespan."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
@@ -69,7 +80,7 @@ def asgi_app(
         body = await _body(receive)
         if body is None:
             return
-        response = await endpoint.handle(Request(scope["method"], _url(scope), _headers(scope), body))
+        response = await self.endpoint.handle(Request(scope["method"], _url(scope), _headers(scope), body))
         headers = {**response.headers, "content-length": str(len(response.body))}
         await send(
             {
@@ -79,8 +90,6 @@ def asgi_app(
             }
         )
         await send({"type": "http.response.body", "body": response.body})
-
-    return application
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from typing import cast
+from urllib.parse import urlencode
 
 from ..blocking import App, Projector
 from ..errors import Misuse
@@ -84,9 +85,14 @@ def _url(event: Event, context: Mapping[str, object], headers: Mapping[str, str]
     host = headers.get("host") or str(context.get("domainName") or "")
     # The stage is part of the URL that was called: payload 2.0 has it in rawPath, 1.0 only in the request context.
     path = str(event.get("rawPath") or context.get("path") or event.get("path") or "/")
-    query = str(event.get("rawQueryString") or "")
+    query = str(event.get("rawQueryString") or "") or _query(event)
     scheme = headers.get("x-forwarded-proto", "https")
     return f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
+
+
+def _query(event: Event) -> str:
+    several = _mapping(event.get("multiValueQueryStringParameters"))
+    return urlencode(several or _mapping(event.get("queryStringParameters")), doseq=True)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -163,7 +163,7 @@ class Endpoint:
     ) -> None:
         projector = app.projector if isinstance(app, App) else app
         store = projector.event_store
-        self.flow = Handling(
+        self.flow: Handling = Handling(
             projector.flow, store.notifier.flow, verifier, public_url, time_budget, public=store.backend.public
         )
 

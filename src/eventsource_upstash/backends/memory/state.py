@@ -22,7 +22,7 @@ class State:
     """Events, documents and checkpoints. Whoever touches them holds the lock."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.rows: list[Row] = []
         self.streams: dict[str, list[int]] = {}
         self.kinds: dict[str, Kind] = {}

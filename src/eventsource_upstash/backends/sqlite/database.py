@@ -39,6 +39,7 @@ class Database:
         self._write_lock = threading.Lock()
         self._ready = False
         _databases.add(self)
+        weakref.finalize(self, _close_all, self._idle)
 
     def read(self, work: Callable[[sqlite3.Cursor], T]) -> T:
         """Do the work in a read transaction: one state of the file throughout."""
@@ -62,8 +63,7 @@ class Database:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().connection.close()
+        _close_all(self._idle)
 
     def _transact(self, begin: str, work: Callable[[sqlite3.Cursor], T]) -> T:
         try:
@@ -204,9 +204,14 @@ class Database:
 
     def after_fork(self) -> None:
         """Let go of what the parent process opened, without closing it."""
-        _leaked.append(self._idle)
-        self._idle = []
+        _leaked.extend(self._idle)
+        self._idle.clear()
         self._write_lock = threading.Lock()
+
+
+def _close_all(idle: list[sqlite3.Cursor]) -> None:
+    while idle:
+        idle.pop().connection.close()
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()

@@ -1,0 +1,30 @@
+"""What can be seen to be wrong before the first event: parts that do not belong together."""
+
+from __future__ import annotations
+
+from ..domain.registry import Registry
+from ..errors import Misuse
+from ..ports import Backend
+
+
+def check_parts(backend: object, registry: object) -> None:
+    """Refuse what is no backend or no registry. Raises `Misuse`."""
+    if not (hasattr(backend, "log") and hasattr(backend, "views")):
+        raise Misuse(
+            f"{backend!r} is no backend; hand over Memory() or SQLite(...), or let connect(url, registry) read a URL"
+            if not isinstance(backend, str)
+            else "a URL is no backend; hand over Memory() or SQLite(...), or let connect(url, registry) read the URL"
+        )
+    if not isinstance(registry, Registry):
+        raise Misuse(f"{registry!r} is no Registry")
+
+
+def check_wiring(log: Backend, folded_from: Backend, appends: Registry, folds: Registry) -> None:
+    """Refuse views that are folded from another log than events are appended to. Raises `Misuse`."""
+    if log is not folded_from:
+        raise Misuse(
+            f"the event store is on {log!r}, but the views are folded from {folded_from!r}: nothing would ever arrive. "
+            "Hand both the same backend object, or ProjectionStore(..., log_backend=...) the event store's"
+        )
+    if appends is not folds:
+        raise Misuse("event store and projection store have different registries; hand both the same one")
