@@ -177,6 +177,7 @@ _GO: Final = "goes on"
 _CRASH: Final = "crashes"
 _LOSE: Final = "loses the answer"
 _REFUSE: Final = "is refused"
+_ANOTHER_WORLD: Final = "the world is not the same each time it is made, so its schedules cannot be told apart"
 
 
 class _Run:
@@ -199,6 +200,8 @@ class _Run:
             while self.waiting:
                 options = self._options()
                 self._step(*options[self._choose(len(options))])
+            if len(self.taken) < len(self.prefix):
+                raise RuntimeError(_ANOTHER_WORLD)
             self.world.check(self.endings)
         except ScheduleFailed:
             raise
@@ -242,7 +245,7 @@ class _Run:
         depth = len(self.taken)
         choice = self.prefix[depth] if depth < len(self.prefix) else 0
         if choice >= count:
-            raise RuntimeError("the world is not the same each time it is made, so its schedules cannot be told apart")
+            raise RuntimeError(_ANOTHER_WORLD)
         self.taken.append((choice, count))
         return choice
 
