@@ -61,7 +61,7 @@ ERRORS: list[EventSourceError] = [
     UndecodableEvent(type="task-created", stream="task-1", position=7, reason="no id"),
     LogRewound(projection="tasks", checkpoint=9, head=7),
     StaleView(projection="tasks", wanted=9, reached=7, head=9),
-    UndecodableDocument("no text"),
+    UndecodableDocument("document '1' does not decode: no text; give the projection a version above 1"),
     ProjectionStopped(
         projection="tasks",
         position=7,
@@ -70,6 +70,10 @@ ERRORS: list[EventSourceError] = [
         others=["counts"],
     ),
 ]
+
+
+def example(cls: type[EventSourceError]) -> EventSourceError:
+    return next(error for error in ERRORS if type(error) is cls)
 
 
 def test_the_list_above_is_whole() -> None:
@@ -110,12 +114,13 @@ def test_an_error_that_has_attributes_names_them_in_its_message(error: EventSour
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (ERRORS[0], "Load the stream again"),
-        (ERRORS[8], "Deploy the code that knows it, or declare registry.ignore('task-moved')"),
-        (ERRORS[10], "give it a new version and an upcaster"),
-        (ERRORS[11], "Restore the log, or give the projection a new version"),
-        (ERRORS[12], "Allow a longer timeout, or read without at_least"),
-        (ERRORS[13], "catch up again"),
+        (example(ConcurrencyError), "Load the stream again"),
+        (example(UnknownEventType), "Deploy the code that knows it, or declare registry.ignore('task-moved')"),
+        (example(UndecodableEvent), "give it a new version and an upcaster"),
+        (example(LogRewound), "Restore the log, or give the projection a new version"),
+        (example(StaleView), "Allow a longer timeout, or read without at_least"),
+        (StaleView(projection="tasks", wanted=9, reached=7, head=7), "Is the position from another log?"),
+        (example(ProjectionStopped), "the next catch-up tries it again. Also stopped: counts"),
     ],
     ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",
 )
@@ -129,9 +134,10 @@ def test_a_message_tells_the_remedy(error: EventSourceError, remedy: str) -> Non
         (RegistrationError("x"), {Misuse}),
         (InvalidEvent("x"), {Misuse}),
         (IdempotencyKeyReused("x"), {Misuse}),
-        (ERRORS[10], {CorruptLog}),
-        (ERRORS[8], set[type]()),
-        (ERRORS[11], set[type]()),
+        (UndecodableDocument("x"), {Misuse}),
+        (example(UndecodableEvent), {CorruptLog}),
+        (example(UnknownEventType), set[type]()),
+        (example(LogRewound), set[type]()),
         (Unavailable("x"), set[type]()),
     ],
 )

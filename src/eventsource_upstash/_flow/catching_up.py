@@ -55,6 +55,7 @@ class _Pass:
         self.until = until
         self.deadline = deadline
         self.failures: list[_Failure] = []
+        self.rewound: LogRewound | None = None
         self.reached: dict[ProjectionId, int] = {}
         self.applied = 0
         self.head = 0
@@ -74,7 +75,9 @@ class _Pass:
         for progress in pulled.progress:
             name = progress.projection
             if progress.checkpoint > pulled.head:
-                raise LogRewound(projection=name.name, checkpoint=progress.checkpoint, head=pulled.head)
+                self.rewound = LogRewound(projection=name.name, checkpoint=progress.checkpoint, head=pulled.head)
+                del self.open[name]
+                continue
             self.reached[name] = progress.checkpoint
             if progress.checkpoint >= goal:
                 self.open.pop(name, None)
@@ -130,6 +133,8 @@ class CatchingUp:
                 break
             pulled = await self._page(work, pulled)
         result = work.result()
+        if work.rewound is not None:
+            raise work.rewound
         if work.failures:
             raise _stopped(work.failures, result)
         if result.applied:

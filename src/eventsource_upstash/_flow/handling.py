@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar, cast
 
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.codec import encode_metadata, encode_tags
-from ..domain.events import FREE, NUMBER_BITS, Appended, Expectation, NewEvent, Recorded, StoredEvent
+from ..domain.events import FREE, MAX_POSITION, NUMBER_BITS, Appended, Expectation, NewEvent, Recorded, StoredEvent
 from ..domain.names import check_stream, check_tags
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, EventSourceError, IdempotencyKeyReused, Misuse
@@ -115,6 +115,7 @@ class Handling:
     async def read(self, after: int, limit: int | None) -> AsyncGenerator[list[Recorded[object]], None]:
         """Pages of the log. See `EventStore.read`."""
         _check_bounds(after, limit, "after")
+        after = min(after, MAX_POSITION)
         while limit is None or limit > 0:
             page = await self._log.read(after, _page_size(limit), MAX_PAGE_BYTES)
             if not page.events:
@@ -135,6 +136,7 @@ class Handling:
         """Pages of one stream. See `EventStore.read_stream`."""
         check_stream(stream)
         _check_bounds(after, limit, "after_revision")
+        after = min(after, MAX_POSITION)
         while limit is None or limit > 0:
             page = await self._log.read_stream(stream, after, _page_size(limit), MAX_PAGE_BYTES)
             if not page.events:
@@ -201,6 +203,8 @@ class Handling:
             events = aggregate.decide_on(loaded.state, command)
             if not events:
                 return Executed(loaded.state, loaded.revision, None, (), receipt)
+            # Folded before it is appended: what the aggregate itself cannot take is no event of its stream.
+            state = aggregate.fold_events(loaded.state, events)
             try:
                 appended = await self.append(stream, events, loaded.revision, key, metadata, tags)
             except ConcurrencyError as conflict:
@@ -217,7 +221,6 @@ class Handling:
                 return await self._executed_before(aggregate, stream, known)
             if appended.repeated:
                 return await self._executed_before(aggregate, stream, appended)
-            state = aggregate.fold_events(loaded.state, events)
             return Executed(state, appended.revision, appended.position, events, receipt + appended.receipt)
 
     async def _recall(self, stream: str, key: str) -> Appended | None:
@@ -268,11 +271,11 @@ def _check_expected(stream: str, expected: object) -> None:
 
 
 def _encode_tags(tags: Sequence[str]) -> bytes | None:
-    if isinstance(tags, str):
+    if isinstance(cast("object", tags), (str, bytes)) or not isinstance(cast("object", tags), Iterable):
         raise Misuse(f"tags={tags!r}: tags are several strings, as in tags=({tags!r},)")
-    given = tuple(dict.fromkeys(tags))
+    given = tuple(tags)
     check_tags(given)
-    return encode_tags(given)
+    return encode_tags(tuple(dict.fromkeys(given)))
 
 
 def _check_key(key: str) -> None:

@@ -12,7 +12,7 @@ from ..domain.events import to_datetime
 from ..domain.names import check_key
 from ..domain.projections import Projection
 from ..domain.registry import Registry
-from ..errors import Misuse, StaleView
+from ..errors import LogRewound, Misuse, StaleView
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Progress, Views
 from .catching_up import CatchingUp
 
@@ -125,6 +125,8 @@ class Querying:
         if type(at_least) is not int or at_least < 0:
             raise Misuse(f"at_least={at_least!r}: it is a position, as append answers it")
         (progress,), head, _ = await self._views.progress((projection.id,))
+        if progress.checkpoint > head:
+            raise LogRewound(projection=projection.name, checkpoint=progress.checkpoint, head=head)
         if progress.checkpoint >= at_least:
             return
         if head < at_least:

@@ -117,35 +117,22 @@ class EventTypes:
             if metadata is None and tags is None:
                 yield Recorded(position, stream, revision, name, version, event, recorded_us=recorded_us, number=number)
             else:
-                yield Recorded(
-                    position,
-                    stream,
-                    revision,
-                    name,
-                    version,
-                    event,
-                    decode_metadata(metadata),
-                    decode_tags(tags),
-                    recorded_us,
-                    number,
-                )
+                yield recorded_of(row, event)
 
 
 def recorded_of(row: StoredEvent, event: object) -> Recorded[object]:
-    """The recorded event of a row whose event is decoded already."""
-    position, stream, revision, recorded_us, number, name, version, metadata, tags, _ = row
-    return Recorded(
-        position,
-        stream,
-        revision,
-        name,
-        version,
-        event,
-        decode_metadata(metadata),
-        decode_tags(tags),
-        recorded_us,
-        number,
-    )
+    """The recorded event of a row whose event is decoded already.
+
+    Raises:
+        UndecodableEvent: Its metadata or tags are not what was written.
+    """
+    position, stream, revision, recorded_us, number, name, version, encoded_metadata, encoded_tags, _ = row
+    try:
+        metadata = decode_metadata(encoded_metadata)
+        tags = decode_tags(encoded_tags)
+    except Exception as error:
+        raise undecodable(row, error) from error
+    return Recorded(position, stream, revision, name, version, event, metadata, tags, recorded_us, number)
 
 
 def undecodable(row: StoredEvent, error: Exception) -> UndecodableEvent:

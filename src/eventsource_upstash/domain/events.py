@@ -32,6 +32,9 @@ EXISTS: Final = Expectation.EXISTS
 NO_STREAM: Final = 0
 """The stream must hold no event yet: revision 0."""
 
+MAX_POSITION: Final = 2**63 - 1
+"""Highest position, and highest revision, that every backend can hold."""
+
 NO_METADATA: Final[Mapping[str, object]] = MappingProxyType({})
 
 
@@ -112,6 +115,12 @@ class Recorded(msgspec.Struct, Generic[E_co], frozen=True, gc=False):
     tags: tuple[str, ...] = ()
     recorded_us: int = 0
     number: int = 0
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The shared empty metadata cannot be changed, and so cannot be pickled either.
+        fields = [getattr(self, name) for name in self.__struct_fields__]
+        fields[self.__struct_fields__.index("metadata")] = dict(self.metadata)
+        return (type(self), tuple(fields))
 
     @property
     def recorded_at(self) -> datetime:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..errors import EventSourceError, RegistrationError, UndecodableDocument
+from ..errors import EventSourceError, RegistrationError, UndecodableDocument, UndecodableEvent
 from .codec import Codec, reason
 from .event_types import EventType, EventTypes, recorded_of, undecodable
 from .events import Recorded, StoredEvent
@@ -93,9 +93,17 @@ class Plan(Generic[D]):
         error: Why the page ends before its last event, if it does.
     """
 
-    __slots__ = ("checkpoint", "error", "keys", "steps")
+    __slots__ = ("checkpoint", "error", "keys", "rows", "steps")
 
-    def __init__(self, steps: list[_Step[D]], keys: list[str], checkpoint: int, error: BaseException | None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[StoredEvent],
+        steps: list[_Step[D]],
+        keys: list[str],
+        checkpoint: int,
+        error: BaseException | None,
+    ) -> None:
+        self.rows: Sequence[StoredEvent] = rows
         self.steps: list[_Step[D]] = steps
         self.keys: list[str] = keys
         self.checkpoint: int = checkpoint
@@ -205,7 +213,7 @@ class Projection(Generic[D]):
             handler = handlers.get(row[5])
             if handler is None:
                 if row[5] not in types.by_name and row[5] not in types.ignored:
-                    return Plan(steps, list(keys), position - 1, types.unknown(row))
+                    return Plan(rows, steps, list(keys), position - 1, types.unknown(row))
             else:
                 try:
                     if row[6] == handler.version and shared is None:
@@ -213,24 +221,28 @@ class Projection(Generic[D]):
                     else:
                         event = _decode(types, handler, row, shared)
                 except EventSourceError as error:
-                    return Plan(steps, list(keys), position - 1, error)
+                    return Plan(rows, steps, list(keys), position - 1, error)
                 except Exception as error:
-                    return Plan(steps, list(keys), position - 1, undecodable(row, error))
+                    return Plan(rows, steps, list(keys), position - 1, undecodable(row, error))
                 key_of = handler.key_of
                 try:
                     key = row[1] if key_of is None else key_of(event)
                     argument = recorded_of(row, event) if handler.recorded else event
                     if type(key) is str:
-                        keys[key] = None
+                        if key not in keys:
+                            check_key(key)
+                            keys[key] = None
                         add((key, handler, argument, position))
                     else:
                         for one in _several(key):
                             keys[one] = None
                             add((one, handler, argument, position))
+                except UndecodableEvent as error:
+                    return Plan(rows, steps, list(keys), position - 1, error)
                 except Exception as error:
-                    return Plan(steps, list(keys), position - 1, _blame(handler.name, error))
+                    return Plan(rows, steps, list(keys), position - 1, _blame(handler.name, error))
             checkpoint = position
-        return Plan(steps, list(keys), checkpoint, None)
+        return Plan(rows, steps, list(keys), checkpoint, None)
 
     def fold(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
         """Fold a planned page over the documents that were loaded for it.
@@ -240,8 +252,10 @@ class Projection(Generic[D]):
         """
         with suppress(Exception):
             return self._fold_all(plan, stored)
-        # Which event was it, and what did the documents look like before it? Fold again, one event at a time.
-        return self._fold_one_by_one(plan, stored)
+        # Which event was it, and what did the documents look like before it? Fold again, one event at a time, and from
+        # events as they are stored: a handler may have changed what it was given.
+        checkpoint = plan.rows[0][0] - 1 if plan.rows else plan.checkpoint
+        return self._fold_one_by_one(self.plan(plan.rows, checkpoint, None), stored)
 
     def _fold_all(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
         cls = self.document
@@ -249,7 +263,6 @@ class Projection(Generic[D]):
         encode = self.codec.encode_checked
         documents: dict[str, D | None] = {}
         for key in plan.keys:
-            check_key(key)
             kept = stored.get(key)
             documents[key] = None if kept is None else decode(kept)
         for key, handler, argument, _ in plan.steps:
@@ -290,7 +303,6 @@ class Projection(Generic[D]):
         return Folded(changed, before - 1, applied, error, _stopped(before, error))
 
     def _fold_one(self, key: str, handler: _Handler[D], argument: object, kept: bytes | None) -> bytes | None:
-        check_key(key)
         document = None if kept is None else self._decode_document(key, kept)
         result = handler.fold(document, argument)
         check_result(result, self.document, self._where, handler.name)
@@ -342,14 +354,17 @@ def _decode(types: EventTypes, handler: _Handler[D], row: StoredEvent, shared: d
 
 
 def _several(key: object) -> list[str]:
-    """The keys in a key function's answer that is not a plain string. Raises `TypeError`."""
+    """The keys in a key function's answer that is not a plain string. Raises `TypeError`, or `Misuse` for a bad one."""
     kind = type(key).__name__
     if isinstance(key, str):
-        return [str.__str__(key)]  # an Enum of strings would answer its name to str()
+        text = str.__str__(key)  # an Enum of strings would answer its name to str()
+        check_key(text)
+        return [text]
     if isinstance(key, (UUID, int)) and not isinstance(key, bool):
         return [str(key)]
     if isinstance(key, Iterable) and not isinstance(key, (bytes, bytearray, dict)):
-        return [one for inner in cast("Iterable[object]", key) for one in _several(inner)]
+        # Each key once: one event changes a document once.
+        return list(dict.fromkeys(one for inner in cast("Iterable[object]", key) for one in _several(inner)))
     raise TypeError(f"a key is a string, a whole number, a UUID or several of them, not {kind}")
 
 

@@ -37,7 +37,6 @@ class Database:
         self._synchronous = synchronous
         self._idle: list[sqlite3.Cursor] = []
         self._write_lock = threading.Lock()
-        self._ready = False
         _databases.add(self)
         weakref.finalize(self, _close_all, self._idle)
 
@@ -102,9 +101,7 @@ class Database:
         except sqlite3.Error as error:
             self._raise(error, committing=False)
         try:
-            if not self._ready:
-                self._prepare(connection)
-                self._ready = True
+            self._prepare(connection)
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
         except BaseException as error:
             connection.close()
@@ -183,7 +180,7 @@ class Database:
         lower = text.lower()
         if "locked" in lower or "busy" in lower:
             return self._busy()
-        if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
+        if any(sign in lower for sign in ("malformed", "not a database", "corrupt", "could not decode")):
             return CorruptLog(
                 f"SQLite file {self.path!r} is damaged or is no database: {text}. Nothing was written; restore it from "
                 "a backup, or repair it with: sqlite3 FILE .recover"

@@ -136,6 +136,8 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
 
 def _conflict(append: Append, actual: int, cursor: sqlite3.Cursor) -> Appended | Conflict:
     after = append.expected if isinstance(append.expected, int) else actual
+    if after >= actual:  # expected from the future, or a stream that is not there: nothing was missed
+        return Conflict(actual, [], complete=True)
     # This very append's, if its first and its last event are there; a page of what was missed may be shorter.
     count = len(append.events)
     found = [
@@ -145,7 +147,7 @@ def _conflict(append: Append, actual: int, cursor: sqlite3.Cursor) -> Appended |
     if None not in found:
         return Appended(found[-1][0], after + count, repeated=True)
     missed = _fetch(cursor.execute(_READ_STREAM, (append.stream, after, MAX_PAGE_EVENTS)), MAX_PAGE_BYTES)
-    return Conflict(actual, missed, complete=len(missed) == max(0, actual - after))
+    return Conflict(actual, missed, complete=len(missed) == actual - after)
 
 
 def _recall(stream: str, key: str, cursor: sqlite3.Cursor) -> Appended | KeyReused | None:
