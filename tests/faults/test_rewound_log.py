@@ -1,0 +1,119 @@
+"""A view ahead of its log, because the log was restored from a backup or lost writes, is detected."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from eventsource_upstash import App, LogRewound, Memory, ProjectionStore, Projector, SQLite
+from tests.faults.driving import Colour, Driver
+from tests.unit.todo import Task, TaskCreated, Todo, todo
+
+
+def task(number: int) -> TaskCreated:
+    return TaskCreated(str(number), f"task {number}")
+
+
+def refuses(app: Driver, the: Todo, *, checkpoint: int, head: int) -> None:
+    for act in (app.catch_up, lambda: app.catch_up(until=1), lambda: app.get(the.tasks, "1", at_least=checkpoint + 1)):
+        with pytest.raises(LogRewound) as caught:
+            act()
+        error = caught.value
+        assert (error.projection, error.checkpoint, error.head) == ("tasks", checkpoint, head)
+        assert f"projection 'tasks' is at position {checkpoint}, but the log ends at {head}" in str(error)
+        assert "Restore the log, or give the projection a new version" in str(error)
+    status = app.status()["tasks"]
+    assert (status.state, status.checkpoint, status.head, status.lag) == ("rewound", checkpoint, head, 0)
+
+
+def test_a_log_that_lost_its_last_events(tmp_path: Path, colour: Colour) -> None:
+    the = todo()
+    backend = SQLite(tmp_path / "log.db")
+    app = Driver(backend, the.registry, colour)
+    app.append("tasks", *map(task, range(5)))
+    app.catch_up()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+        assert connection.execute("DELETE FROM events WHERE position > 3").rowcount == 2
+    refuses(app, the, checkpoint=5, head=3)
+    assert app.count(the.tasks) == 5, "the view is left as it is"
+    assert app.append("tasks", task(7), expected_revision=3).position == 4
+    refuses(app, the, checkpoint=5, head=4)
+    assert app.count(the.tasks) == 5
+    backend.close()
+
+
+def test_a_log_that_lost_everything(tmp_path: Path, colour: Colour) -> None:
+    the = todo()
+    backend = SQLite(tmp_path / "log.db")
+    app = Driver(backend, the.registry, colour)
+    app.append("tasks", *map(task, range(5)))
+    app.catch_up()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+        connection.execute("DELETE FROM events")
+    refuses(app, the, checkpoint=5, head=0)
+    backend.close()
+
+
+def test_a_new_version_of_the_projection_is_built_anew(tmp_path: Path, colour: Colour) -> None:
+    the = todo()
+    backend = SQLite(tmp_path / "log.db")
+    app = Driver(backend, the.registry, colour)
+    app.append("tasks", *map(task, range(5)))
+    app.catch_up()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+        connection.execute("DELETE FROM events WHERE position > 3")
+
+    registry = todo().registry
+    del registry._projections["tasks"]
+    tasks = registry.projection("tasks", Task, version=2)
+
+    @tasks.on(TaskCreated, key="id")
+    def created(task: Task | None, event: TaskCreated) -> Task:
+        return Task(event.id, event.text)
+
+    app = Driver(backend, registry, colour)
+    assert app.catch_up().complete
+    assert list(app.items(tasks)) == ["0", "1", "2"]
+    backend.close()
+
+
+def test_views_beside_another_log(tmp_path: Path) -> None:
+    # Views that outlive their log: the log was in memory, and its process is gone.
+    the = todo()
+    views = SQLite(tmp_path / "views.db")
+    for lives in range(2):
+        log = App(Memory(), the.registry, None).event_store
+        store = ProjectionStore(views, the.registry, log_backend=log.backend)
+        projector = Projector(log, store)
+        if lives == 0:
+            log.append("tasks", *map(task, range(5)))
+            projector.catch_up()
+        else:
+            log.append("tasks", task(9))
+            with pytest.raises(LogRewound, match="at position 5, but the log ends at 1"):
+                projector.catch_up()
+        assert store.view(the.tasks).count() == 5
+    views.close()
+
+
+def test_one_rewound_view_does_not_hold_up_another(tmp_path: Path, colour: Colour) -> None:
+    the = todo()
+    backend = SQLite(tmp_path / "log.db")
+    app = Driver(backend, the.registry, colour)
+    app.append("tasks", *map(task, range(5)))
+    app.catch_up()
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection, connection:
+        connection.execute("DELETE FROM events WHERE position > 3")
+    new = the.registry.projection("new", Task)  # and so it is not ahead of anything
+
+    @new.on(TaskCreated, key="id")
+    def created(task: Task | None, event: TaskCreated) -> Task:
+        return Task(event.id, event.text)
+
+    with pytest.raises(LogRewound, match="'tasks'"):
+        app.catch_up()
+    assert app.count(new) == 3
+    backend.close()
