@@ -28,6 +28,10 @@ S = TypeVar("S")
 D = TypeVar("D")
 
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Work of one caller, made anew each time it is called."""
+
+
 class Colour(enum.Enum):
     """How a coroutine is run."""
 

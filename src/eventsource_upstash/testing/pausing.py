@@ -27,8 +27,8 @@ class Pause:
     __slots__ = ("call", "moment")
 
     def __init__(self, moment: Moment, call: str) -> None:
-        self.moment = moment
-        self.call = call
+        self.moment: Moment = moment
+        self.call: str = call
 
     def __await__(self) -> Generator[Pause, None, None]:
         yield self

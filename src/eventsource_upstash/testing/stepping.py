@@ -106,8 +106,8 @@ class ScheduleFailed(AssertionError):
     def __init__(self, reason: str, schedule: Sequence[str], choices: Sequence[int]) -> None:
         steps = "\n".join(f"  {number:2}. {step}" for number, step in enumerate(schedule, 1))
         super().__init__(f"{reason}\nin this schedule, which replay(world, {list(choices)}) does again:\n{steps}")
-        self.schedule = tuple(schedule)
-        self.choices = tuple(choices)
+        self.schedule: tuple[str, ...] = tuple(schedule)
+        self.choices: tuple[int, ...] = tuple(choices)
 
 
 class Budget(NamedTuple):

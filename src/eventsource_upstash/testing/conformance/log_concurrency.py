@@ -11,6 +11,7 @@ from ..._io import blocking
 from ...domain.events import Appended, StoredEvent
 from ...errors import OutcomeUnknown, Unavailable
 from ...ports import MAX_PAGE_BYTES, Conflict, Log
+from ..colours import Work
 from ..pausing import pausing
 from ..stepping import Endings, World, explore
 from .kit import Contract, Lab, appended, in_colour
@@ -112,7 +113,8 @@ class LogConcurrency(Contract):
                 await lab.append(f"s-{name}")
                 await lab.colour.breathe()
 
-        await lab.colour.together([reader, *[partial(writer, name) for name in range(CALLERS)]])
+        work: list[Work] = [partial(writer, name) for name in range(CALLERS)]
+        await lab.colour.together([reader, *work])
         rows = await lab.everything()
         for page in seen:
             assert page == rows[: len(page)], "an event turned up at or below a position that was read before"

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from ...domain.events import StoredEvent
@@ -236,6 +238,6 @@ class LogKeeping(Contract):
     async def test_a_log_is_used_from_several_threads_and_event_loops(self, lab: Lab) -> None:
         await lab.append("a", b"0")
         for index in range(1, 4):
-            await lab.colour.apart(lambda index=index: lab.append("a", b"%d" % index, expected=index))
+            await lab.colour.apart(partial(lab.append, "a", b"%d" % index, expected=index))
         assert [row[9] for row in await lab.colour.apart(lab.everything)] == [b"0", b"1", b"2", b"3"]
         assert len(await lab.everything()) == 4

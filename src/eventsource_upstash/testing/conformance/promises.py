@@ -21,7 +21,7 @@ from ...errors import (
     Unavailable,
 )
 from ...ports import Backend
-from ..colours import Face
+from ..colours import Face, Work
 from ..wrapping import BackendWrapper
 from .kit import Contract, Lab, in_colour
 from .subject import Account, Balance, Overdrawn, Paid, Renamed, Subject, Withdraw, Withdrawn
@@ -219,7 +219,8 @@ class NothingIsLost(Contract):
             assert balance is not None
             assert balance.total == total
         beyond = await face.head() + 1
-        error = await _raised(face.get(subject.balances, "account-0", at_least=beyond, timeout=0))
+        reading = face.get(subject.balances, "account-0", at_least=beyond, timeout=0)
+        error = await _raised(reading)
         assert isinstance(error, StaleView)
 
 
@@ -255,8 +256,8 @@ class NothingIsAppliedTwice(Contract):
                 await face.catch_up(page_size=3)
                 await lab.colour.breathe()
 
-        writers = [partial(writer, stream) for stream in range(2)]
-        await lab.colour.together([*writers, projector, projector])
+        work: list[Work] = [partial(writer, stream) for stream in range(2)]
+        await lab.colour.together([*work, projector, projector])
         face = lab.face(subject.registry)
         assert (await face.catch_up()).complete
         await check_views(face, subject)

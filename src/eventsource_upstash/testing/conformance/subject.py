@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ...domain.aggregates import Aggregate
 from ...domain.events import Recorded
+from ...domain.projections import Projection
 from ...domain.registry import Registry
 
 
@@ -69,14 +71,14 @@ class Subject:
 
     def __init__(self, *, renamed: bool = True) -> None:
         self.broken = False
-        self.registry = Registry()
+        self.registry: Registry = Registry()
         self.registry.event("paid")(Paid)
         self.registry.event("withdrawn")(Withdrawn)
         if renamed:
             self.registry.event("renamed")(Renamed)
-        self.balances = self.registry.projection("balances", Balance)
-        self.ledger = self.registry.projection("ledger", Balance)
-        self.account = self.registry.aggregate("account", Account)
+        self.balances: Projection[Balance] = self.registry.projection("balances", Balance)
+        self.ledger: Projection[Balance] = self.registry.projection("ledger", Balance)
+        self.account: Aggregate[Account] = self.registry.aggregate("account", Account)
         self._add_folds()
         self._add_aggregate()
 
