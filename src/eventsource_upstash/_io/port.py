@@ -42,7 +42,7 @@ class Signal:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self._lock = threading.RLock()  # a handler of the operating system's signals may interrupt its own thread here
         self._wakers: list[Callable[[], None]] = []
 
