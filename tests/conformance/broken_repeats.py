@@ -27,8 +27,8 @@ class RemembersKeysItself(LogWrapper):
     async def append(self, append: Append) -> Answer:
         key = append.key
         if key is not None and key in self.known:
-            digest, stream, answer = self.known[key]
-            return replace(answer, repeated=True) if (digest, stream) == (append.digest, append.stream) else KeyReused()
+            digest, stream, known = self.known[key]
+            return replace(known, repeated=True) if (digest, stream) == (append.digest, append.stream) else KeyReused()
         answer = await self.inner.append(replace(append, key=None))
         if key is not None and isinstance(answer, Appended):
             self.known[key] = (append.digest, append.stream, answer)

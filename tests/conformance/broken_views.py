@@ -151,8 +151,9 @@ class LeaksTheDocumentsOfLosers(ViewsWrapper):
         for commit, outcome in zip(commits, committed.outcomes, strict=True):
             if outcome is not Outcome.COMMITTED:
                 (now,), _, _ = await self.inner.progress([commit.projection])
-                here = {"generation": now.generation, "expected": now.checkpoint, "checkpoint": now.checkpoint}
-                await self.inner.commit([commit._replace(**here, stopped=now.stopped)], None)
+                at = now.checkpoint
+                here = Commit(commit.projection, now.generation, at, at, commit.documents, now.stopped)
+                await self.inner.commit([here], None)
         return committed
 
 

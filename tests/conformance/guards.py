@@ -188,19 +188,21 @@ class Guard:
         self.caught_by = caught_by
 
 
+def _with_log(broken: Callable[[Log], Log]) -> Everything:
+    return Everything(lambda _: BrokenLog(broken), reopens=False)
+
+
+def _with_views(broken: Callable[[Views], Views]) -> Everything:
+    return Everything(lambda _: BrokenViews(broken), reopens=False)
+
+
 def _name(broken: Callable[..., object]) -> str:
     return getattr(broken, "__name__", repr(broken))
 
 
 GUARDS: Final = [
-    *(
-        Guard(_name(broken), Everything(lambda _, broken=broken: BrokenLog(broken), reopens=False), caught_by)
-        for broken, caught_by in LOGS.items()
-    ),
-    *(
-        Guard(_name(broken), Everything(lambda _, broken=broken: BrokenViews(broken), reopens=False), caught_by)
-        for broken, caught_by in VIEWS.items()
-    ),
+    *(Guard(_name(broken), _with_log(broken), caught_by) for broken, caught_by in LOGS.items()),
+    *(Guard(_name(broken), _with_views(broken), caught_by) for broken, caught_by in VIEWS.items()),
     Guard(
         "LosesEverythingWhenItIsReopened",
         Everything(Drawers(lost="everything"), reopens=True),

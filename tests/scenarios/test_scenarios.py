@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -72,12 +73,13 @@ class TestAggregates:
             given(task, CREATED).when(Complete("1")).then_nothing()
 
     def test_a_refusal_that_is_not_expected_is_told(self) -> None:
-        for check in (
+        checks: list[Callable[[], object]] = [
             lambda: given(task).when(Complete("1")).then(TaskCompleted("1")),
             lambda: given(task).when(Complete("1")).then_nothing(),
             lambda: given(task).when(Complete("1")).then_state(None),
             lambda: given(task).when(Complete("1")).when(Complete("2")),
-        ):
+        ]
+        for check in checks:
             with fails("is refused with UnknownTask") as caught:
                 check()
             assert isinstance(caught.value.__cause__, UnknownTask)
@@ -153,10 +155,11 @@ class TestProjections:
         given(tasks, CREATED, TaskCompleted("2")).then_stops(LookupError, match="before it was created: 2")
 
     def test_a_stop_that_is_not_expected_is_told(self) -> None:
-        for check in (
+        checks: list[Callable[[], object]] = [
             lambda: given(tasks, CREATED, TaskCompleted("2")).then_documents({"1": Task("1", "Dishes")}),
             lambda: given(tasks, CREATED, TaskCompleted("2")).then_document("1", Task("1", "Dishes")),
-        ):
+        ]
+        for check in checks:
             with fails("stops at event 2, 'task-completed' in stream 'scenario': .*handler completed: LookupError"):
                 check()
 

@@ -9,7 +9,7 @@ import pytest
 
 from eventsource_upstash import CatchUp, Memory, OutcomeUnknown, ProjectionStopped, SQLite, Unavailable
 from eventsource_upstash.ports import Backend
-from eventsource_upstash.testing import Endings, ScheduleFailed, World, explore, pausing, replay
+from eventsource_upstash.testing import Endings, ScheduleFailed, ViewsWrapper, World, explore, pausing, replay
 from tests.conformance import broken_views as broken
 from tests.conformance.broken_views import BrokenViews
 from tests.stepping.subject import (
@@ -152,7 +152,7 @@ def test_an_append_and_a_catch_up(record_property: Note) -> None:
 
 
 def test_an_append_and_two_catch_ups(record_property: Note) -> None:
-    explored = explore(append_and_catch_up(Memory, readers=2, after=False), switches=4)
+    explored = explore(append_and_catch_up(Memory, readers=2, after=False), switches=3)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 1_000
 
@@ -210,7 +210,7 @@ GUARDS = [
 
 
 @pytest.mark.parametrize("views", GUARDS, ids=lambda views: views.__name__)
-def test_views_that_break_the_commit_are_caught(views: type[broken.ViewsWrapper]) -> None:
+def test_views_that_break_the_commit_are_caught(views: type[ViewsWrapper]) -> None:
     world = catch_ups(lambda: BrokenViews(views), 2, after=False, page_size=2, inside=True)
     with pytest.raises(ScheduleFailed) as caught:
         explore(world, crashes=1, switches=3)

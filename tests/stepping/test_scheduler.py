@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -178,9 +179,12 @@ def test_an_error_that_no_caller_expects_fails_the_schedule() -> None:
         await Pause(Moment.BEFORE, "work")
         assert 1 + 1 == 3, "it is not"
 
+    def world(actor: Callable[[], Coroutine[Any, Any, None]]) -> World:
+        return World({"a": actor()}, unchecked)
+
     for actor, message in ((wrong, "ZeroDivisionError"), (unsure, "it is not")):
         with pytest.raises(ScheduleFailed, match=message) as caught:
-            explore(lambda actor=actor: World({"a": actor()}, unchecked))
+            explore(partial(world, actor))
         assert len(caught.value.schedule) == 2
 
 
@@ -218,7 +222,7 @@ def test_the_stepping_port_pauses_where_it_is_told_to() -> None:
         return World({"a": caller()}, check)
 
     for after, inside, pauses in ((True, True, 3), (False, True, 2), (True, False, 1)):
-        steps = replay(lambda after=after, inside=inside: world(after=after, inside=inside), [])
+        steps = replay(partial(world, after=after, inside=inside), [])
         assert len(steps) == pauses + 1
 
 
