@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._flow.catching_up import CatchUp
 from ._flow.querying import Failure, ProjectionStatus
 from ._io.port import Signal
 from .backends.memory import InProcess, Memory
 from .blocking import App, EventStore, Notifier, ProjectionStore, Projector, View, Worker
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
-from .domain.events import ANY, EXISTS, NO_STREAM, Appended, Expectation, Receipt, Recorded
+from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
 from .domain.projections import Projection
 from .domain.registry import Registry
 from .errors import (

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from typing_extensions import Self
 
-from ._flow.catching_up import CatchingUp, CatchUp
+from ._flow.catching_up import CatchingUp
 from ._flow.handling import Handling
 from ._flow.notifying import Notifying
 from ._flow.querying import ProjectionStatus, Querying
@@ -21,7 +21,7 @@ from ._flow.wiring import check_parts, check_wiring
 from ._io.blocking import PORT, iterate, run
 from ._io.port import Signal
 from .domain.aggregates import Aggregate, Executed, Loaded
-from .domain.events import ANY, Appended, Expectation, Recorded
+from .domain.events import ANY, Appended, CatchUp, Expectation, Recorded
 from .domain.projections import Projection
 from .domain.registry import Registry
 from .ports import MAX_PAGE_EVENTS, Backend, NoticeTransport, Views

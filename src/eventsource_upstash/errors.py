@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ._flow.catching_up import CatchUp
-    from .domain.events import Recorded
+    from .domain.events import CatchUp, Recorded
 
 __all__ = [
     "ConcurrencyError",

@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from .._io.port import Port, Signal
-from ..domain.events import FREE, Receipt
+from ..domain.events import FREE, CatchUp
 from ..domain.projections import Folded, Plan, Projection, ProjectionId, Stopped
 from ..domain.registry import Registry
 from ..errors import EventSourceError, LogRewound, Misuse, ProjectionStopped
@@ -21,24 +19,6 @@ _view_log: Final = logging.getLogger("eventsource_upstash.view")
 
 MAX_PAUSE: Final = 30.0
 """Longest pause, in seconds, of a worker whose catch-up keeps failing."""
-
-
-class CatchUp(msgspec.Struct, frozen=True):
-    """What a catch-up did.
-
-    Attributes:
-        applied: How many events were folded, counted once per projection.
-        position: The position that every projection has reached.
-        head: The log's last position when it ended.
-        complete: Whether every projection reached the head, or `until` where that was given.
-        receipt: What it cost.
-    """
-
-    applied: int
-    position: int
-    head: int
-    complete: bool
-    receipt: Receipt = FREE
 
 
 class _Failure(NamedTuple):

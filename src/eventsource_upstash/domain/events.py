@@ -89,6 +89,24 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
     repeated: bool = False
 
 
+class CatchUp(msgspec.Struct, frozen=True):
+    """What a catch-up did.
+
+    Attributes:
+        applied: How many events were folded, counted once per projection.
+        position: The position that every projection has reached.
+        head: The log's last position when it ended.
+        complete: Whether every projection reached the head, or `until` where that was given.
+        receipt: What it cost.
+    """
+
+    applied: int
+    position: int
+    head: int
+    complete: bool
+    receipt: Receipt = FREE
+
+
 class Recorded(msgspec.Struct, Generic[E_co], frozen=True, gc=False):
     """An event in its envelope, as it stands in the log.
 

@@ -11,14 +11,13 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from .._flow.catching_up import CatchUp
 from .._flow.querying import ProjectionStatus
 from .._io import blocking, event_loop
 from .._io.port import Port
 from ..aio import AsyncApp, AsyncProjector
 from ..blocking import App, Projector
 from ..domain.aggregates import Aggregate, Executed, Loaded
-from ..domain.events import ANY, Appended, Expectation, Recorded
+from ..domain.events import ANY, Appended, CatchUp, Expectation, Recorded
 from ..domain.projections import Projection
 from ..domain.registry import Registry
 from ..ports import MAX_PAGE_EVENTS, Backend, NoticeTransport

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from .._flow.catching_up import CatchingUp, CatchUp
+from .._flow.catching_up import CatchingUp
 from .._flow.notifying import Notifying
 from .._io.blocking import run
 from ..blocking import App, Projector
+from ..domain.events import CatchUp
 from ..errors import Misuse
 
 _log: Final = logging.getLogger("eventsource_upstash.handler")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from http.client import responses
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     # WSGI's own types, which the standard library names from Python 3.11 on only: a server puts anything there.
     Environment: TypeAlias = dict[str, Any]
     StartResponse: TypeAlias = Callable[[str, list[tuple[str, str]]], object]
+
+_REASONS = {int(status): status.phrase for status in HTTPStatus}
 
 
 def wsgi_app(
@@ -38,7 +40,7 @@ def wsgi_app(
 
     def application(environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
         response = _answer(endpoint, environ)
-        reason = responses.get(response.status, "Refused For Good")
+        reason = _REASONS.get(response.status, "Refused For Good")
         headers = {**response.headers, "content-length": str(len(response.body))}
         start_response(f"{response.status} {reason}", list(headers.items()))
         return [response.body]
