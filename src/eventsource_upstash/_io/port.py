@@ -7,7 +7,9 @@ every wait, and so tries every order in which two callers can get in each other'
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -45,6 +47,7 @@ class Signal:
         self.count: int = 0
         self._lock = threading.RLock()  # a handler of the operating system's signals may interrupt its own thread here
         self._wakers: list[Callable[[], None]] = []
+        _signals.add(self)
 
     @property
     def raised(self) -> bool:
@@ -78,6 +81,23 @@ class Signal:
         with self._lock:
             if wake in self._wakers:
                 self._wakers.remove(wake)
+
+    def after_fork(self) -> None:
+        """Let go of the sleepers, which are the parent process's threads, and of the lock that one may hold."""
+        self._lock = threading.RLock()
+        self._wakers = []
+
+
+_signals: weakref.WeakSet[Signal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for signal in list(_signals):
+        signal.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Port(Protocol):
