@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from typing_extensions import Self
 
-from ._flow.catching_up import CatchingUp
+from ._flow.catching_up import CatchingUp, check_poll_interval
 from ._flow.handling import Handling
 from ._flow.notifying import Notifying
 from ._flow.querying import ProjectionStatus, Querying
@@ -345,10 +345,14 @@ class Worker:
     Args:
         projector: What to run.
         poll_interval: Seconds between looks at the log when nobody notifies.
+
+    Raises:
+        Misuse: The interval is none.
     """
 
     def __init__(self, projector: Projector, *, poll_interval: float = 1.0) -> None:
         self.projector = projector
+        check_poll_interval(poll_interval)  # here, where the caller sees it, and not where it runs
         self.poll_interval = poll_interval
         self._wake = projector.wake_signal()
         self._stop = Signal()

@@ -203,8 +203,7 @@ class CatchingUp:
 
     async def run(self, port: Port, wake: Signal, stop: Signal, poll_interval: float) -> None:
         """See `Projector.run`. Ends when `stop` is raised."""
-        if poll_interval <= 0:
-            raise Misuse(f"poll_interval={poll_interval!r}: it is a number of seconds above 0")
+        check_poll_interval(poll_interval)
         failing = 0
         told = ""
         stop.listen(wake.set, 0)
@@ -225,6 +224,12 @@ class CatchingUp:
                 told = ""
             pause = poll_interval if not failing else min(MAX_PAUSE, poll_interval * 2 ** min(failing, 10))
             await port.sleep(pause, wake, seen)
+
+
+def check_poll_interval(seconds: float) -> None:
+    """Refuse what is no pause between two looks at the log. Raises `Misuse`."""
+    if not seconds > 0:  # NaN is not either
+        raise Misuse(f"poll_interval={seconds!r}: it is a number of seconds above 0")
 
 
 def _stopped(failures: Sequence[_Failure], result: CatchUp) -> ProjectionStopped:
