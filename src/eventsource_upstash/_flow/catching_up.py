@@ -146,7 +146,8 @@ class CatchingUp:
                 commits.append(commit)
                 folds.append(folded)
         then = work.next_pull(self._page_size)
-        if then is not None and work.late:
+        # A page that nobody wanted, since who is there has reached `until`, is no reason to stop before the first one.
+        if then is not None and commits and work.late:
             _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
             then = None
         if not commits:
