@@ -194,13 +194,21 @@ class AppMachine(RuleBasedStateMachine):
         goals = {"balances": until, "ledger": until, "fragile": until if stop is None else min(stop, until)}
         self.checkpoints = {name: max(now, goals[name]) for name, now in self.checkpoints.items()}
 
-    @rule(page_size=PAGE_SIZES)
-    def catch_up_a_page(self, page_size: int) -> None:
+    @rule(page_size=PAGE_SIZES, part=st.none() | st.floats(0, 1))
+    def catch_up_a_page(self, page_size: int, part: float | None) -> None:
+        """Without any time, one page is folded; unless everybody is there, it gets somebody on."""
+        until = None if part is None else round(part * len(self.log))
+        before = dict(self.checkpoints)
+        goal = len(self.log) if until is None else until
         try:
-            self.run(self.face.catch_up(page_size=page_size, time_budget=0))
+            caught = self.run(self.face.catch_up(page_size=page_size, time_budget=0, until=until))
         except ProjectionStopped:
             assert self.stops_at() is not None
-        self.note_progress()
+            self.note_progress()
+        else:
+            self.note_progress()
+            assert caught.complete is (min(self.checkpoints.values()) >= goal)
+            assert self.checkpoints != before or min(before.values()) >= goal, "it gets nobody on"
 
     @rule(data=st.data(), page_sizes=st.tuples(PAGE_SIZES, PAGE_SIZES), crash=st.booleans())
     def two_projectors(self, data: st.DataObject, page_sizes: tuple[int, int], crash: bool) -> None:
