@@ -108,7 +108,9 @@ class Unavailable(EventSourceError):
 class OutcomeUnknown(EventSourceError):
     """The answer was lost: the write may or may not have happened.
 
-    The same call with the same `idempotency_key`, or with the same numeric `expected_revision`, is safe.
+    The same call with the same `idempotency_key` is safe, and answers what the first one did. With the same numeric
+    `expected_revision` nothing is written twice either; the second call then raises `ConcurrencyError`, which carries
+    the events that the first one wrote.
     """
 
 

@@ -234,7 +234,7 @@ class Commit(NamedTuple):
         projection: Which.
         generation: The build that was read.
         expected: The checkpoint that was read.
-        checkpoint: The checkpoint to move to.
+        checkpoint: The checkpoint to move to: `expected`, to note a stop only, or above it.
         documents: Changed documents by key; None deletes.
         stopped: Why the projection does not go on, or None to say that it does.
     """

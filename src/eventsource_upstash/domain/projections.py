@@ -237,6 +237,9 @@ class Projection(Generic[D]):
                         for one in _several(key):
                             keys[one] = None
                             add((one, handler, argument, position))
+                            if not handler.event_type.shareable:  # each call is given an event of its own
+                                event = handler.event_type.decode_version(row[6], row[9])
+                                argument = recorded_of(row, event) if handler.recorded else event
                 except UndecodableEvent as error:
                     return Plan(rows, steps, list(keys), position - 1, error)
                 except Exception as error:
