@@ -197,6 +197,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, UnicodeEncodeError):
         return f"text with a lone surrogate cannot be stored ({error.reason})"
     line, *_ = str(error).splitlines() or [""]
+    if "integer string conversion" in line:  # told differently from one Python to the next
+        return "it holds a whole number of more than 4300 digits, which Python does not print"
     if not line or not isinstance(error, (msgspec.MsgspecError, TypeError, ValueError)):
         # A KeyError's text alone would say nothing.
         return f"{type(error).__name__}: {line}" if line else type(error).__name__
