@@ -37,6 +37,7 @@ class Database:
         self._synchronous = synchronous
         self._idle: list[sqlite3.Cursor] = []
         self._write_lock = threading.Lock()
+        self._forking = False
         _databases.add(self)
         weakref.finalize(self, _close_all, self._idle)
 
@@ -199,7 +200,17 @@ class Database:
             )
         return Unavailable(f"SQLite file {self.path!r}: {text}; nothing was written")
 
-    def after_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Let the write that is under way come to its end: SQLite would take its lock along into the child."""
+        self._forking = self._write_lock.acquire(timeout=self.timeout)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on writing."""
+        if self._forking:
+            self._forking = False
+            self._write_lock.release()
+
+    def after_fork_in_child(self) -> None:
         """Let go of what the parent process opened, without closing it."""
         _leaked.extend(self._idle)
         self._idle.clear()
@@ -214,10 +225,20 @@ def _close_all(idle: list[sqlite3.Cursor]) -> None:
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
     for database in list(_databases):
-        database.after_fork()
+        database.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for database in list(_databases):
+        database.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_databases):
+        database.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
