@@ -91,7 +91,7 @@ class Handling:
             )
         if public_url is not None and not urlsplit(public_url).netloc:
             raise Misuse(f"public_url={public_url!r}: it is a whole URL, as in https://app.example.com/projections")
-        if time_budget <= 0:
+        if not time_budget > 0:  # NaN is not either
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds above 0")
         self._catching_up = catching_up
         self._notifying = notifying
@@ -111,9 +111,12 @@ class Handling:
             except Unverified as reason:
                 _log.warning("refused a notification: %s", reason)
                 return problem(401, "the notification is not signed by whom it has to be")
+            except Exception:
+                _log.exception("a notification could not be verified; the sender will try again")
+                return problem(500, "not verified yet; try again")
         try:
             position = _decoder.decode(request.body).position if request.body else 0
-        except ValueError:
+        except (ValueError, RecursionError):
             _log.warning("refused a notification: its body is not a position")
             return problem(
                 NON_RETRYABLE,

@@ -49,11 +49,14 @@ def wsgi_app(
 
 
 def _answer(endpoint: Endpoint, environ: Environment) -> Response:
+    # Without a length, only some servers tell where the body ends; with others, reading on would wait for ever.
+    length = environ.get("CONTENT_LENGTH") or (MAX_BODY + 1 if environ.get("wsgi.input_terminated") else 0)
     try:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(min(max(int(length), 0), MAX_BODY + 1))
     except ValueError:
         return problem(400, "the Content-Length is not a number")
-    body = environ["wsgi.input"].read(min(max(length, 0), MAX_BODY + 1)) if length else b""
+    if not length and environ.get("HTTP_TRANSFER_ENCODING"):
+        return problem(411, "the body has to come with a Content-Length")
     return endpoint.handle(Request(environ["REQUEST_METHOD"], _url(environ), _headers(environ), body))
 
 
