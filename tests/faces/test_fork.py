@@ -172,9 +172,8 @@ def test_the_lock_of_a_signal_is_held_by_another_thread(where: str, tmp_path: Pa
     run(PREPARE + program.replace("print", "held.is_set"), *arguments)
 
 
-@pytest.mark.parametrize("where", ["memory", "sqlite"])
-def test_forks_amid_threads_that_write_and_a_worker_that_folds(where: str, tmp_path: Path) -> None:
-    path = tmp_path / "log.db"
+def test_forks_amid_threads_that_write_and_a_worker_that_folds() -> None:
+    # In memory only: a fork amid a call of SQLite's own leaves its mutexes locked in the child, whoever calls it.
     run(
         PREPARE
         + """
@@ -182,7 +181,7 @@ turns = threading.Semaphore(0)
 
 def write(name):
     for number in range(60):
-        turns.acquire()  # a few at a time: SQLite lets nobody in between writers who never pause
+        turns.acquire()  # a few at a time, so that forks happen in between
         append(f"{name}-{number}")
 
 def in_the_child():
@@ -209,10 +208,7 @@ app.projector.catch_up()
 assert view.count() == app.event_store.head()
 app.close()
 """,
-        *([str(path)] if where == "sqlite" else []),
     )
-    if where == "sqlite":
-        assert count(path) == 3 * 60 + 9 * 6
 
 
 def test_the_async_face_after_a_fork(tmp_path: Path) -> None:
