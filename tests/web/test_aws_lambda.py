@@ -127,9 +127,7 @@ def load_balancer(url: str, **more: Any) -> dict[str, Any]:
     """An application load balancer."""
     return {
         "requestContext": {
-            "elb": {
-                "targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/lambda/1"
-            }
+            "elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/lambda/1"}
         },
         "httpMethod": "POST",
         "path": "/projections",
