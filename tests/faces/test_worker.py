@@ -280,14 +280,14 @@ app = connect(f"sqlite:{sys.argv[1]}", the.registry)
 
 @the.registry.projection("told", TaskCreated).on(TaskCreated)
 def created(document, event):
-    print("folding", flush=True)
+    print("folding\\n", end="", flush=True)  # in one piece: two threads print
     return event
 
 app.event_store.append("tasks", TaskCreated("1", "x"))
 try:
     if sys.argv[2] == "worker":
         with app.worker(poll_interval=3600):
-            print("running", flush=True)
+            print("running\\n", end="", flush=True)
             sys.stdin.read()
     else:
         app.projector.run(poll_interval=3600, stop=stop)
