@@ -172,8 +172,9 @@ def test_the_lock_of_a_signal_is_held_by_another_thread(where: str, tmp_path: Pa
     run(PREPARE + program.replace("print", "held.is_set"), *arguments)
 
 
-def test_forks_amid_threads_that_write_and_a_worker_that_folds() -> None:
-    # In memory only: a fork amid a call of SQLite's own leaves its mutexes locked in the child, whoever calls it.
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+def test_forks_amid_threads_that_write_and_a_worker_that_folds(where: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
     run(
         PREPARE
         + """
@@ -208,7 +209,92 @@ app.projector.catch_up()
 assert view.count() == app.event_store.head()
 app.close()
 """,
+        *([str(path)] if where == "sqlite" else []),
     )
+    if where == "sqlite":
+        assert count(path) == 3 * 60 + 9 * 6
+
+
+def test_a_fork_waits_for_a_transaction_of_another_thread(tmp_path: Path) -> None:
+    run(
+        PREPARE
+        + """
+begun, forking, ended = threading.Event(), threading.Event(), []
+
+def work(cursor):
+    begun.set()
+    forking.wait()
+    ended.extend(cursor.execute("SELECT count(*) FROM events WHERE stream != ?", ("x" * 1000,)).fetchall())
+
+def in_the_child():
+    assert ended == [(1,)]
+    append("child")
+
+append("before")
+reader = threading.Thread(target=backend._database.read, args=(work,))
+reader.start()
+begun.wait()
+os.register_at_fork(before=forking.set)  # what is registered last is called first
+child = forked(in_the_child)
+reader.join()
+wait_for(child)
+append("parent")
+app.close()
+""",
+        str(tmp_path / "log.db"),
+    )
+    assert count(tmp_path / "log.db") == 3
+
+
+def test_a_fork_amid_a_transaction_of_its_own(tmp_path: Path) -> None:
+    # As a handler of the operating system's signals may do it. There is nobody to wait for.
+    run(
+        PREPARE
+        + """
+from eventsource_upstash.backends.sqlite import database
+
+database.MAX_FORK_WAIT = float("inf")
+append("before")
+
+def work(cursor):
+    wait_for(forked(lambda: append("child")), forked(lambda: append("another")))
+    return cursor.execute("SELECT count(*) FROM events").fetchall()
+
+assert backend._database.read(work) == [(3,)], "its state of the file begins with its first look at it"
+append("parent")
+wait_for(forked(lambda: append("last")))
+assert database._inside == []
+app.close()
+""",
+        str(tmp_path / "log.db"),
+    )
+    assert count(tmp_path / "log.db") == 5
+
+
+def test_several_threads_fork_while_others_write(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    run(
+        PREPARE
+        + """
+def write(name):
+    for number in range(40):
+        append(f"{name}-{number}")
+
+def fork(name):
+    for number in range(5):
+        wait_for(forked(lambda: append(f"{name}-{number}")))
+
+threads = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+threads += [threading.Thread(target=fork, args=(name,)) for name in "cde"]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+app.close()
+""",
+        str(path),
+    )
+    assert count(path) == 2 * 40 + 3 * 5
 
 
 def test_the_async_face_after_a_fork(tmp_path: Path) -> None:

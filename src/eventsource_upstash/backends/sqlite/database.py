@@ -37,7 +37,6 @@ class Database:
         self._synchronous = synchronous
         self._idle: list[sqlite3.Cursor] = []
         self._write_lock = threading.Lock()
-        self._forking = False
         _databases.add(self)
         weakref.finalize(self, _close_all, self._idle)
 
@@ -66,6 +65,13 @@ class Database:
         _close_all(self._idle)
 
     def _transact(self, begin: str, work: Callable[[sqlite3.Cursor], T]) -> T:
+        thread = _enter()
+        try:
+            return self._do(begin, work)
+        finally:
+            _inside.remove(thread)
+
+    def _do(self, begin: str, work: Callable[[sqlite3.Cursor], T]) -> T:
         try:
             cursor = self._idle.pop()
         except IndexError:
@@ -200,16 +206,6 @@ class Database:
             )
         return Unavailable(f"SQLite file {self.path!r}: {text}; nothing was written")
 
-    def before_fork(self) -> None:
-        """Let the write that is under way come to its end: SQLite would take its lock along into the child."""
-        self._forking = self._write_lock.acquire(timeout=self.timeout)
-
-    def after_fork_in_parent(self) -> None:
-        """Go on writing."""
-        if self._forking:
-            self._forking = False
-            self._write_lock.release()
-
     def after_fork_in_child(self) -> None:
         """Let go of what the parent process opened, without closing it."""
         _leaked.extend(self._idle)
@@ -218,24 +214,64 @@ class Database:
 
 
 def _close_all(idle: list[sqlite3.Cursor]) -> None:
-    while idle:
-        idle.pop().connection.close()
+    thread = _enter()
+    try:
+        while idle:
+            idle.pop().connection.close()
+    finally:
+        _inside.remove(thread)
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
+# SQLite keeps track of its locks per process, and has mutexes of its own. A child that begins while another thread is
+# within SQLite would find them taken by a thread that it does not have. So a fork waits until all others are outside.
+_inside: Final[list[int]] = []
+"""Threads that are within SQLite, one entry for each time."""
+
+_forking: Final[list[int]] = []
+"""The thread that forks just now."""
+
+_fork_lock = threading.RLock()
+
+MAX_FORK_WAIT: Final = 10.0
+"""Seconds that a fork waits for transactions of other threads."""
+
+
+def _enter() -> int:
+    """Wait until nobody forks, and count as being within SQLite. Answers what `_inside` has to be rid of again."""
+    thread = threading.get_ident()
+    while True:
+        _inside.append(thread)  # first this, then the look at who forks; a fork does it the other way round
+        # Whoever is amid a fork or a transaction, and closes a file for the garbage collector there, is let in.
+        if not _forking or thread in _forking or _inside.count(thread) > 1:
+            return thread
+        _inside.remove(thread)
+        with _fork_lock:
+            pass
+
+
 def _before_fork() -> None:
-    for database in list(_databases):
-        database.before_fork()
+    _fork_lock.acquire()
+    thread = threading.get_ident()
+    _forking.append(thread)
+    deadline = time.monotonic() + MAX_FORK_WAIT
+    while any(other != thread for other in list(_inside)) and time.monotonic() < deadline:
+        time.sleep(0.0001)
 
 
 def _after_fork_in_parent() -> None:
-    for database in list(_databases):
-        database.after_fork_in_parent()
+    _forking.pop()
+    _fork_lock.release()
 
 
 def _after_fork_in_child() -> None:
+    global _fork_lock  # noqa: PLW0603  # a lock that is taken cannot be mended, only replaced
+    _fork_lock = threading.RLock()
+    _forking.clear()
+    thread = threading.get_ident()
+    _inside[:] = [other for other in _inside if other == thread]
     for database in list(_databases):
         database.after_fork_in_child()
 
