@@ -13,30 +13,46 @@ MAX_NAME: Final = 255
 MAX_KEY: Final = 1024
 """Longest document key, in characters."""
 
+# What RFC 9839 leaves out of its "Unicode Assignables", and the ends of a line: fixed for good, where `str.isprintable`
+# depends on the Unicode tables of each Python, and refuses the joiners within emoji.
+_NEVER: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x11_0000, 0x1_0000))
+    + "]"
+)
+
 _TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def check_stream(stream: str) -> None:
     """Refuse a stream name that no backend could keep apart from others. Raises `Misuse`."""
-    # One test on the good path: an append of one small event to memory costs about a microsecond in all.
-    if type(stream) is str and 0 < len(stream) <= MAX_NAME and stream.isprintable():
+    # What is printable on any Python holds none of those characters: only what is not is searched for them.
+    if type(stream) is str and 0 < len(stream) <= MAX_NAME and (stream.isprintable() or not _NEVER.search(stream)):
         return
     raise Misuse(_why("stream name", stream, MAX_NAME))
 
 
 def check_key(key: str) -> None:
     """Refuse a document key that a backend could not keep. Raises `Misuse`."""
-    if type(key) is str and 0 < len(key) <= MAX_KEY and key.isprintable():
+    if type(key) is str and 0 < len(key) <= MAX_KEY and (key.isprintable() or not _NEVER.search(key)):
         return
     raise Misuse(_why("document key", key, MAX_KEY))
 
 
 def check_tags(tags: tuple[str, ...]) -> None:
-    """Refuse tags that are not printable text. Raises `Misuse`."""
+    """Refuse tags that no backend could keep apart from others. Raises `Misuse`."""
     for tag in tags:
-        if not (type(tag) is str and 0 < len(tag) <= MAX_NAME and tag.isprintable()):
+        if not (type(tag) is str and 0 < len(tag) <= MAX_NAME and (tag.isprintable() or not _NEVER.search(tag))):
             raise Misuse(_why("tag", tag, MAX_NAME))
+
+
+def check_idempotency_key(key: str) -> None:
+    """Refuse an idempotency key that a backend could not keep. Raises `Misuse`."""
+    if type(key) is not str or not 0 < len(key) <= MAX_NAME:
+        raise Misuse(f"idempotency_key={key!r}: it is a printable text of 1 to {MAX_NAME} characters")
+    if not key.isprintable() and _NEVER.search(key):
+        raise Misuse(f"idempotency_key={key!r}: {_refused(key)}")
 
 
 def check_type_name(name: object) -> None:
@@ -63,4 +79,18 @@ def _why(kind: str, value: object, longest: int) -> str:
         return f"a {kind} cannot be empty"
     if len(value) > longest:
         return f"{kind} {value[:40]!r}...: {len(value)} characters, at most {longest} are allowed"
-    return f"{kind} {value!r}: control characters, line breaks and lone surrogates are not allowed"
+    return f"{kind} {value!r}: {_refused(value)}"
+
+
+def _refused(text: str) -> str:
+    """Which character of a text no name may hold, for a message."""
+    found = _NEVER.search(text)
+    assert found is not None
+    code = ord(found[0])
+    if code in (0x2028, 0x2029):
+        what = "line breaks"
+    elif code < 0xA0:
+        what = "control characters"
+    else:
+        what = "lone surrogates" if 0xD800 <= code <= 0xDFFF else "Unicode's noncharacters"
+    return f"U+{code:04X} at index {found.start()} cannot be part of it; {what} are not allowed"
