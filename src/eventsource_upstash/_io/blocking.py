@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from .port import HttpRequest, HttpResponse, Port, Signal
+from .port import HttpRequest, HttpResponse, Signal
 
 T = TypeVar("T")
 
@@ -76,5 +77,12 @@ class BlockingPort:
         finally:
             wake.forget(raised.set)
 
+    def close(self) -> None:
+        """Close the connections that are kept for the next request, of this process; it opens others when it comes."""
+        if "eventsource_upstash._io.pool" in sys.modules:  # else nothing was ever sent
+            from .pool import POOLS
 
-PORT: Port = BlockingPort()
+            POOLS.close()
+
+
+PORT: BlockingPort = BlockingPort()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from .port import HttpRequest, HttpResponse, Port, Signal
+from .port import HttpRequest, HttpResponse, Signal
 
 T = TypeVar("T")
 
@@ -63,5 +64,12 @@ class EventLoopPort:
             timer.cancel()
             wake.forget(set_raised)
 
+    async def close(self) -> None:
+        """Close the connections that are kept for the next request, of this loop; it opens others when it comes."""
+        if "eventsource_upstash._io.pool" in sys.modules:  # else nothing was ever sent
+            from .pool import POOLS
 
-PORT: Port = EventLoopPort()
+            await POOLS.close_async()
+
+
+PORT: EventLoopPort = EventLoopPort()

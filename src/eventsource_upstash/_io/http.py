@@ -1,58 +1,120 @@
 """HTTP for both sides, on httpx, which is imported when the first request is sent.
 
-What a failure means depends on one thing only: whether the request can have reached the server. A connection lives as
-long as its request, so that nothing of it belongs to a thread, a process or an event loop.
+What a failure means depends on one thing only: whether the request can have reached the server. Connections are kept
+and used again; see `pool`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
+from typing import NoReturn
 from urllib.parse import urlsplit
 
+import anyio
+import httpx
+
 from ..errors import Misuse, OutcomeUnknown, Unavailable
+from .pool import POOLS
 from .port import HttpRequest, HttpResponse
 
-if TYPE_CHECKING:
-    import httpx
+
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A request's body that remembers whether anybody began to send it.
+
+    The headers go first; so a body that nobody asked for was not sent, and the server has no whole request.
+    """
+
+    __slots__ = ("begun", "content")
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.begun = not content  # without a body the headers are the whole request, and may be on their way
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.begun = True
+        yield self.content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.begun = True
+        yield self.content
 
 
 def send(request: HttpRequest) -> HttpResponse:
     """Send a request and block for the answer. Raises as `Port.send`."""
-    import httpx
-
+    deadline = time.monotonic() + request.timeout
+    prepared, body = _prepared(request)
+    client = POOLS.take()
     try:
-        with httpx.Client(timeout=request.timeout) as client:
-            return _response(client.request(request.method, request.url, headers=request.headers, content=request.body))
+        response = client.http.send(prepared, stream=True)
+        try:
+            chunks: list[bytes] = []
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                if time.monotonic() > deadline:  # each read has its own timeout, which a drip never meets
+                    raise httpx.ReadTimeout("the answer took too long", request=prepared)
+        finally:
+            response.close()
     except httpx.HTTPError as error:
-        _raise(error, request)
+        _raise(error, request, body)
+    finally:
+        POOLS.give_back(client)
+    return HttpResponse(response.status_code, dict(response.headers), b"".join(chunks))
 
 
 async def send_async(request: HttpRequest) -> HttpResponse:
     """Send a request and suspend until the answer is there. Raises as `Port.send`."""
-    import httpx
-
+    prepared, body = _prepared(request)
+    client = await POOLS.take_async()
     try:
-        async with httpx.AsyncClient(timeout=request.timeout) as client:
-            return _response(
-                await client.request(request.method, request.url, headers=request.headers, content=request.body)
-            )
-    except httpx.HTTPError as error:
-        _raise(error, request)
+        with anyio.fail_after(request.timeout):
+            response = await client.http.send(prepared)
+    except (httpx.HTTPError, TimeoutError) as error:
+        _raise(error, request, body)
+    finally:
+        await POOLS.give_back_async(client)
+    return HttpResponse(response.status_code, dict(response.headers), response.content)
 
 
-def _response(answer: httpx.Response) -> HttpResponse:
-    return HttpResponse(answer.status_code, dict(answer.headers), answer.content)
+@lru_cache(maxsize=64)
+def _target(url: str) -> tuple[httpx.URL, str]:
+    target = httpx.URL(url)
+    return target, target.netloc.decode("ascii")
 
 
-def _raise(error: httpx.HTTPError, request: HttpRequest) -> NoReturn:
-    import httpx
+def _prepared(request: HttpRequest) -> tuple[httpx.Request, _Body]:
+    """The request as httpx sends it, without what its client would work out anew for each."""
+    try:
+        target, host = _target(request.url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise Misuse(f"a URL cannot be asked over HTTP ({type(error).__name__}): it starts with https://") from None
+    body = _Body(request.body)
+    total = request.timeout
+    connect = min(total, request.connect_timeout or total)
+    read = min(total, request.read_timeout or total)
+    headers = {
+        "host": host,
+        "user-agent": "eventsource-upstash",
+        "accept-encoding": "gzip, deflate",
+        "content-length": str(len(request.body)),
+        **request.headers,
+    }
+    timeouts = {"connect": connect, "pool": connect, "read": read, "write": read}
+    return httpx.Request(request.method, target, headers=headers, stream=body, extensions={"timeout": timeouts}), body
 
+
+def _raise(error: Exception, request: HttpRequest, body: _Body) -> NoReturn:
     # Only the host is named: paths and queries may hold what nobody else should read.
     where = urlsplit(request.url).hostname
     what = type(error).__name__
     if isinstance(error, httpx.UnsupportedProtocol):
         raise Misuse(f"{where or 'a URL'} cannot be asked over HTTP ({what}): a URL starts with https://") from error
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+    if isinstance(error, httpx.LocalProtocolError):
+        # Its text quotes the header that is wrong, which may hold a token.
+        raise Misuse(f"{where}: a header cannot be sent ({what}); check it for line breaks and spaces") from None
+    unreached = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+    if not body.begun or isinstance(error, unreached):
         raise Unavailable(f"{where} could not be reached ({what}); nothing was sent. Try again later") from error
     raise OutcomeUnknown(
         f"{where} did not answer ({what}); whether it did what was asked is not known. The same call with the same "

@@ -17,17 +17,29 @@ T = TypeVar("T")
 
 
 class HttpRequest(NamedTuple):
-    """A request on its way out. `timeout` is in seconds, for the whole exchange."""
+    """A request on its way out.
+
+    Attributes:
+        method: "POST", in capitals.
+        url: The whole URL.
+        headers: Names in lower case.
+        body: The raw bytes.
+        timeout: Seconds for the whole exchange.
+        connect_timeout: Seconds until the connection is there, of those; None for all of them.
+        read_timeout: Seconds that the server may be silent, of those; None for all of them.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
     timeout: float
+    connect_timeout: float | None = None
+    read_timeout: float | None = None
 
 
 class HttpResponse(NamedTuple):
-    """What came back."""
+    """What came back. The headers' names are in lower case."""
 
     status: int
     headers: Mapping[str, str]

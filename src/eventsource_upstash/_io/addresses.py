@@ -1,0 +1,38 @@
+"""URLs, as far as messages and settings need them."""
+
+from __future__ import annotations
+
+from ..errors import Misuse
+
+
+def host_of(url: str) -> str:
+    """The host of a URL, for messages; nothing else of it, since paths and queries may hold secrets."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname or "a URL"
+
+
+def check_base_url(name: str, url: str) -> str:
+    """The URL without a slash at its end.
+
+    Args:
+        name: What the URL is called where it was set.
+        url: As it was set.
+
+    Raises:
+        Misuse: It is no http or https URL, or holds what belongs elsewhere. The message does not repeat it.
+    """
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port_fits = parts.port is None or parts.port > 0
+    except ValueError:
+        raise Misuse(f"{name} is no URL: it looks like https://HOST") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits or not url.isprintable():
+        raise Misuse(f"{name} is no URL of a REST API: it starts with https://, not with {parts.scheme[:16]!r}")
+    if parts.username is not None or parts.password is not None:
+        raise Misuse(f"{name} holds a user name or a password: leave it out, the token goes beside the URL")
+    if parts.query or parts.fragment:
+        raise Misuse(f"{name} holds a query or a fragment: leave it out, the token goes beside the URL")
+    return url.rstrip("/")

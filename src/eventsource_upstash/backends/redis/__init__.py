@@ -1,0 +1,1 @@
+"""The Redis backend: log and views in an Upstash Redis, over its REST API."""

@@ -1,0 +1,169 @@
+"""What an answer of the REST API means, and what each error of Redis, and of Upstash, means to a caller."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ..._io.retrying import retry_after
+
+MAX_REQUEST_BYTES: Final = 8_000_000
+"""Largest request that is sent: well below the 10 MB that the service takes, since how it counts is not known."""
+
+MAX_REPLY_BYTES: Final = 10_000_000
+"""Largest reply that the service gives."""
+
+
+class Reply(NamedTuple):
+    """The result of a command."""
+
+    result: object
+
+
+class Refusal(NamedTuple):
+    """The server's own error text: it has looked at the command, and not done it, or failed in it."""
+
+    text: str
+
+
+class Trouble(NamedTuple):
+    """No answer to the command.
+
+    Attributes:
+        text: What there was instead.
+        unknown: Whether the command may have been done all the same.
+        again: Whether it may help to send it again.
+        at_least: Seconds to wait before that, as the server asks.
+        remedy: What the caller can do.
+    """
+
+    text: str
+    unknown: bool
+    again: bool = True
+    at_least: float = 0.0
+    remedy: str = "Try again later"
+
+
+class _Body(msgspec.Struct):
+    result: object = msgspec.UNSET
+    error: object = msgspec.UNSET
+
+
+_decoder: Final = msgspec.json.Decoder(_Body)
+
+CHECK_URL: Final = "Check UPSTASH_REDIS_REST_URL: it is the address of a Redis REST API, not of something before it"
+CHECK_TOKEN: Final = "Check the token, UPSTASH_REDIS_REST_TOKEN: it is not this database's"  # noqa: S105  a message
+
+
+def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Refusal | Trouble:
+    """What an HTTP answer says about the one command that was sent."""
+    try:
+        decoded = _decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return _no_reply(status, headers)
+    if isinstance(decoded.error, str) and (status < 500 or decisive(decoded.error)):
+        if status == 429 and not decisive(decoded.error):
+            return _no_reply(status, headers)
+        if status == 401 and not decisive(decoded.error):
+            return Refusal(f"WRONGPASS {decoded.error}")
+        return Refusal(decoded.error)
+    if 200 <= status < 300 and decoded.result is not msgspec.UNSET:
+        return Reply(decoded.result)
+    return _no_reply(status, headers)
+
+
+def _no_reply(status: int, headers: Mapping[str, str]) -> Trouble:
+    """What the status of an answer says that is none of the API's."""
+    kind = headers.get("content-type", "").partition(";")[0].strip()[:40] or "no type"
+    what = f"answered status {status} ({kind})"
+    if status in (408, 425, 429):
+        return Trouble(what, unknown=False, at_least=retry_after(headers), remedy="Too many requests: try again later")
+    if status in (401, 403, 407):
+        return Trouble(what, unknown=False, again=False, remedy=f"{CHECK_TOKEN}, or a proxy wants to know who asks")
+    if status in (413, 431):
+        return Trouble(what, unknown=False, again=False, remedy="Something before the server takes no request so large")
+    if 300 <= status < 500:
+        return Trouble(what, unknown=False, again=False, remedy=CHECK_URL)
+    if status >= 500:
+        # Also those that a proxy gives: it may have passed the request on, and lost the answer.
+        return Trouble(what, unknown=True, at_least=retry_after(headers))
+    # An answer cut off, or a page that some proxy shows to everybody.
+    return Trouble(f"{what} that is no reply of a Redis REST API", unknown=True, remedy=CHECK_URL)
+
+
+class Kind(NamedTuple):
+    """What an error text means.
+
+    Attributes:
+        refused: Whether retrying cannot help, before something is changed.
+        remedy: What the caller can do.
+        reply: Whether it is the reply that is too large, where a request was expected to read.
+    """
+
+    refused: bool
+    remedy: str
+    too_large: bool = False
+
+
+# Searched for anywhere in a text: an error inside a script is wrapped in words that differ from server to server.
+_KINDS: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (r"\bWRONGPASS\b|\bNOAUTH\b|[Uu]nauthorized", Kind(True, CHECK_TOKEN)),
+        (
+            r"\bNOPERM\b",
+            Kind(True, "The token may not do this; a read-only token cannot write. Use the database's standard token"),
+        ),
+        (
+            r"max (?:\w+ )?requests? limit exceeded|max bandwidth limit|[Qq]uota (?:is )?exceeded for requests",
+            Kind(
+                True,
+                "The database's quota of requests is used up: raise its plan or its budget, or wait for the next",
+            ),
+        ),
+        (
+            r"max request size exceeded",
+            Kind(True, "Ask for less at once: fewer or smaller events, documents or keys", too_large=True),
+        ),
+        (
+            r"max single record size exceeded",
+            Kind(True, "One key holds more than the plan allows: raise the plan, or use another namespace"),
+        ),
+        (
+            r"capacity quota exceeded|\bOOM\b|max data size|\bMISCONF\b",
+            Kind(True, "The database is full: raise its plan, or remove what is not needed"),
+        ),
+        (r"max key size exceeded", Kind(True, "Shorten the names of the streams, tags or documents")),
+        (
+            r"\bWRONGTYPE\b",
+            Kind(True, "Something else uses keys of this name: give the event log a namespace of its own"),
+        ),
+        (
+            r"^(?:LOADING|BUSY|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b|against a read only replica",
+            Kind(False, "The server is not ready: try again later"),
+        ),
+    )
+)
+
+
+def kind_of(text: str) -> Kind | None:
+    """What an error text means; None where it says nothing that is known."""
+    return next((kind for pattern, kind in _KINDS if pattern.search(text)), None)
+
+
+def decisive(text: str) -> bool:
+    """Whether an error text says what became of the command, whatever the status beside it."""
+    return kind_of(text) is not None or missing(text) or shebang_refused(text)
+
+
+def missing(text: str) -> bool:
+    """Whether the server does not have the script."""
+    return text.startswith("NOSCRIPT")
+
+
+def shebang_refused(text: str) -> bool:
+    """Whether the server refused a script for its first line: for the flag (Redis 7, Valkey), or the line as such."""
+    return "in script shebang" in text or ("compiling script" in text and "near '#'" in text)

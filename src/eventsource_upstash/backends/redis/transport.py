@@ -1,0 +1,358 @@
+"""Commands and scripts on their way to Redis, and back: tried again where that may help, errors by remedy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
+
+import msgspec
+
+from ..._io.addresses import check_base_url, host_of
+from ..._io.port import HttpRequest, Port
+from ..._io.retrying import RANDOM, Budget
+from ...domain.events import Receipt
+from ...errors import EventSourceError, Misuse, OutcomeUnknown, Refused, TooLarge, Unavailable
+from . import replies
+from .replies import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Refusal, Reply, Trouble
+from .scripts import Script
+from .sync_tokens import SyncTokens
+
+__all__ = ["MAX_REQUEST_BYTES", "HttpTransport", "Script", "Transport"]
+
+ATTEMPTS: Final = 6
+
+_READING: Final = frozenset(
+    (
+        "DBSIZE",
+        "ECHO",
+        "EXISTS",
+        "GET",
+        "HEXISTS",
+        "HGET",
+        "HGETALL",
+        "HKEYS",
+        "HLEN",
+        "HMGET",
+        "HVALS",
+        "INFO",
+        "LINDEX",
+        "LLEN",
+        "LRANGE",
+        "MGET",
+        "PING",
+        "PTTL",
+        "SCAN",
+        "SCARD",
+        "SISMEMBER",
+        "SMEMBERS",
+        "STRLEN",
+        "TIME",
+        "TTL",
+        "TYPE",
+        "XINFO",
+        "XLEN",
+        "XRANGE",
+        "XREVRANGE",
+        "ZCARD",
+        "ZCOUNT",
+        "ZLEXCOUNT",
+        "ZMSCORE",
+        "ZRANGE",
+        "ZRANK",
+        "ZREVRANK",
+        "ZSCORE",
+    )
+)
+"""Commands that write nothing. What is not among them may have."""
+
+
+class Call:
+    """One operation on its way: what it is, what was tried, what it cost so far.
+
+    Attributes:
+        what: What messages call it.
+        keys: The keys it names, for messages.
+        reads: Whether it writes nothing.
+        budget: The time there is for it.
+        unknown: Whether an attempt may have been done without an answer.
+    """
+
+    __slots__ = (
+        "budget",
+        "bytes_received",
+        "bytes_sent",
+        "commands",
+        "failed",
+        "keys",
+        "reads",
+        "requests",
+        "retries",
+        "unknown",
+        "what",
+    )
+
+    def __init__(self, what: str, keys: Sequence[str], budget: Budget, *, reads: bool) -> None:
+        self.what = what
+        self.keys = keys
+        self.reads = reads
+        self.budget = budget
+        self.unknown = False
+        self.failed = False
+        self.requests = 0
+        self.commands = 0
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.retries = 0
+
+    def sent(self, size: int) -> None:
+        """Note that a request was sent, or may have been."""
+        self.requests += 1
+        self.commands += 1
+        self.bytes_sent += size
+        if self.failed:
+            self.retries += 1
+            self.failed = False
+
+    def receipt(self) -> Receipt:
+        """What it cost."""
+        return Receipt(self.requests, self.commands, self.bytes_sent, self.bytes_received, self.retries)
+
+
+class Transport:
+    """Sends commands and scripts. Each of them is safe to be sent again; see `again` of `script`.
+
+    Args:
+        port: What waits.
+        where: The server's host, for messages.
+        total_timeout: Seconds for one operation, with everything that is tried again.
+        attempts: How often an operation is tried.
+        clock: Seconds, as `time.monotonic` tells them.
+        draw: Draws a number from 0 up to 1.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        where: str,
+        *,
+        total_timeout: float,
+        attempts: int,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = RANDOM,
+    ) -> None:
+        if not total_timeout > 0 or attempts < 1:
+            raise Misuse("a transport needs a total_timeout above 0 seconds, and at least one attempt")
+        self.port = port
+        self.where = where
+        self._total_timeout = total_timeout
+        self._attempts = attempts
+        self._clock = clock
+        self._draw = draw
+        self._plain = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.where!r})"
+
+    async def command(self, *command: str | int) -> tuple[object, Receipt]:
+        """Send one plain command, and again if that may help. It has to be safe to be done twice.
+
+        Args:
+            command: Its name in capitals, and its arguments. Numbers are sent as strings.
+
+        Returns:
+            The result, as JSON has it: strings, numbers, lists and None. And what it cost.
+
+        Raises:
+            Unavailable: The server could not be asked; nothing was written.
+            OutcomeUnknown: The answer was lost, again and again; it may have been done.
+            TooLarge: The command, or the reply to it, is too large.
+            Refused: Token, quota, size, a key of another type.
+        """
+        words = [str(word) for word in command]
+        name = words[0]
+        call = Call(f"command {name}", words[1:2], self._budget(), reads=name in _READING)
+        outcome = await self._run(call, lambda _: words)
+        if isinstance(outcome, Refusal):
+            self._refuse(call, outcome.text)
+        return outcome.result, call.receipt()
+
+    async def script(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[str | int],
+        *,
+        again: Sequence[str | int] | None = None,
+    ) -> tuple[object, Receipt]:
+        """Run a script, and again if that may help.
+
+        Args:
+            script: Which.
+            keys: Every key that it touches.
+            args: Its arguments. Numbers are sent as strings.
+            again: Its arguments from the moment that it may have been done without an answer: with them it looks for
+                its own earlier write before it writes. Without them, it has to be safe to be done twice as it is.
+
+        Returns:
+            The result, and what it cost; a command that the script itself calls is not counted here.
+
+        Raises: as `command`.
+        """
+        first = [str(len(keys)), *keys, *[str(arg) for arg in args]]
+        later = first if again is None else [str(len(keys)), *keys, *[str(arg) for arg in again]]
+        call = Call(f"script {script.name!r}", keys, self._budget(), reads=script.reads)
+
+        def by(verb: str, text: str) -> Callable[[bool], list[str]]:
+            return lambda unknown: [verb, text, *(later if unknown else first)]
+
+        outcome = await self._run(call, by("EVALSHA", script.plain_sha if self._plain else script.sha))
+        if isinstance(outcome, Refusal) and replies.missing(outcome.text):
+            outcome = await self._run(call, by("EVAL", script.plain if self._plain else script.text))
+            if isinstance(outcome, Refusal) and not self._plain and replies.shebang_refused(outcome.text):
+                self._plain = True  # a Redis that is not Upstash's: it locks everything anyway
+                outcome = await self._run(call, by("EVAL", script.plain))
+        if isinstance(outcome, Refusal):
+            self._refuse(call, outcome.text)
+        return outcome.result, call.receipt()
+
+    async def attempt(self, call: Call, command: Sequence[str]) -> Reply | Refusal | Trouble:
+        """Send a command once. What it costs is noted in the call. Raises what no other attempt can change."""
+        raise NotImplementedError
+
+    def _budget(self) -> Budget:
+        return Budget(self.port, self._total_timeout, self._attempts, self._clock, self._draw)
+
+    async def _run(self, call: Call, command: Callable[[bool], Sequence[str]]) -> Reply | Refusal:
+        """Try until the server says something about the command, or the budget is spent."""
+        budget = call.budget
+        while True:
+            budget.tried += 1
+            outcome = await self.attempt(call, command(call.unknown))
+            if isinstance(outcome, Reply):
+                return outcome
+            if isinstance(outcome, Refusal):
+                kind = replies.kind_of(outcome.text)
+                if kind is None or kind.refused:
+                    return outcome
+                outcome = Trouble(f"answered {self._quoted(outcome.text)}", unknown=False, remedy=kind.remedy)
+            call.unknown = call.unknown or outcome.unknown
+            call.failed = True
+            if not outcome.again or not await budget.pause(outcome.at_least):
+                raise self._gave_up(call, outcome)
+
+    def _gave_up(self, call: Call, trouble: Trouble) -> EventSourceError:
+        tried = f"{call.budget.tried} attempts" if call.budget.tried > 1 else "1 attempt"
+        said = f"{self._about(call)}: {trouble.text} ({tried}, {call.budget.spent:.1f} s)"
+        if call.unknown and not call.reads:
+            return OutcomeUnknown(
+                f"{said}; whether it was written is not known. The same call with the same idempotency key is safe. "
+                f"{trouble.remedy}"
+            )
+        kind = Unavailable if trouble.again else Refused
+        return kind(f"{said}; nothing was written. {trouble.remedy}")
+
+    def _refuse(self, call: Call, text: str) -> NoReturn:
+        """Raise what the server's error text means."""
+        kind = replies.kind_of(text)
+        remedy = kind.remedy if kind else "If it is not known what this means, it is a bug: please report it"
+        if "WRONGTYPE" in text and call.keys:
+            more = ", ..." if len(call.keys) > 3 else ""
+            remedy = f"{remedy}. The keys are {', '.join(repr(key) for key in call.keys[:3])}{more}"
+        said = f"{self._about(call)}: the server refused it: {self._quoted(text)}"
+        if call.unknown and not call.reads:
+            # An attempt before this one may have been done: a refusal says nothing about that one.
+            raise OutcomeUnknown(f"{said}. Whether an attempt before it was written is not known. {remedy}")
+        if kind and kind.too_large:
+            raise TooLarge(what=f"{self._about(call)}: the request, or the reply to it,", size=0, limit=MAX_REPLY_BYTES)
+        raise Refused(f"{said}. {remedy}")
+
+    def _about(self, call: Call) -> str:
+        return f"{self.where}: {call.what}"
+
+    def _quoted(self, text: str) -> str:
+        """A server's words for a message: in one line, not too long."""
+        line = " ".join(text.split())
+        return repr(line if len(line) <= 300 else f"{line[:300]}...")
+
+
+class HttpTransport(Transport):
+    """The REST API over HTTPS.
+
+    Args:
+        port: What waits, and sends.
+        url: The API's URL, as in UPSTASH_REDIS_REST_URL.
+        token: Its token, as in UPSTASH_REDIS_REST_TOKEN.
+        tokens: Sync tokens; shared by all transports to one database.
+        connect_timeout: Seconds until a connection is there.
+        read_timeout: Seconds that the server may be silent.
+        total_timeout: Seconds for one operation, with everything that is tried again.
+        attempts: How often an operation is tried.
+        clock: Seconds, as `time.monotonic` tells them.
+        draw: Draws a number from 0 up to 1.
+
+    Raises:
+        Misuse: URL, token or times cannot be what they have to be. The message repeats neither URL nor token.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        url: str,
+        token: str,
+        *,
+        tokens: SyncTokens | None = None,
+        connect_timeout: float = 3.0,
+        read_timeout: float = 10.0,
+        total_timeout: float = 20.0,
+        attempts: int = ATTEMPTS,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = RANDOM,
+    ) -> None:
+        self._url = check_base_url("the URL of Redis (UPSTASH_REDIS_REST_URL)", url)
+        super().__init__(
+            port, host_of(self._url), total_timeout=total_timeout, attempts=attempts, clock=clock, draw=draw
+        )
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise Misuse("the token of Redis (UPSTASH_REDIS_REST_TOKEN) is empty, or holds what no token holds")
+        if not connect_timeout > 0 or not read_timeout > 0:
+            raise Misuse("connect_timeout and read_timeout are numbers of seconds above 0")
+        self._token = token
+        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        self._tokens = SyncTokens() if tokens is None else tokens
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+
+    async def attempt(self, call: Call, command: Sequence[str]) -> Reply | Refusal | Trouble:
+        """See `Transport.attempt`."""
+        body = msgspec.json.encode(command)
+        if len(body) > MAX_REQUEST_BYTES:
+            raise TooLarge(what=f"{self._about(call)}: the request", size=len(body), limit=MAX_REQUEST_BYTES)
+        sending = self._tokens.begin()
+        headers = {**self._headers, "upstash-sync-token": sending.token} if sending.token else self._headers
+        timeout = max(call.budget.left, 0.001)
+        request = HttpRequest("POST", self._url, headers, body, timeout, self._connect_timeout, self._read_timeout)
+        try:
+            answer = await self.port.send(request)
+        except Unavailable as error:
+            return Trouble(_reason(error), unknown=False)
+        except OutcomeUnknown as error:
+            call.sent(len(body))
+            return Trouble(_reason(error), unknown=True)
+        call.sent(len(body))
+        call.bytes_received += len(answer.body)
+        outcome = replies.read(answer.status, answer.headers, answer.body)
+        if not isinstance(outcome, Trouble):
+            token = answer.headers.get("upstash-sync-token")
+            self._tokens.answered(sending, token, by_primary=not call.reads or command[0].startswith("EVAL"))
+        return outcome
+
+    def _quoted(self, text: str) -> str:
+        return super()._quoted(text.replace(self._token, "(token)"))
+
+
+def _reason(error: EventSourceError) -> str:
+    """What happened on the way, in a few words."""
+    cause = error.__cause__
+    happened = "could not be reached" if isinstance(error, Unavailable) else "did not answer"
+    return f"{happened} ({type(cause).__name__})" if cause else happened
