@@ -9,6 +9,7 @@ error                   what to do
 `Unavailable`           try later: nothing was written
 `OutcomeUnknown`        call again with the same idempotency key: safe, whatever happened
 `Refused`               change something first (quota, size, rights): retrying cannot help
+`TooLarge`              a `Refused`: make it smaller
 `Misuse`                mend the calling code
 `UnknownEventType`      deploy the code that knows the type, or declare it ignored
 `ProjectionStopped`     mend what it names, mostly a fold handler: the projection goes on from there
@@ -40,6 +41,7 @@ __all__ = [
     "Refused",
     "RegistrationError",
     "StaleView",
+    "TooLarge",
     "Unavailable",
     "UndecodableDocument",
     "UndecodableEvent",
@@ -116,6 +118,23 @@ class OutcomeUnknown(EventSourceError):
 
 class Refused(EventSourceError):
     """The backend refused for a reason that retrying cannot change: rights, quota, size, a full disk."""
+
+
+class TooLarge(Refused):
+    """More bytes than the backend takes, or answers, at once. Nothing was written.
+
+    Attributes:
+        what: What is too large.
+        size: How many bytes it has; None where only the server knows.
+        limit: How many it may have.
+    """
+
+    def __init__(self, *, what: str, size: int | None, limit: int) -> None:
+        has = "is too large for the server" if size is None else f"has {size} bytes"
+        super().__init__(f"{what} {has}: at most {limit} bytes are taken at once; nothing was written. Make it smaller")
+        self.what = what
+        self.size = size
+        self.limit = limit
 
 
 class Misuse(EventSourceError):

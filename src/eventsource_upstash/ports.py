@@ -10,7 +10,7 @@ views over a port; every wait of theirs goes through that port. All contents are
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -44,6 +44,8 @@ __all__ = [
     "Stopped",
     "StoredEvent",
     "StreamPage",
+    "Unverified",
+    "Verifier",
     "Views",
 ]
 
@@ -68,6 +70,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         tags: Encoded tags of each event, or None.
         key: The caller's idempotency key, or None.
         digest: Digest of stream and events, to tell a repeat under the key from another append; empty without a key.
+        notifies: Whether the caller sends the notification, should this append owe it.
     """
 
     stream: str
@@ -79,6 +82,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     tags: bytes | None = None
     key: str | None = None
     digest: bytes = b""
+    notifies: bool = False
 
 
 class Conflict(msgspec.Struct, frozen=True, gc=False):
@@ -149,6 +153,11 @@ class Log(Protocol):
         A position becomes readable only when every lower one is: a reader who has seen position P will never find an
         event at or below P that was not there before.
 
+        A log whose notifications cost money remembers in the same step that one is *outstanding*: raised for a position
+        by the append that answered `owes_notification`, and not settled yet (see `settle`). While it is, further
+        appends owe none; after a while it counts as lost, and the next append owes one again. A log for which a
+        notification costs nothing answers `owes_notification` always.
+
         Raises:
             Unavailable: Nothing was written; later it may work.
             OutcomeUnknown: The answer was lost.
@@ -179,6 +188,24 @@ class Log(Protocol):
         """The last position of the log, 0 when it is empty."""
         ...
 
+    async def settle(self, position: int) -> tuple[int, Receipt]:
+        """Nobody has anything left to fold up to `position`: where that is the head, no notification is outstanding.
+
+        Answers the head, in the same step: where it is beyond `position`, the notification stays outstanding, and
+        whoever settles has to fold on. That is why none is missed: an append before this step is seen in the head, an
+        append after it owes a notification.
+        """
+        ...
+
+    async def withdraw(self, position: int, raised_us: int) -> Receipt:
+        """The notification that an append owed was not sent: it is outstanding no longer, if it still was.
+
+        Args:
+            position: What the append answered.
+            raised_us: When it was raised: the append's `recorded_us`.
+        """
+        ...
+
 
 class Progress(msgspec.Struct, frozen=True):
     """How far a projection's view is.
@@ -201,12 +228,16 @@ class Pull(NamedTuple):
 
     The page is the one after the highest of their checkpoints that is still below the head, so that a new projection
     with the whole log before it holds up nobody who is nearly there; or with `rear`, after the lowest.
+
+    With `settle`, these are all the projections that can go on: if every one of them is at the head, then the
+    notification that was outstanding is settled, in the same step (see `Log.settle`).
     """
 
     projections: Sequence[ProjectionId]
     limit: int
     max_bytes: int
     rear: bool = False
+    settle: bool = False
 
 
 class Pulled(NamedTuple):
@@ -237,6 +268,8 @@ class Commit(NamedTuple):
         checkpoint: The checkpoint to move to: `expected`, to note a stop only, or above it.
         documents: Changed documents by key; None deletes.
         stopped: Why the projection does not go on, or None to say that it does.
+        created: Keys of `documents` that were not there when they were loaded; None where that is not known. Since the
+            commit takes effect only on the checkpoint that was read, a backend may rely on it.
     """
 
     projection: ProjectionId
@@ -245,6 +278,7 @@ class Commit(NamedTuple):
     checkpoint: int
     documents: Mapping[str, bytes | None]
     stopped: Stopped | None = None
+    created: Collection[str] | None = None
 
 
 class Outcome(enum.Enum):
@@ -293,12 +327,22 @@ class Views(Protocol):
         Raises:
             Unavailable: None of it was written.
             OutcomeUnknown: The answer was lost. Sending it again is safe.
-            Refused: Rights, quota, size, space.
+            TooLarge: More bytes than one step can take; nothing was sent. Fewer events make a smaller commit.
+            Refused: Rights, quota, space.
         """
         ...
 
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
         """How far projections are, in the order asked, and the log's last position."""
+        ...
+
+    async def load(
+        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
+    ) -> tuple[list[dict[str, bytes]], Receipt]:
+        """The documents that a page touches, of each projection those under its keys that exist, in one step.
+
+        As they are where commits are made, never from a copy that lags behind: what is folded over them is written.
+        """
         ...
 
     async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
@@ -343,8 +387,14 @@ class Backend(Protocol):
 class Notices(Protocol):
     """Carries notifications: hints that the log reached a position. They may be lost, doubled or late."""
 
-    async def send(self, position: int) -> Receipt:
-        """Tell whoever folds that the log reached a position."""
+    async def send(self, position: int, raised_us: int) -> Receipt:
+        """Tell whoever folds that the log reached a position.
+
+        Args:
+            position: The position.
+            raised_us: When this notification was raised, in microseconds since 1970. With the position it names the
+                notification: a carrier that drops repeats drops those of the same one only.
+        """
         ...
 
 
@@ -358,4 +408,22 @@ class NoticeTransport(Protocol):
 
     def notices(self, port: Port) -> Notices:
         """The carrier, over a port."""
+        ...
+
+
+class Unverified(Exception):
+    """Raised by a verifier: the request is not from whom it has to be. The message is logged, never sent."""
+
+
+class Verifier(Protocol):
+    """Tells whether a notification that arrives over the open network is genuine."""
+
+    def verify(self, headers: Mapping[str, str], body: bytes, url: str) -> None:
+        """Return if it is, raise `Unverified` with the reason if it is not.
+
+        Args:
+            headers: The request's, names in lower case.
+            body: The raw bytes, as they were signed.
+            url: The whole URL, as the sender addressed it.
+        """
         ...

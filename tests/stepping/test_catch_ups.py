@@ -66,19 +66,19 @@ def catch_ups(
 def test_two_catch_ups(record_property: Note) -> None:
     explored = explore(catch_ups(Memory, after=False))
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 100
+    assert explored.schedules >= 60
 
 
 def test_two_catch_ups_with_all_pauses(record_property: Note) -> None:
     explored = explore(catch_ups(Memory), switches=4)
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 1_000
+    assert explored.schedules >= 600
 
 
 def test_two_catch_ups_page_by_page(record_property: Note) -> None:
     explored = explore(catch_ups(Memory, after=False, page_size=1), switches=3)
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 500
+    assert explored.schedules >= 300
 
 
 def test_two_catch_ups_over_the_waits_of_sqlite(tmp_path: Path, record_property: Note) -> None:
@@ -92,7 +92,7 @@ def test_two_catch_ups_over_the_waits_of_sqlite(tmp_path: Path, record_property:
     for backend in backends:
         backend.close()
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 15
+    assert explored.schedules >= 14
 
 
 def test_three_catch_ups(record_property: Note) -> None:
@@ -105,7 +105,7 @@ def test_a_crash_at_every_step_and_another_catch_up(record_property: Note) -> No
     explored = explore(catch_ups(Memory, 1, page_size=2), crashes=1)
     record_property("schedules", explored.schedules)
     # One for each of the waits, and one without a crash.
-    assert explored.schedules == explored.crashes + 1 >= 12
+    assert explored.schedules == explored.crashes + 1 >= 11
 
 
 def test_a_crash_of_one_of_two_at_every_step(record_property: Note) -> None:
@@ -154,7 +154,7 @@ def test_an_append_and_a_catch_up(record_property: Note) -> None:
 def test_an_append_and_two_catch_ups(record_property: Note) -> None:
     explored = explore(append_and_catch_up(Memory, readers=2, after=False), switches=3)
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 1_000
+    assert explored.schedules >= 700
 
 
 def test_two_appends_and_a_catch_up_with_a_crash(record_property: Note) -> None:
@@ -198,7 +198,7 @@ def test_a_handler_that_fails_does_not_hold_up_one_that_works(record_property: N
 
     explored = explore(world, crashes=1, switches=3)
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 400
+    assert explored.schedules >= 200
 
 
 GUARDS = [

@@ -123,7 +123,7 @@ class Broken:
     def notices(self, port: Port) -> Broken:
         return self
 
-    async def send(self, position: int) -> Receipt:
+    async def send(self, position: int, raised_us: int) -> Receipt:
         raise ConnectionError("no route to host")
 
 

@@ -56,7 +56,7 @@ class Posted:
     def notices(self, port: Port) -> Posted:
         return self
 
-    async def send(self, position: int) -> Receipt:
+    async def send(self, position: int, raised_us: int) -> Receipt:
         self.positions.append(position)
         return Receipt()
 

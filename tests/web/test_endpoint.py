@@ -190,10 +190,10 @@ def test_out_of_time_it_hands_the_rest_to_another_delivery(colour: Colour) -> No
 
 def test_500_when_the_rest_cannot_be_handed_on(colour: Colour, caplog: pytest.LogCaptureFixture) -> None:
     class Unreachable(Posted):
-        async def send(self, position: int) -> Any:
+        async def send(self, position: int, raised_us: int) -> Any:
             if self.positions:
                 raise ConnectionError("only we know this")
-            return await super().send(position)
+            return await super().send(position, raised_us)
 
     posted = Unreachable()
     app, coloured, _ = with_tasks(2500, None)

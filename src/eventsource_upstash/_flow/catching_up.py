@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from .._io.port import Port, Signal
-from ..domain.events import FREE, CatchUp
-from ..domain.projections import Folded, Plan, Projection, ProjectionId, Stopped
+from ..domain.events import FREE, CatchUp, StoredEvent
+from ..domain.projections import Folded, Projection, ProjectionId, Stopped
 from ..domain.registry import Registry
-from ..errors import EventSourceError, LogRewound, Misuse, ProjectionStopped
+from ..errors import EventSourceError, LogRewound, Misuse, ProjectionStopped, TooLarge
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Commit, Outcome, Progress, Pull, Pulled, Views
 
 _log: Final = logging.getLogger("eventsource_upstash.projector")
@@ -27,13 +27,31 @@ class _Failure(NamedTuple):
     error: BaseException
 
 
+class _Batch(NamedTuple):
+    """What a page became: a commit for each view that it changes, and what went wrong."""
+
+    commits: list[Commit]
+    folds: list[Folded]
+    failures: list[_Failure]
+
+
 class _Pass:
     """The state of one catch-up: what is left to do, and what went wrong."""
 
-    def __init__(self, projections: Sequence[Projection[object]], until: int | None, deadline: float | None) -> None:
+    def __init__(
+        self,
+        projections: Sequence[Projection[object]],
+        until: int | None,
+        deadline: float | None,
+        *,
+        everybody: bool,
+    ) -> None:
         self.open = {projection.id: projection for projection in projections}
         self.until = until
         self.deadline = deadline
+        # Only who brings all of them to the head may say that no notification is outstanding. So nobody is let go of
+        # at the head: it may have moved by the time that the last one gets there.
+        self.settles = everybody and until is None
         self.failures: list[_Failure] = []
         self.rewound: LogRewound | None = None
         self.reached: dict[ProjectionId, int] = {}
@@ -45,12 +63,13 @@ class _Pass:
     def next_pull(self, page_size: int) -> Pull | None:
         """What to pull next: front and rear in turns, so that neither a busy log nor a new projection starves."""
         self.rear = not self.rear
-        return Pull(tuple(self.open), page_size, MAX_PAGE_BYTES, self.rear) if self.open else None
+        if not self.open:
+            return None
+        return Pull(tuple(self.open), page_size, MAX_PAGE_BYTES, self.rear, self.settles)
 
     def take(self, pulled: Pulled) -> None:
         """Note how far everybody is, and let go of those who have arrived."""
         self.head = pulled.head
-        self.receipt += pulled.receipt
         goal = pulled.head if self.until is None else min(self.until, pulled.head)
         for progress in pulled.progress:
             name = progress.projection
@@ -59,7 +78,7 @@ class _Pass:
                 del self.open[name]
                 continue
             self.reached[name] = progress.checkpoint
-            if progress.checkpoint >= goal:
+            if progress.checkpoint >= goal and not self.settles:
                 self.open.pop(name, None)
 
     @property
@@ -101,12 +120,12 @@ class CatchingUp:
         if time_budget is not None and time_budget < 0:
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds from 0")
         deadline = None if time_budget is None else time.monotonic() + time_budget
-        work = _Pass(self._registry.projections if only is None else only, until, deadline)
+        work = _Pass(self._registry.projections if only is None else only, until, deadline, everybody=only is None)
         pull = work.next_pull(self._page_size)
         if pull is None:
             _log.info("no projection is registered: nothing to fold")
             return CatchUp(0, 0, 0, complete=True)
-        pulled: Pulled | None = await self._views.pull(pull)
+        pulled: Pulled | None = await self._pull(work, pull)
         while pulled is not None:
             work.take(pulled)
             if not work.open or not pulled.events:
@@ -121,51 +140,92 @@ class CatchingUp:
             _log.info("caught up: %d events folded, at position %d", result.applied, result.position)
         return result
 
+    async def _pull(self, work: _Pass, pull: Pull) -> Pulled:
+        pulled = await self._views.pull(pull)
+        work.receipt += pulled.receipt
+        return pulled
+
     async def _page(self, work: _Pass, pulled: Pulled) -> Pulled | None:
         """Fold one page into every projection that is there, commit, and pull the next one."""
         rows = pulled.events
+        here = [p for p in pulled.progress if p.checkpoint == pulled.after and p.projection in work.open]
         if work.until is not None:
             rows = [row for row in rows if row[0] <= work.until]
-        here = [p for p in pulled.progress if p.checkpoint == pulled.after and p.projection in work.open]
-        shared: dict[int, object] | None = {} if len(here) > 1 else None
-        commits: list[Commit] = []
-        folds: list[Folded] = []
-        for progress in here:
             if not rows:  # the next event is beyond `until`: this is as near as it gets
-                work.reached[progress.projection] = work.until or 0
-                del work.open[progress.projection]
+                for progress in here:
+                    work.reached[progress.projection] = work.until
+                    del work.open[progress.projection]
+                then = work.next_pull(self._page_size)
+                return None if then is None else await self._pull(work, then)
+        refused: dict[ProjectionId, TooLarge] = {}
+        while True:
+            batch = await self._fold_all(work, here, rows, refused)
+            open_before = dict(work.open)
+            for failure in batch.failures:
+                del work.open[failure.projection]
+            then = work.next_pull(self._page_size)
+            if then is not None and batch.commits and work.late:
+                _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
+                then = None
+            if not batch.commits:
+                work.failures += batch.failures
+                return None if then is None else await self._pull(work, then)
+            try:
+                committed = await self._views.commit(batch.commits, then)
+            except TooLarge as error:
+                # The documents of a page may be far larger than its events: fold fewer of them.
+                work.open.update(open_before)
+                if len(rows) > 1:
+                    rows = rows[: len(rows) // 2]
+                elif len(here) > 1:
+                    here = here[: len(here) // 2]
+                else:  # one event, one projection: it stops there, and holds up nobody else
+                    refused[here[0].projection] = error
+                _log.info("%s; folding %d events at once", error, len(rows))
                 continue
-            projection = work.open[progress.projection]
-            plan = projection.plan(rows, progress.checkpoint, shared)
-            folded = await self._fold(work, projection, plan)
-            if folded.error is not None:
-                work.failures.append(_Failure(projection.id, folded.checkpoint + 1, folded.error))
-                del work.open[projection.id]
-            commit = self._commit(progress, folded)
-            if commit is not None:
-                commits.append(commit)
-                folds.append(folded)
-        then = work.next_pull(self._page_size)
-        # A page that nobody wanted, since who is there has reached `until`, is no reason to stop before the first one.
-        if then is not None and commits and work.late:
-            _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
-            then = None
-        if not commits:
-            return None if then is None else await self._views.pull(then)
-        committed = await self._views.commit(commits, then)
+            break
+        work.failures += batch.failures
         work.receipt += committed.receipt
-        for commit, folded, outcome in zip(commits, folds, committed.outcomes, strict=True):
+        for commit, folded, outcome in zip(batch.commits, batch.folds, committed.outcomes, strict=True):
             self._note(work, commit, folded, outcome)
         return committed.pulled
 
-    async def _fold(self, work: _Pass, projection: Projection[object], plan: Plan[object]) -> Folded:
-        stored: dict[str, bytes] = {}
-        if plan.keys:
-            stored, receipt = await self._views.get_many(projection.id, plan.keys)
+    async def _fold_all(
+        self,
+        work: _Pass,
+        here: Sequence[Progress],
+        rows: list[StoredEvent],
+        refused: Mapping[ProjectionId, TooLarge],
+    ) -> _Batch:
+        batch = _Batch([], [], [])
+        shared: dict[int, object] | None = {} if len(here) > 1 else None
+        plans = [
+            work.open[each.projection].plan([] if each.projection in refused else rows, each.checkpoint, shared)
+            for each in here
+        ]
+        wanted = [(each.projection, plan.keys) for each, plan in zip(here, plans, strict=True) if plan.keys]
+        stored: dict[ProjectionId, dict[str, bytes]] = {}
+        if wanted:
+            found, receipt = await self._views.load(wanted)
             work.receipt += receipt
-        return projection.fold(plan, stored)
+            stored = {projection: documents for (projection, _), documents in zip(wanted, found, strict=True)}
+        for progress, plan in zip(here, plans, strict=True):
+            name = progress.projection
+            documents = stored.get(name, {})
+            if (error := refused.get(name)) is not None:
+                position = rows[0][0]
+                folded = Folded({}, position - 1, 0, error, Stopped(position, str(error)))
+            else:
+                folded = work.open[name].fold(plan, documents)
+            if folded.error is not None:
+                batch.failures.append(_Failure(name, folded.checkpoint + 1, folded.error))
+            commit = self._commit(progress, folded, documents)
+            if commit is not None:
+                batch.commits.append(commit)
+                batch.folds.append(folded)
+        return batch
 
-    def _commit(self, progress: Progress, folded: Folded) -> Commit | None:
+    def _commit(self, progress: Progress, folded: Folded, stored: Mapping[str, bytes]) -> Commit | None:
         """What is to be written, or None when it would change nothing: the same stop at the same event again."""
         stopped = folded.stopped
         if stopped is not None:
@@ -183,6 +243,7 @@ class CatchingUp:
             folded.checkpoint,
             folded.documents,
             stopped,
+            [key for key in folded.documents if key not in stored],
         )
 
     @staticmethod

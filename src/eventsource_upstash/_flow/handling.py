@@ -63,17 +63,20 @@ class Handling:
             new.append((known.name, known.version, known.encode(event)))
         if not new:
             raise Misuse(f"append to stream {stream!r} without an event; hand it at least one")
+        notices = self._notifying.notices
+        recorded_us = self._clock() // 1000
         answer = await self._log.append(
             Append(
                 stream,
                 expected,
                 new,
-                self._clock() // 1000,
+                recorded_us,
                 _draw(NUMBER_BITS),
                 encode_metadata(metadata) if metadata else None,
                 _encode_tags(tags) if tags else None,
                 key,
                 b"" if key is None else _digest(key, stream, new),
+                notices is not None,
             )
         )
         if answer.__class__ is not Appended:
@@ -88,14 +91,12 @@ class Handling:
                 answer.position,
                 " (it was there already)" if answer.repeated else "",
             )
-        notices = self._notifying.notices
-        if notices is None:
+        if notices is None or not answer.owes_notification:
             return answer
         try:
-            receipt = await notices.send(answer.position)
+            receipt = await notices.send(answer.position, recorded_us)
         except Exception as error:  # whatever the carrier raises, the append has succeeded
-            self._notifying.failed(answer.position, error)
-            return answer
+            receipt = await self._notifying.failed(self._log, answer.position, recorded_us, error)
         return answer if receipt is FREE else self._notifying.billed(answer, receipt)
 
     def _refusal(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Final
 
-from ..domain.events import Appended, Receipt
-from ..ports import Notices
+from ..domain.events import FREE, Appended, Receipt
+from ..ports import Log, Notices
 
 _log: Final = logging.getLogger("eventsource_upstash.notifier")
 
@@ -21,19 +22,37 @@ class Notifying:
     def __init__(self, notices: Notices | None) -> None:
         self.notices = notices
 
-    def failed(self, position: int, error: Exception) -> None:
+    async def failed(self, log: Log, position: int, raised_us: int, error: Exception) -> Receipt:
         """Note that the notification after an append failed. It fails nothing else: the events are in the log."""
         _log.warning(
             "the notification for position %d was not sent; the next one, or the next catch-up, covers it",
             position,
             exc_info=error,
         )
+        try:
+            return await log.withdraw(position, raised_us)
+        except Exception as further:
+            _log.warning(
+                "the notification for position %d counts as outstanding until it expires, since the log could not be "
+                "told: %s",
+                position,
+                further,
+            )
+            return FREE
 
     def billed(self, appended: Appended, receipt: Receipt) -> Appended:
         """The append's answer with the notification's cost in its receipt."""
-        return Appended(appended.position, appended.revision, appended.receipt + receipt, appended.repeated)
+        return Appended(
+            appended.position,
+            appended.revision,
+            appended.receipt + receipt,
+            appended.repeated,
+            appended.owes_notification,
+        )
 
-    async def notify(self, position: int) -> None:
-        """Notify that the log reached a position. Raises what the carrier raises."""
-        if self.notices is not None:
-            await self.notices.send(position)
+    async def notify(self, position: int) -> bool:
+        """Notify that the log reached a position. Raises what the carrier raises. False: there is no carrier."""
+        if self.notices is None:
+            return False
+        await self.notices.send(position, time.time_ns() // 1000)
+        return True

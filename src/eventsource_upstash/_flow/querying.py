@@ -12,7 +12,7 @@ from ..domain.events import to_datetime
 from ..domain.names import check_key
 from ..domain.projections import Projection
 from ..domain.registry import Registry
-from ..errors import LogRewound, Misuse, StaleView
+from ..errors import Misuse, StaleView
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Progress, Views
 from .catching_up import CatchingUp
 
@@ -125,13 +125,10 @@ class Querying:
         if type(at_least) is not int or at_least < 0:
             raise Misuse(f"at_least={at_least!r}: it is a position, as append answers it")
         (progress,), head, _ = await self._views.progress((projection.id,))
-        if progress.checkpoint > head:
-            raise LogRewound(projection=projection.name, checkpoint=progress.checkpoint, head=head)
-        if progress.checkpoint >= at_least:
+        if at_least <= progress.checkpoint <= head:
             return
-        if head < at_least:
-            # The log was asked and has no such position: waiting for somebody to append it is not what a read is for.
-            raise StaleView(projection=projection.name, wanted=at_least, reached=progress.checkpoint, head=head)
+        # Where the log has no such position, this raises at once: waiting for somebody to append it is not what a read
+        # is for.
         only = (cast("Projection[object]", projection),)
         result = await self._catching_up.catch_up(at_least, timeout, only)
         if result.position < at_least:

@@ -44,6 +44,13 @@ async def pull_apart(views: Views, log: Log, pull: Pull) -> Pulled:
     progress, head, receipt = await views.progress(pull.projections)
     after = next_after(progress, head, rear=pull.rear)
     if after >= head:
-        return Pulled(progress, head, head, [], receipt)
+        if not pull.settle:
+            return Pulled(progress, head, head, [], receipt)
+        settled, cost = await log.settle(head)
+        receipt += cost
+        if settled <= head:
+            return Pulled(progress, head, head, [], receipt)
+        # Somebody appended between the two looks at the head: there is a page after all.
+        after = next_after(progress, settled, rear=pull.rear)
     page = await log.read(after, pull.limit, pull.max_bytes)
     return Pulled(progress, page.head, after, page.events, receipt + page.receipt)

@@ -81,12 +81,15 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
         revision: Revision of the stream after the append.
         receipt: What it cost.
         repeated: True when this very append had been written before and was not written again.
+        owes_notification: Whether telling whoever folds is left to this append; False while a notification is
+            outstanding that covers it.
     """
 
     position: int
     revision: int
     receipt: Receipt = FREE
     repeated: bool = False
+    owes_notification: bool = True
 
 
 class CatchUp(msgspec.Struct, frozen=True):

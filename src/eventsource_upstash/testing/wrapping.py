@@ -102,6 +102,14 @@ class LogWrapper:
         """See `Log.head`."""
         return await self.around("log.head", self.inner.head)
 
+    async def settle(self, position: int) -> tuple[int, Receipt]:
+        """See `Log.settle`."""
+        return await self.around("log.settle", lambda: self.inner.settle(position))
+
+    async def withdraw(self, position: int, raised_us: int) -> Receipt:
+        """See `Log.withdraw`."""
+        return await self.around("log.withdraw", lambda: self.inner.withdraw(position, raised_us))
+
 
 class ViewsWrapper:
     """A `Views` that hands every call to another one.
@@ -126,6 +134,12 @@ class ViewsWrapper:
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
         """See `Views.progress`."""
         return await self.around("views.progress", lambda: self.inner.progress(projections))
+
+    async def load(
+        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
+    ) -> tuple[list[dict[str, bytes]], Receipt]:
+        """See `Views.load`."""
+        return await self.around("views.load", lambda: self.inner.load(wanted))
 
     async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
         """See `Views.get_many`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Final, NamedTuple, Protocol
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,6 +15,20 @@ from .._io.blocking import run
 from ..blocking import App, Projector
 from ..domain.events import CatchUp
 from ..errors import Misuse
+from ..ports import Unverified, Verifier
+
+__all__ = [
+    "DEFAULT_TIME_BUDGET",
+    "MAX_BODY",
+    "NON_RETRYABLE",
+    "Endpoint",
+    "Handling",
+    "Request",
+    "Response",
+    "Unverified",
+    "Verifier",
+    "problem",
+]
 
 _log: Final = logging.getLogger("eventsource_upstash.handler")
 
@@ -50,18 +64,6 @@ class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class Unverified(Exception):
-    """Raised by a verifier: the request is not from whom it has to be. The message is logged, never sent."""
-
-
-class Verifier(Protocol):
-    """Tells whether a notification is genuine."""
-
-    def verify(self, headers: Mapping[str, str], body: bytes, url: str) -> None:
-        """Return if it is, raise `Unverified` with the reason if it is not."""
-        ...
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -133,8 +135,10 @@ class Handling:
                 return _folded(result)
             if not result.complete:
                 # Out of time: hand the rest to another delivery, and let this one count.
-                await self._notifying.notify(position)
-                return _folded(result)
+                if await self._notifying.notify(position):
+                    return _folded(result)
+                _log.warning("out of time, and nothing to notify with: the sender will have to try again")
+                return problem(500, "not folded yet; try again")
         except Exception:
             _log.exception("the notification of position %d could not be met; the sender will try again", position)
         else:

@@ -30,7 +30,7 @@ class _Wake:
     def __init__(self, signal: Signal) -> None:
         self._signal = signal
 
-    async def send(self, position: int) -> Receipt:
+    async def send(self, position: int, raised_us: int) -> Receipt:
         """See `Notices.send`."""
         self._signal.set()
         if _log.isEnabledFor(logging.INFO):

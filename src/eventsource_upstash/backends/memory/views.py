@@ -58,13 +58,21 @@ class MemoryViews:
     def _progress(self, projection: ProjectionId) -> Progress:
         return self._state.progress.get(projection) or Progress(projection, 1, 0)
 
+    async def load(
+        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
+    ) -> tuple[list[dict[str, bytes]], Receipt]:
+        """See `Views.load`."""
+        with self._state.lock:
+            return [self._get(projection, keys) for projection, keys in wanted], FREE
+
     async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
         """See `Views.get_many`."""
         with self._state.lock:
-            documents = self._state.documents.get(projection)
-            if documents is None:
-                return {}, FREE
-            return {key: documents[key] for key in keys if key in documents}, FREE
+            return self._get(projection, keys), FREE
+
+    def _get(self, projection: ProjectionId, keys: Sequence[str]) -> dict[str, bytes]:
+        documents = self._state.documents.get(projection)
+        return {} if documents is None else {key: documents[key] for key in keys if key in documents}
 
     async def items(
         self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int

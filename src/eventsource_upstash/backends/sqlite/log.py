@@ -73,6 +73,14 @@ class SQLiteLog:
         """See `Log.head`."""
         return await self._port.call(partial(self._database.read, head_of)), FREE
 
+    async def settle(self, position: int) -> tuple[int, Receipt]:
+        """See `Log.settle`. A notification within the machine costs nothing, so each append sends its own."""
+        return await self.head()
+
+    async def withdraw(self, position: int, raised_us: int) -> Receipt:
+        """See `Log.withdraw`."""
+        return FREE
+
 
 def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | KeyReused:
     stream = append.stream

@@ -80,6 +80,16 @@ class SQLiteViews:
             return progress, head, FREE
         return progress, *await self._log.head()
 
+    async def load(
+        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
+    ) -> tuple[list[dict[str, bytes]], Receipt]:
+        """See `Views.load`."""
+
+        def work(cursor: sqlite3.Cursor) -> list[dict[str, bytes]]:
+            return [_get_many(projection, keys, cursor) for projection, keys in wanted]
+
+        return await self._port.call(partial(self._database.read, work)), FREE
+
     async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
         """See `Views.get_many`."""
         return await self._port.call(partial(self._database.read, partial(_get_many, projection, keys))), FREE

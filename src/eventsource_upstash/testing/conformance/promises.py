@@ -140,7 +140,7 @@ class NothingIsLost(Contract):
     @in_colour
     async def test_nothing_is_lost_when_a_step_of_the_catch_up_fails(self, lab: Lab) -> None:
         for fault in ("before", "after"):
-            for call in ("views.pull", "views.get_many", "views.commit"):
+            for call in ("views.pull", "views.load", "views.commit"):
                 subject = Subject()
                 await pay(lab.face(subject.registry), 5)
                 before, after = ((call,), ()) if fault == "before" else ((), (call,))
