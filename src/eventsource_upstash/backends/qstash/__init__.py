@@ -1,0 +1,27 @@
+"""QStash: notifications over HTTP, signed deliveries, and the sweep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .settings import Delivery, SigningKeys
+from .transport import QStash
+
+if TYPE_CHECKING:
+    # Whoever only publishes does not pay for what checks signatures, nor the other way round.
+    from .forwarded import TrustedProxies
+    from .receiver import Receiver
+
+__all__ = ["Delivery", "QStash", "Receiver", "SigningKeys", "TrustedProxies"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Receiver":
+        from .receiver import Receiver
+
+        return Receiver
+    if name == "TrustedProxies":
+        from .forwarded import TrustedProxies
+
+        return TrustedProxies
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,126 @@
+"""Requests to QStash: sent again where that is safe, and what its answers mean in terms of what to do next."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Final
+
+import msgspec
+
+from ..._io.port import HttpRequest, HttpResponse, Port
+from ...domain.events import Receipt
+from ...errors import EventSourceError, OutcomeUnknown, Refused, Unavailable
+
+_log: Final = logging.getLogger("eventsource_upstash.qstash")
+
+ATTEMPTS: Final = 3
+FIRST_PAUSE: Final = 0.1
+"""Seconds before the second attempt, at most; four times that before the third."""
+
+BURST_PAUSE: Final = 1.0
+"""Seconds until QStash's limit of requests per second starts anew."""
+
+
+async def exchange(port: Port, request: HttpRequest, secret: str) -> tuple[HttpResponse, Receipt]:
+    """Send a request that may be sent again, up to three times, and answer what came back with what it cost.
+
+    Args:
+        port: Where to send and to wait.
+        request: Such that twice is as good as once.
+        secret: The token, which is blotted out wherever the service repeats it.
+
+    Raises:
+        Unavailable: QStash cannot be reached, or has no time; nothing was taken.
+        OutcomeUnknown: It did not say whether it took the message.
+        Refused: Token, quota, destination: what to change is in the message.
+    """
+    sent = 0
+    received = 0
+    unknown = False
+    pause = FIRST_PAUSE
+    while True:
+        sent += 1
+        error: EventSourceError
+        try:
+            response = await port.send(request)
+        except (Unavailable, OutcomeUnknown) as failure:
+            error = failure
+            wait = pause
+        else:
+            received += len(response.body)
+            if 200 <= response.status < 300 or response.status == 404:
+                return response, Receipt(sent, 0, sent * len(request.body), received, sent - 1)
+            error = meaning(response, secret)
+            if isinstance(error, Refused):
+                raise error
+            wait = BURST_PAUSE if response.status == 429 else pause
+        unknown = unknown or isinstance(error, OutcomeUnknown)
+        if sent == ATTEMPTS:
+            break
+        _log.info("QStash: attempt %d of %d failed (%s); trying again", sent, ATTEMPTS, type(error).__name__)
+        await port.sleep(wait * (0.5 + random.random() / 2))  # noqa: S311  # spreads retries, guards nothing
+        pause *= 4
+    if unknown:
+        raise OutcomeUnknown(
+            f"QStash did not say whether it took the request, in {ATTEMPTS} attempts. Sending it again is harmless"
+        ) from error
+    raise error
+
+
+def meaning(response: HttpResponse, secret: str) -> EventSourceError:
+    """The error that an answer of QStash stands for, with the remedy."""
+    status, said = response.status, _said(response.body, secret)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    if status in {401, 403}:
+        return Refused(
+            f"QStash refused the token ({status}{said}). Copy QSTASH_TOKEN from the Upstash console, and QSTASH_URL "
+            "with it: each region has a token and a URL of its own"
+        )
+    if status == 429 and "ratelimit-limit" in headers:
+        return Refused(
+            f"QStash's messages for today are used up (limit {_number(headers, 'ratelimit-limit')}"
+            f"{_when(headers, 'ratelimit-reset')}). Until then the sweep does not run either: raise the plan, or read "
+            "views with at_least="
+        )
+    if status == 429:
+        return Unavailable(
+            f"QStash takes no more requests this second (429{said}); nothing was sent. Try again in a second"
+        )
+    if status == 400 and ("loopback" in said or "private" in said):
+        return Refused(
+            f"QStash does not deliver to this machine or a private network ({status}{said}). Give it a public URL, or "
+            "develop against the local Upstash: eventsource-upstash dev"
+        )
+    if status == 503:
+        return Unavailable(f"QStash is not available ({status}{said}); nothing was sent. Try again later")
+    if status in {408, 425} or status >= 500:
+        return OutcomeUnknown(f"QStash failed ({status}{said}); whether it took the message is not known")
+    if 300 <= status < 400:
+        return Refused(f"QStash's URL answers with a redirection ({status}). Is QSTASH_URL right?")
+    return Refused(f"QStash refused the request ({status}{said}). Check destination, plan and quota in the console")
+
+
+def _said(body: bytes, secret: str) -> str:
+    try:
+        text = msgspec.json.decode(body, type=dict[str, object]).get("error")
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        text = None
+    if not isinstance(text, str) or not text:
+        return ""
+    if secret:
+        text = text.replace(secret, "***")
+    return ": " + "".join(character if character.isprintable() else " " for character in text[:200])
+
+
+def _number(headers: dict[str, str], name: str) -> str:
+    value = headers.get(name, "")
+    return value if value.isascii() and value.isdigit() and len(value) < 20 else "unknown"
+
+
+def _when(headers: dict[str, str], name: str) -> str:
+    value = _number(headers, name)
+    if value == "unknown" or len(value) > 11:
+        return ""
+    return f", anew at {time.strftime('%Y-%m-%d %H:%M', time.gmtime(int(value)))} UTC"

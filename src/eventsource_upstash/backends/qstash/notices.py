@@ -1,0 +1,105 @@
+"""Log -> notification, over QStash: one small message for each notification that is owed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from ..._io.port import HttpRequest, HttpResponse, Port
+from ...domain.events import Receipt
+from ...errors import Refused
+from .answers import exchange
+from .settings import is_url, shown
+
+_log: Final = logging.getLogger("eventsource_upstash.notifier")
+
+
+class _Message(msgspec.Struct):
+    id: str | None = msgspec.field(name="messageId", default=None)
+    messages: list[_Message] | None = None
+
+
+_answer: Final = msgspec.json.Decoder(_Message | list[_Message])
+
+
+def message(position: int) -> bytes:
+    """What is posted to the endpoint: a hint that the log reached a position. 0 means whatever there is."""
+    return b'{"position":%d}' % position
+
+
+class Publishing:
+    """Publishes over the port. Made by `QStash.notices`.
+
+    Args:
+        port: Where to send.
+        url: The service's.
+        token: The service's.
+        destination: A URL, or the name of a URL group.
+        namespace: The first part of each deduplication id.
+        headers: What else says how to deliver.
+        timeout: Seconds for one request.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        url: str,
+        token: str,
+        destination: str,
+        namespace: str,
+        headers: Mapping[str, str],
+        timeout: float,
+    ) -> None:
+        self._port = port
+        self._url = f"{url}/v2/publish/{destination}"  # as it is: QStash wants no percent-encoding
+        self._token = token
+        self._destination = destination
+        self._namespace = namespace
+        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json", **headers}
+        self._timeout = timeout
+
+    async def send(self, position: int, raised_us: int) -> Receipt:
+        """See `Notices.send`.
+
+        Raises:
+            Unavailable: QStash cannot be reached; nothing was sent.
+            OutcomeUnknown: It did not say whether it took the message. Sending it again is harmless.
+            Refused: Token, quota, destination.
+
+        Cost: one request, and one message to each endpoint.
+        """
+        # Position and moment name this notification, so that QStash drops a re-send of it and nothing else. The
+        # namespace has no part in that beyond keeping apps apart; digits and the last two hyphens end it.
+        name = f"{self._namespace}-{position}-{raised_us}"
+        headers = {**self._headers, "upstash-deduplication-id": name}
+        request = HttpRequest("POST", self._url, headers, message(position), self._timeout)
+        response, receipt = await exchange(self._port, request, self._token)
+        taken(response, self._destination)
+        _log.info("notified: the log reached position %d", position)
+        return receipt
+
+
+def taken(response: HttpResponse, destination: str) -> None:
+    """See that the message was taken. Raises `Refused` where the answer says otherwise."""
+    if response.status == 404:
+        raise Refused(
+            f"QStash knows no destination {shown(destination)!r} (404). "
+            + (
+                "Is QSTASH_URL right?"
+                if is_url(destination)
+                else "Create the URL group in the console, in the region that QSTASH_URL names"
+            )
+        )
+    try:
+        answer = _answer.decode(response.body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
+    # A URL group is answered by a list; the vendor's description of the API has it within an object.
+    messages = answer if isinstance(answer, list) else [answer] if answer.messages is None else answer.messages
+    if not messages:
+        raise Refused(f"the URL group {shown(destination)!r} has no endpoint. Add one in the console")
+    if not any(one.id for one in messages):
+        raise Refused(f"QStash took no message for {shown(destination)!r}. Is QSTASH_URL right?")
