@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from eventsource_upstash import CorruptLog, EventSourceError, Refused, SQLite, Unavailable
+from eventsource_upstash._io.blocking import BlockingPort
+from eventsource_upstash._io.blocking import run as run_blocking
+from eventsource_upstash._io.port import Signal
+from eventsource_upstash.backends.sqlite.database import PAUSE
 from tests.faults.driving import Colour, Driver
 from tests.faults.processes import run, start
 from tests.unit.todo import CreateTask, Task, TaskCreated, Todo, todo
@@ -284,6 +288,50 @@ def test_a_file_that_another_thread_writes_to(tmp_path: Path, colour: Colour) ->
         done.set()
         writer.join()
         assert app.append("task-1", TaskCreated("1", "x")).position == 2
+
+
+class PausingPort(BlockingPort):
+    """Notes each pause instead of making it, and lets go of the file in the last one."""
+
+    def __init__(self, pauses: int, let_go: Callable[[], None]) -> None:
+        self.pauses: list[float] = []
+        self._after = pauses
+        self._let_go = let_go
+
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        self.pauses.append(seconds)
+        if len(self.pauses) == self._after:
+            self._let_go()
+
+
+@contextmanager
+def opened_by_another(path: Path) -> Iterator[sqlite3.Connection]:
+    """A file as it is while another process opens it for the first time: with its tables, still without a WAL."""
+    filled(path, 2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        assert other.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def test_the_wait_for_another_first_opening_goes_through_the_port(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with opened_by_another(path) as other, closing(SQLite(path)) as backend:
+        port = PausingPort(3, other.rollback)
+        log = backend.log(port)
+        assert run_blocking(log.head())[0] == 2
+        assert port.pauses == [PAUSE] * 3
+        assert run_blocking(backend.views(port, log).progress([]))[1] == 2
+        assert len(port.pauses) == 3
+
+
+def test_another_first_opening_that_does_not_end(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    with opened_by_another(path) as other, closing(SQLite(path, timeout=0)) as backend:
+        port = PausingPort(1, other.rollback)
+        with pytest.raises(Unavailable, match=r"was locked by another writer for 0 s; nothing was written"):
+            run_blocking(backend.log(port).head())
+        assert port.pauses == []
 
 
 # --- put in its place

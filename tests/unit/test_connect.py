@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventsource_upstash import App, AsyncApp, Memory, Misuse, Registry, SQLite, connect, connect_async
+from eventsource_upstash import App, AsyncApp, InProcess, Memory, Misuse, Registry, SQLite, connect, connect_async
 
 registry = Registry()
 
@@ -73,6 +74,19 @@ def test_a_path_that_is_no_file(path: str) -> None:
 def test_a_durability_that_is_not_offered(synchronous: Any) -> None:
     with pytest.raises(Misuse, match="'FULL', 'NORMAL' or 'EXTRA'"):
         SQLite("x.db", synchronous=synchronous)
+
+
+@pytest.mark.parametrize("timeout", [math.nan, math.inf, -0.001, -1, "5", None, True, b"1", 2e6 + 1, 10**400])
+def test_a_timeout_that_is_no_number_of_seconds(timeout: Any) -> None:
+    with pytest.raises(Misuse, match=r"SQLite\(timeout=.*seconds from 0 to 2,000,000"):
+        SQLite("x.db", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [0, 0.0, 1, 2.5, 2_000_000])
+def test_a_timeout(timeout: float, tmp_path: Path) -> None:
+    with App(SQLite(tmp_path / "log.db", timeout=timeout), registry, InProcess()) as app:
+        app.event_store.append("clock-1", Ticked())
+        assert app.event_store.head() == 1
 
 
 def test_two_memories_are_two_logs() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 
 from ..._io.port import Port
 from ...errors import Misuse
 from ...ports import Log, Views
-from .database import Database, Synchronous
+from .database import MAX_TIMEOUT, Database, PatientPort, Synchronous
 from .log import SQLiteLog
 from .views import SQLiteViews
 
@@ -17,12 +18,12 @@ class SQLite:
 
     Args:
         path: The file. It is created, with its tables, when it is first used; its folder has to exist.
-        timeout: Seconds to wait for another writer before `Unavailable` is raised.
+        timeout: Seconds to wait for another writer before `Unavailable` is raised; 0 does not wait.
         synchronous: "FULL" survives a power cut once an append has returned. "NORMAL" survives a crash of the process,
             and may lose the last appends in a power cut, without damage to the file. "EXTRA" also syncs the folder.
 
     Raises:
-        Misuse: The path is empty or names an in-memory database.
+        Misuse: The path is empty or names an in-memory database, or another argument cannot be one.
     """
 
     public = False
@@ -33,6 +34,8 @@ class SQLite:
         text = os.fspath(path)
         if not text or text == ":memory:" or text.startswith("file:"):
             raise Misuse(f"SQLite({text!r}): give the path of a file; for a log in memory there is Memory()")
+        if type(cast("object", timeout)) not in (int, float) or not 0 <= timeout <= MAX_TIMEOUT:
+            raise Misuse(f"SQLite(timeout={timeout!r}): it is a number of seconds from 0 to {MAX_TIMEOUT:,.0f}")
         if synchronous not in ("FULL", "NORMAL", "EXTRA"):
             raise Misuse(f"SQLite(synchronous={synchronous!r}): it is 'FULL', 'NORMAL' or 'EXTRA'")
         self._database = Database(text, timeout, synchronous)
@@ -42,11 +45,11 @@ class SQLite:
 
     def log(self, port: Port) -> Log:
         """Its log."""
-        return SQLiteLog(port, self._database)
+        return SQLiteLog(PatientPort(port, self._database.timeout), self._database)
 
     def views(self, port: Port, log: Log) -> Views:
         """Its views, folded from that log."""
-        return SQLiteViews(port, self._database, log)
+        return SQLiteViews(PatientPort(port, self._database.timeout), self._database, log)
 
     def close(self) -> None:
         """Close its idle connections. They are opened again when they are needed."""

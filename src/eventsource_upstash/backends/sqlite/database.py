@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar
 
+from ..._io.port import HttpRequest, HttpResponse, Port, Signal
 from ...errors import CorruptLog, EventSourceError, OutcomeUnknown, Refused, Unavailable
 from .schema import APPLICATION_ID, CREATE, VERSION
 
@@ -19,8 +20,56 @@ T = TypeVar("T")
 
 Synchronous = Literal["FULL", "NORMAL", "EXTRA"]
 
+PAUSE: Final = 0.01
+"""Seconds between two looks at whether others are done with opening the file for the first time."""
+
+MAX_TIMEOUT: Final = 2_000_000.0
+"""Longest timeout, in seconds: SQLite counts milliseconds in 32 bits."""
+
 _leaked: Final[list[object]] = []
 """Connections that a parent process opened: closing them here could remove the parent's locks and its WAL."""
+
+
+class OpenedByOthers(Exception):
+    """Internal: others open the file for the first time just now. `PatientPort` waits, and never lets it out."""
+
+    def __init__(self, meaning: Unavailable) -> None:
+        super().__init__(str(meaning))
+        self.meaning = meaning
+
+
+class PatientPort:
+    """A port that does work again, after a pause, while others open the file for the first time.
+
+    Args:
+        port: The port that does it.
+        timeout: Seconds after which it raises `Unavailable`.
+    """
+
+    def __init__(self, port: Port, timeout: float) -> None:
+        self._port = port
+        self._timeout = timeout
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """See `Port.send`."""
+        return await self._port.send(request)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """See `Port.call`."""
+        deadline: float | None = None
+        while True:
+            try:
+                return await self._port.call(work)
+            except OpenedByOthers as others:
+                now = time.monotonic()
+                deadline = now + self._timeout if deadline is None else deadline
+                if now >= deadline:
+                    raise others.meaning from others
+            await self._port.sleep(PAUSE)
+
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        """See `Port.sleep`."""
+        await self._port.sleep(seconds, wake, since)
 
 
 class Database:
@@ -137,19 +186,21 @@ class Database:
             )
 
     def _use_wal(self, connection: sqlite3.Connection) -> str:
-        """Switch to a write-ahead log. SQLite does not wait for others who open the file just now, so we do."""
+        """Switch to a write-ahead log.
+
+        Raises:
+            OpenedByOthers: Somebody else opens the file for the first time just now. SQLite waits for readers, but not
+                for another writer here, lest the two wait for each other.
+        """
         import sqlite3
 
-        deadline = time.monotonic() + self.timeout
-        while True:
-            try:
-                (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-            except sqlite3.OperationalError as error:  # noqa: PERF203  it is tried a few times at most
-                if "locked" not in str(error) or time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.01)
-            else:
-                return str(mode)
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            raise OpenedByOthers(self._busy()) from error
+        return str(mode)
 
     def _check(self, connection: sqlite3.Connection) -> bool:
         """Whether our tables are there. Raises `Refused` when the file is somebody else's, or newer than we are."""
