@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from ..._io.port import HttpRequest, HttpResponse, Port
+from ..._io.retrying import Budget, retry_after
 from ...domain.events import Receipt
 from ...errors import EventSourceError, OutcomeUnknown, Refused, Unavailable
 
 _log: Final = logging.getLogger("eventsource_upstash.qstash")
 
 ATTEMPTS: Final = 3
-FIRST_PAUSE: Final = 0.1
-"""Seconds before the second attempt, at most; four times that before the third."""
+SHARE: Final = 0.5
+"""How much of the whole time one attempt may take: a server that is silent shall not use up what a second one needs."""
 
 BURST_PAUSE: Final = 1.0
 """Seconds until QStash's limit of requests per second starts anew."""
@@ -28,7 +29,7 @@ async def exchange(port: Port, request: HttpRequest, secret: str) -> tuple[HttpR
 
     Args:
         port: Where to send and to wait.
-        request: Such that twice is as good as once.
+        request: Such that twice is as good as once. Its timeout is for all attempts together.
         secret: The token, which is blotted out wherever the service repeats it.
 
     Raises:
@@ -36,18 +37,17 @@ async def exchange(port: Port, request: HttpRequest, secret: str) -> tuple[HttpR
         OutcomeUnknown: It did not say whether it took the message.
         Refused: Token, quota, destination: what to change is in the message.
     """
-    sent = 0
+    budget = Budget(port, request.timeout, ATTEMPTS)
     received = 0
     unknown = False
-    pause = FIRST_PAUSE
     while True:
-        sent += 1
+        budget.tried = sent = budget.tried + 1
+        asked_for = 0.0
         error: EventSourceError
         try:
-            response = await port.send(request)
+            response = await port.send(request._replace(timeout=min(budget.left, request.timeout * SHARE)))
         except (Unavailable, OutcomeUnknown) as failure:
             error = failure
-            wait = pause
         else:
             received += len(response.body)
             if 200 <= response.status < 300 or response.status == 404:
@@ -55,16 +55,14 @@ async def exchange(port: Port, request: HttpRequest, secret: str) -> tuple[HttpR
             error = meaning(response, secret)
             if isinstance(error, Refused):
                 raise error
-            wait = BURST_PAUSE if response.status == 429 else pause
+            asked_for = BURST_PAUSE if response.status == 429 else retry_after(response.headers)
         unknown = unknown or isinstance(error, OutcomeUnknown)
-        if sent == ATTEMPTS:
+        if not await budget.pause(asked_for):
             break
-        _log.info("QStash: attempt %d of %d failed (%s); trying again", sent, ATTEMPTS, type(error).__name__)
-        await port.sleep(wait * (0.5 + random.random() / 2))  # noqa: S311  # spreads retries, guards nothing
-        pause *= 4
+        _log.info("QStash: attempt %d failed (%s); trying again", sent, type(error).__name__)
     if unknown:
         raise OutcomeUnknown(
-            f"QStash did not say whether it took the request, in {ATTEMPTS} attempts. Sending it again is harmless"
+            f"QStash did not say whether it took the request ({sent} attempts). Sending it again is harmless"
         ) from error
     raise error
 
@@ -72,7 +70,7 @@ async def exchange(port: Port, request: HttpRequest, secret: str) -> tuple[HttpR
 def meaning(response: HttpResponse, secret: str) -> EventSourceError:
     """The error that an answer of QStash stands for, with the remedy."""
     status, said = response.status, _said(response.body, secret)
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers = response.headers
     if status in {401, 403}:
         return Refused(
             f"QStash refused the token ({status}{said}). Copy QSTASH_TOKEN from the Upstash console, and QSTASH_URL "
@@ -114,12 +112,12 @@ def _said(body: bytes, secret: str) -> str:
     return ": " + "".join(character if character.isprintable() else " " for character in text[:200])
 
 
-def _number(headers: dict[str, str], name: str) -> str:
+def _number(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name, "")
     return value if value.isascii() and value.isdigit() and len(value) < 20 else "unknown"
 
 
-def _when(headers: dict[str, str], name: str) -> str:
+def _when(headers: Mapping[str, str], name: str) -> str:
     value = _number(headers, name)
     if value == "unknown" or len(value) > 11:
         return ""

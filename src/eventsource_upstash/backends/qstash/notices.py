@@ -22,7 +22,7 @@ class _Message(msgspec.Struct):
     messages: list[_Message] | None = None
 
 
-_answer: Final = msgspec.json.Decoder(_Message | list[_Message])
+_answer: Final[msgspec.json.Decoder[_Message | list[_Message]]] = msgspec.json.Decoder(_Message | list[_Message])
 
 
 def message(position: int) -> bytes:
@@ -40,7 +40,7 @@ class Publishing:
         destination: A URL, or the name of a URL group.
         namespace: The first part of each deduplication id.
         headers: What else says how to deliver.
-        timeout: Seconds for one request.
+        timeout: Seconds for a notification, with all attempts.
     """
 
     def __init__(
@@ -98,7 +98,8 @@ def taken(response: HttpResponse, destination: str) -> None:
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
     # A URL group is answered by a list; the vendor's description of the API has it within an object.
-    messages = answer if isinstance(answer, list) else [answer] if answer.messages is None else answer.messages
+    within = [answer] if isinstance(answer, _Message) and answer.messages is None else answer
+    messages: list[_Message] = (within.messages or []) if isinstance(within, _Message) else within
     if not messages:
         raise Refused(f"the URL group {shown(destination)!r} has no endpoint. Add one in the console")
     if not any(one.id for one in messages):

@@ -41,14 +41,38 @@ def client_problems(client: object) -> list[str]:
     return [f"client is {type(client).__name__}: it is a qstash.QStash or qstash.AsyncQStash"]
 
 
-def make_client(token: str, url: str) -> qstash.QStash:
-    """A client of the official package. Raises `Misuse` where that is not installed."""
+class Missing(Refused):
+    """There is nothing by that name."""
+
+
+async def ask_once(port: Port, token: str, url: str, work: Callable[[qstash.QStash], T]) -> T:
+    """Have a client of the official package do something, one that is made for that. Raises as `ask`.
+
+    Raises:
+        Misuse: The package is not installed.
+    """
     try:
         import qstash
     except ImportError:
         raise Misuse("schedules of your own go through the official package: pip install qstash") from None
-    # It would send whatever fails five times more, and a schedule without an id would then be there several times.
-    return qstash.QStash(token, retry=False, base_url=url)
+
+    def do() -> T:
+        # It would send whatever fails five times more, and a schedule without an id would then be there several times.
+        client = qstash.QStash(token, retry=False, base_url=url)
+        try:
+            return work(client)
+        finally:
+            # It has no way to be closed; its connections would be found open when it is collected.
+            close = getattr(getattr(client.http, "_client", None), "close", None)
+            if close is not None:
+                close()
+
+    try:
+        return await port.call(do)
+    except EventSourceError:
+        raise
+    except Exception as error:
+        raise _meaning(error) from error
 
 
 async def ask(port: Port, client: OfficialClient, work: Callable[[qstash.QStash], T]) -> T:
@@ -78,6 +102,8 @@ def _meaning(error: Exception) -> Exception:
         return Refused("QStash's messages for today are used up. Raise the plan, or read views with at_least=")
     if name == "RateLimitExceededError":
         return Unavailable("QStash takes no more requests this second. Try again in a second")
+    if isinstance(error, (TypeError, AttributeError)):
+        return error  # of our own making, not of the service
     if name in _NOT_SENT:
         return Unavailable(f"QStash could not be reached ({name}); nothing was sent. Try again later")
     match = _STATUS.search(str(error))
@@ -86,6 +112,8 @@ def _meaning(error: Exception) -> Exception:
     status = int(match[1])
     if status in {401, 403}:
         return Refused(f"QStash refused the token ({status}). Is it of the region that the client's URL names?")
+    if status == 404:
+        return Missing("QStash knows nothing by that name (404)")
     if status >= 500:
         return OutcomeUnknown(f"QStash failed ({status}); whether it did what was asked is not known")
     return Refused(f"QStash refused the request ({status}). Its own words are in the cause of this error")

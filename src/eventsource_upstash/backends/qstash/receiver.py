@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, NoReturn, cast
+from typing import Annotated, Final, NoReturn, cast
 
 import msgspec
 
@@ -32,6 +32,10 @@ MAX_LEEWAY: Final = 600.0
 _SEGMENTS: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
+_Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Whole seconds since 1970, as exact as every language holds them."""
+
+
 class _Header(msgspec.Struct):
     alg: str
     kid: str | msgspec.UnsetType = msgspec.UNSET
@@ -42,10 +46,10 @@ class _Header(msgspec.Struct):
 class _Claims(msgspec.Struct):
     iss: str
     sub: str
-    exp: int
-    nbf: int
+    exp: _Moment
+    nbf: _Moment
     body: str
-    iat: int | msgspec.UnsetType = msgspec.UNSET
+    iat: _Moment | msgspec.UnsetType = msgspec.UNSET
     jti: str | msgspec.UnsetType = msgspec.UNSET
     aud: object = None
 

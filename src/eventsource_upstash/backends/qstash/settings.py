@@ -18,9 +18,9 @@ REGIONS: Final = ("EU_CENTRAL_1", "US_EAST_1")
 
 MAX_RETRIES: Final = 100
 MAX_DELIVERY_TIMEOUT: Final = 12 * 3600
-MAX_NAMESPACE: Final = 128
 
 _WORD: Final = re.compile(r"[A-Za-z0-9._-]+")
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL: Final = re.compile(
     r"(?P<scheme>https?)://(?P<authority>(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(?P<rest>[/?][!-~]*)?"
 )
@@ -116,7 +116,7 @@ def read_environment(environ: Mapping[str, str], destination: str | None = None)
     else:
         problems += destination_problems("destination", destination)
     namespace = environ.get("EVENTSOURCE_NAMESPACE") or DEFAULT_NAMESPACE
-    problems += word_problems("EVENTSOURCE_NAMESPACE", namespace, MAX_NAMESPACE)
+    problems += namespace_problems("EVENTSOURCE_NAMESPACE", namespace)
     regions = {region: keys for region, keys in by_region.items() if keys is not None}
     return Environment(destination, token, url, default_keys, regions, namespace, tuple(problems))
 
@@ -262,6 +262,13 @@ def delivery_problems(delivery: Delivery) -> list[str]:
 
 def _is_printable(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[ -~]+", value) is not None
+
+
+def namespace_problems(name: str, value: object) -> list[str]:
+    """What is wrong with a namespace: the same rule as for the keys of the log."""
+    if isinstance(value, str) and _NAMESPACE.fullmatch(value):
+        return []
+    return [f"{name} has 1 to 64 letters, digits and . _ -, and starts with a letter or digit"]
 
 
 def is_whole(value: object, least: int, most: int | None = None) -> bool:

@@ -14,7 +14,6 @@ from .notices import Publishing
 from .settings import (
     DEFAULT_NAMESPACE,
     DEFAULT_URL,
-    MAX_NAMESPACE,
     Delivery,
     OfficialClient,
     SigningKeys,
@@ -22,13 +21,13 @@ from .settings import (
     destination_problems,
     is_seconds,
     is_url,
+    namespace_problems,
     read_environment,
     refuse,
     region_name,
     secret_problems,
     shown,
     url_problems,
-    word_problems,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class QStash:
         regions: Signing keys of further regions, as in `{"US_EAST_1": ("sig_...", "sig_...")}`.
         namespace: The app's: deliveries of one namespace do not pile up, and its messages carry its name.
         delivery: How QStash delivers: parallelism, retries, timeout.
-        timeout: Seconds for one request to QStash. Up to three are sent where one fails.
+        timeout: Seconds for telling QStash, with up to three attempts where one fails.
         client: A client of the official package, `qstash.QStash` or, for an event loop, `qstash.AsyncQStash`, to send
             with instead of a token.
 
@@ -93,7 +92,7 @@ class QStash:
             of = f" of {region}" if region else ""
             problems += secret_problems(f"current_signing_key{of}", pair[0])
             problems += secret_problems(f"next_signing_key{of}", pair[1])
-        problems += word_problems("namespace", namespace, MAX_NAMESPACE)
+        problems += namespace_problems("namespace", namespace)
         problems += delivery_problems(delivery)
         if not (is_seconds(timeout, MAX_TIMEOUT) and timeout > 0):
             problems.append(f"timeout={timeout!r}: it is a number of seconds above 0, up to {MAX_TIMEOUT:.0f}")
@@ -134,7 +133,7 @@ class QStash:
             destination: Instead of the environment's.
             namespace: Instead of the environment's.
             delivery: How QStash delivers.
-            timeout: Seconds for one request to QStash.
+            timeout: Seconds for telling QStash.
             environ: Instead of `os.environ`.
 
         Raises:

@@ -1,0 +1,270 @@
+"""Schedules of QStash: the sweep, which catches up whatever no notification announced, and jobs of the app's own."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from ..._io.port import HttpRequest, HttpResponse, Port
+from ...domain.events import FREE, Receipt
+from ...errors import Misuse, Refused
+from .answers import exchange
+from .notices import message
+from .settings import destination_problems, is_whole, refuse, shown, word_problems
+from .transport import QStash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import qstash
+    from qstash.schedule import Schedule
+
+T = TypeVar("T")
+
+Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH"]
+
+DEFAULT_CRON: Final = "*/5 * * * *"
+
+_log: Final = logging.getLogger("eventsource_upstash.qstash")
+
+_CRON: Final = re.compile(r"(?:CRON_TZ=[A-Za-z0-9_+/-]+ )?[0-9A-Za-z*/,?#-]+(?: [0-9A-Za-z*/,?#-]+){4}")
+
+
+class Sweep(NamedTuple):
+    """The sweep, as `ensure_sweep` left it.
+
+    Attributes:
+        schedule_id: Its id in the console: the namespace with `-sweep` behind it.
+        cron: When it runs.
+        changed: Whether this call created or replaced it.
+        paused: Whether somebody paused it; that is left as it is.
+        receipt: What the call cost.
+    """
+
+    schedule_id: str
+    cron: str
+    changed: bool
+    paused: bool = False
+    receipt: Receipt = FREE
+
+
+class _Stored(msgspec.Struct, rename="camel"):
+    cron: str = ""
+    destination: str = ""
+    body: str = ""
+    is_paused: bool = False
+    retries: int | None = None
+    parallelism: int | None = None
+    flow_control_key: str | None = None
+
+
+class _Created(msgspec.Struct, rename="camel"):
+    schedule_id: str
+
+
+_stored: Final = msgspec.json.Decoder(_Stored)
+_created: Final = msgspec.json.Decoder(_Created)
+
+
+class Scheduling:
+    """The schedules of one QStash, over a port. The faces are `Schedules` and `AsyncSchedules`.
+
+    The sweep goes over the port. Everything else goes through the official package, which is imported when it is first
+    needed.
+
+    Args:
+        port: Where to send and to wait.
+        transport: Where QStash is, and what the sweep is sent to.
+
+    Raises:
+        Misuse: The app's notifications do not go through QStash.
+    """
+
+    def __init__(self, port: Port, transport: object) -> None:
+        if not isinstance(transport, QStash):
+            raise Misuse(f"there are no schedules without QStash; notifications go through {transport!r}")
+        self._port = port
+        self.transport = transport
+
+    @property
+    def sweep_id(self) -> str:
+        """The sweep's id."""
+        return f"{self.transport.namespace}-sweep"
+
+    async def ensure_sweep(self, cron: str = DEFAULT_CRON) -> Sweep:
+        """See `Schedules.ensure_sweep`."""
+        _check_cron(cron)
+        if self.transport.client is not None:
+            return await self._ensure_through_client(cron)
+        answer, receipt = await self._exchange("GET", f"/v2/schedules/{self.sweep_id}", {}, b"")
+        if answer.status != 404:
+            stored = _decoded(_stored, answer)
+            if self._fits(stored, cron):
+                return Sweep(self.sweep_id, cron, changed=False, paused=stored.is_paused, receipt=receipt)
+        target = self.transport.destination
+        headers = {
+            **self.transport.delivery_headers(),
+            "content-type": "application/json",
+            "upstash-cron": cron,
+            "upstash-schedule-id": self.sweep_id,
+            "upstash-method": "POST",
+            "upstash-retries": "0",  # the next sweep is the retry
+        }
+        answer, more = await self._exchange("POST", f"/v2/schedules/{target}", headers, message(0))
+        if answer.status == 404:
+            raise Refused(f"QStash knows no destination {shown(target)!r} (404). Create the URL group in the console")
+        _decoded(_created, answer)
+        _log.info("the sweep %s runs at %s", self.sweep_id, cron)
+        return Sweep(self.sweep_id, cron, changed=True, receipt=receipt + more)
+
+    async def create(
+        self,
+        cron: str,
+        destination: str,
+        body: str | bytes = b"",
+        *,
+        schedule_id: str | None = None,
+        content_type: str | None = None,
+        method: Method | None = None,
+        headers: Mapping[str, str] | None = None,
+        retries: int | None = None,
+        timeout: int | None = None,
+        label: str | None = None,
+    ) -> str:
+        """See `Schedules.create`."""
+        _check_cron(cron)
+        problems = destination_problems("destination", destination)
+        problems += word_problems("schedule_id", schedule_id) if schedule_id is not None else []
+        problems += word_problems("label", label) if label is not None else []
+        if retries is not None and not is_whole(retries, 0):
+            problems.append(f"retries={retries!r}: it is a number from 0")
+        if timeout is not None and not is_whole(timeout, 1):
+            problems.append(f"timeout={timeout!r}: it is a number of whole seconds from 1")
+        refuse(problems)
+        return await self._ask(
+            lambda client: client.schedule.create(
+                cron=cron,
+                destination=destination,
+                body=body,
+                schedule_id=schedule_id,
+                content_type=content_type,
+                method=method,
+                headers=dict(headers) if headers is not None else None,
+                retries=retries,
+                timeout=timeout,
+                label=label,
+            )
+        )
+
+    async def list(self) -> list[Schedule]:
+        """See `Schedules.list`."""
+        return await self._ask(lambda client: client.schedule.list())
+
+    async def get(self, schedule_id: str) -> Schedule | None:
+        """See `Schedules.get`."""
+        from .official import Missing
+
+        try:
+            return await self._on(schedule_id, lambda client: client.schedule.get(schedule_id))
+        except Missing:
+            return None
+
+    async def delete(self, schedule_id: str) -> None:
+        """See `Schedules.delete`."""
+        from .official import Missing
+
+        try:
+            await self._on(schedule_id, lambda client: client.schedule.delete(schedule_id))
+        except Missing:
+            return
+
+    async def pause(self, schedule_id: str) -> None:
+        """See `Schedules.pause`."""
+        await self._on(schedule_id, lambda client: client.schedule.pause(schedule_id))
+
+    async def resume(self, schedule_id: str) -> None:
+        """See `Schedules.resume`."""
+        await self._on(schedule_id, lambda client: client.schedule.resume(schedule_id))
+
+    async def _on(self, schedule_id: str, work: Callable[[qstash.QStash], T]) -> T:
+        refuse(word_problems("schedule_id", schedule_id))  # it becomes a part of a path
+        return await self._ask(work)
+
+    async def _ask(self, work: Callable[[qstash.QStash], T]) -> T:
+        from .official import ask, ask_once
+
+        if self.transport.client is not None:
+            return await ask(self._port, self.transport.client, work)
+        return await ask_once(self._port, self.transport.token, self.transport.url, work)
+
+    async def _ensure_through_client(self, cron: str) -> Sweep:
+        schedule = await self.get(self.sweep_id)
+        if schedule is not None:
+            flow = schedule.flow_control
+            stored = _Stored(
+                schedule.cron,
+                schedule.destination,
+                schedule.body or "",
+                schedule.paused,
+                schedule.retries,
+                flow.parallelism if flow else None,
+                flow.key if flow else None,
+            )
+            if self._fits(stored, cron):
+                return Sweep(self.sweep_id, cron, changed=False, paused=stored.is_paused, receipt=Receipt(1))
+        given, name = self.transport.delivery, self.transport.namespace
+        await self._ask(
+            lambda client: client.schedule.create(
+                cron=cron,
+                destination=self.transport.destination,
+                body=message(0),
+                schedule_id=self.sweep_id,
+                content_type="application/json",
+                method="POST",
+                retries=0,
+                timeout=given.timeout,
+                label=given.label or name,
+                flow_control=None if given.parallelism is None else {"key": name, "parallelism": given.parallelism},
+            )
+        )
+        return Sweep(self.sweep_id, cron, changed=True, receipt=Receipt(2, 0, len(message(0))))
+
+    def _fits(self, stored: _Stored, cron: str) -> bool:
+        wanted = (cron, self.transport.destination, message(0).decode())
+        if (stored.cron, stored.destination, stored.body) != wanted or stored.retries not in {None, 0}:
+            return False
+        parallelism = self.transport.delivery.parallelism
+        key = None if parallelism is None else self.transport.namespace
+        return stored.parallelism in {None, parallelism} and stored.flow_control_key in {None, key}
+
+    async def _exchange(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[HttpResponse, Receipt]:
+        token = self.transport.token
+        request = HttpRequest(
+            method,
+            self.transport.url + path,
+            {"authorization": f"Bearer {token}", **headers},
+            body,
+            self.transport.timeout,
+        )
+        return await exchange(self._port, request, token)
+
+
+def _check_cron(cron: str) -> None:
+    if not _CRON.fullmatch(cron):
+        raise Misuse(
+            f"cron={cron!r}: it has five fields, minute hour day month weekday, as in '*/5 * * * *', and may begin "
+            "with a time zone, as in 'CRON_TZ=Europe/Berlin 0 8 * * *'"
+        )
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], answer: HttpResponse) -> T:
+    try:
+        return decoder.decode(answer.body)
+    except (ValueError, RecursionError):
+        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
