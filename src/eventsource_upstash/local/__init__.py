@@ -1,3 +1,8 @@
 """The local Upstash: Redis over REST and QStash on this machine, for development and tests only."""
 
-from __future__ import annotations
+from .engine import EngineUnavailable
+from .faults import Fault, Faults
+from .redis.commands import Limits
+from .server import LocalUpstash, PortTaken
+
+__all__ = ["EngineUnavailable", "Fault", "Faults", "Limits", "LocalUpstash", "PortTaken"]

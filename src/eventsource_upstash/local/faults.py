@@ -1,16 +1,8 @@
 """Misbehaviour on request: which fault is to strike which request, how often.
 
 Both halves of the local Upstash take their faults from one `Faults`. A half asks, where a fault could strike, with
-`take`; what a kind means is the half's own work, except for the kinds in `HTTP_FAULTS`, which `misbehaving` carries
-out for any aiohttp application:
-
-    faults = Faults()
-    app = web.Application(middlewares=[misbehaving(faults, "qstash", quota=..., names_of=...)])
-
-and, for kinds of its own, where it is about to deliver a message:
-
-    if faults.take("qstash", ("deliver-twice",), path=destination):
-        ...
+`take`; what a kind means is the half's own work. `misbehaving` carries out those in `HTTP_FAULTS` for Redis; QStash has
+ways of its own, and is served through `server.QStashFaults`.
 
 A test adds them in the process (`local.faults.add("lose-answer", command="EVAL")`), others by `POST /dev/faults`.
 """
@@ -46,13 +38,16 @@ HTTP_FAULTS: Final[Mapping[str, str]] = {
 """Kinds that strike a request, in either half."""
 
 DELIVERY_FAULTS: Final[Mapping[str, str]] = {
-    "deliver-twice": "deliver a message twice",
-    "deliver-late": "deliver a message `seconds` later than it is due",
-    "deliver-out-of-order": "deliver a message after the one behind it",
-    "lose-delivery": "take a delivery for failed without having sent it",
-    "lose-delivery-answer": "take a delivery for failed although it was answered",
+    "delivery-lose-request": "the attempt fails before it reaches the destination",
+    "delivery-lose-answer": "the message is delivered, and counts as failed",
+    "delivery-duplicate": "the destination is called twice",
+    "delivery-delay": "the attempt is put off by `seconds`",
+    "delivery-reorder": "the attempt is put off until another message has gone out",
+    "delivery-next-key": "signed with the next key",
+    "delivery-wrong-key": "signed with a key that nobody knows",
+    "delivery-skew": "signed by a clock that is `seconds` off",
 }
-"""Kinds that strike a delivery of QStash."""
+"""Kinds that strike an attempt of QStash to deliver; `path` matches its destination."""
 
 KINDS: Final[Mapping[str, str]] = {
     **HTTP_FAULTS,

@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ANONYMOUS", "CALLER_HEADER", "Meter", "Snapshot"]
+__all__ = ["ANONYMOUS", "CALLER_HEADER", "TOTAL", "Meter", "Snapshot"]
 
 CALLER_HEADER: Final = "X-Dev-Caller"
-"""A request that carries this header is counted under that name. Without it, the name after `~` in its token."""
+"""A request that carries this header is counted under that name. Without it, under the name after `~` in its token."""
 
 ANONYMOUS: Final = "anonymous"
+TOTAL: Final = "total"
 
 Snapshot = dict[str, dict[str, int]]
-"""Numbers by caller, and under `total` for all of them together."""
+"""Numbers by caller, and under `total` those of all callers together."""
 
 
 class Meter:
-    """Counters of one half, by caller and name. Safe under threads."""
+    """Counters of one half, by caller and by name. Safe under threads.
+
+    Both halves count `requests`, `bytes_in`, `bytes_out` (bodies only) and `errors`; Redis also `commands` (what would
+    be billed) and, for each command, `command:NAME`.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
 
-    def add(self, caller: str, **numbers: int) -> None:
+    def add(self, caller: str, numbers: Mapping[str, int]) -> None:
         """Add to the counters of a caller, and to the total."""
         with self._lock:
-            for counts in (self._counts[caller], self._counts["total"]):
-                for name, number in numbers.items():
-                    counts[name] += number
+            mine, total = self._counts[caller], self._counts[TOTAL]
+            for name, number in numbers.items():
+                mine[name] += number
+                total[name] += number
 
     def snapshot(self) -> Snapshot:
         """All counters, as they are now."""
         with self._lock:
-            return {caller: dict(counts) for caller, counts in self._counts.items()}
+            return {TOTAL: dict(self._counts[TOTAL])} | {
+                caller: dict(counts) for caller, counts in self._counts.items() if caller != TOTAL
+            }
 
     def reset(self) -> None:
         """Begin at zero again."""

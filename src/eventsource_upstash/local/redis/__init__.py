@@ -1,0 +1,1 @@
+"""Upstash Redis over REST, on a real engine: `create_app` is what is served."""

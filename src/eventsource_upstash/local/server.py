@@ -1,0 +1,209 @@
+"""The local Upstash as one object: a Valkey, Redis over REST, and QStash, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+
+from aiohttp import web
+
+from .engine import Engine
+from .faults import Faults
+from .metering import Meter, Snapshot
+from .redis.app import Tokens, create_app
+from .redis.commands import Limits
+from .redis.execution import Execution
+from .redis.wire import Address
+
+__all__ = ["LocalUpstash", "PortTaken"]
+
+_T = TypeVar("_T")
+
+DEFAULT_TOKENS: Final = Tokens("local_development_token", "local_development_read_only_token")
+"""Fixed, as QStash's are, so that an environment file stays right over a restart. They open nothing but this server."""
+
+
+class PortTaken(Exception):
+    """Another program listens on the port that was asked for."""
+
+
+class LocalUpstash:
+    """An Upstash for development and tests, on this machine only.
+
+        with LocalUpstash() as upstash:
+            redis = Redis(url=upstash.redis_url, token=upstash.redis_token)
+
+    Starting takes a tenth of a second or so; a test suite shares one, with a namespace for each test.
+
+    Args:
+        redis_port: Port of Redis over REST; 0 picks a free one.
+        qstash_port: Port of QStash; 0 picks a free one.
+        engine_url: A running Redis or Valkey to use, `redis://...`; None starts one, and stops it at the end.
+        data: Folder that keeps the data of the engine started here; None keeps nothing.
+        key_locking: Whether scripts may ask to lock only their keys. Without, the flag is refused, as by a plain Redis.
+        limits: Sizes that are refused.
+        tokens: What callers of Redis have to show. A token may be followed by `~` and a name: its requests are counted
+            under that name.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis_port: int = 0,
+        qstash_port: int = 0,
+        engine_url: str | None = None,
+        data: Path | None = None,
+        key_locking: bool = True,
+        limits: Limits | None = None,
+        tokens: Tokens = DEFAULT_TOKENS,
+    ) -> None:
+        self._ports = (redis_port, qstash_port)
+        self._engine_url = engine_url
+        self._engine = None if engine_url is not None else Engine(data)
+        self._key_locking = key_locking
+        self._limits = limits or Limits()
+        self._tokens = tokens
+        self._redis_meter = Meter()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping: asyncio.Event | None = None
+        self._redis_port = 0
+        self.faults: Final = Faults()
+        """What goes wrong: `faults.add("lose-answer", command="EVAL")`."""
+
+    def __enter__(self) -> LocalUpstash:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything, and return when it answers.
+
+        Raises:
+            EngineUnavailable: There is no Valkey, or it does not start.
+            PortTaken: A port is taken.
+        """
+        assert self._thread is None, "it runs already"
+        if self._engine is not None:
+            self._engine.start()
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._work, args=(started,), name="local-upstash", daemon=True)
+        self._thread.start()
+        try:
+            started.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, and return when it has."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            if self._loop is not None and self._stopping is not None:
+                with contextlib.suppress(RuntimeError):  # its loop is closed when it could not start
+                    self._loop.call_soon_threadsafe(self._stopping.set)
+            thread.join()
+        if self._engine is not None:
+            self._engine.stop()
+
+    def _work(self, started: Future[None]) -> None:
+        asyncio.run(self._serve(started))
+
+    async def _serve(self, started: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await self._open(stack)
+            except BaseException as error:
+                started.set_exception(error)
+                return
+            started.set_result(None)
+            await self._stopping.wait()
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        address = Address.parse(self.engine_url)
+        execution = Execution(address, self.faults, self._limits, key_locking=self._key_locking)
+        await execution.table()  # the engine is there, and lets us in
+        app = create_app(execution, meter=self._redis_meter, faults=self.faults, tokens=self._tokens)
+        self._redis_port = await _listen(stack, app, self._ports[0])
+
+    def run(self, work: Coroutine[object, object, _T]) -> _T:
+        """Run a coroutine in the server's event loop, from another thread, and give its result."""
+        assert self._loop is not None, "start it first"
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @property
+    def engine_url(self) -> str:
+        """Where the real Valkey or Redis is."""
+        if self._engine_url is not None:
+            return self._engine_url
+        assert self._engine is not None
+        return self._engine.url
+
+    @property
+    def redis_url(self) -> str:
+        """For UPSTASH_REDIS_REST_URL."""
+        return f"http://127.0.0.1:{self._redis_port}"
+
+    @property
+    def redis_token(self) -> str:
+        """For UPSTASH_REDIS_REST_TOKEN."""
+        return self._tokens.full
+
+    @property
+    def read_only_token(self) -> str:
+        """For callers that may only read."""
+        return self._tokens.read_only
+
+    def token_for(self, caller: str) -> str:
+        """A token whose requests are counted under a name (letters, digits, `._-`)."""
+        return f"{self._tokens.full}~{caller}"
+
+    def metrics(self) -> Mapping[str, Snapshot]:
+        """What was counted, by half and caller: see `Meter`."""
+        return {"redis": self._redis_meter.snapshot()}
+
+    def reset_metrics(self) -> None:
+        """Count from zero."""
+        self._redis_meter.reset()
+
+    def flush(self) -> None:
+        """Empty the database and behave again; the counters stay."""
+        self.faults.clear()
+        self.run(self._flush())
+
+    async def _flush(self) -> None:
+        execution = Execution(Address.parse(self.engine_url), self.faults, self._limits, key_locking=self._key_locking)
+        try:
+            await execution.run((b"FLUSHDB",), read_only=False)
+        finally:
+            await execution.close()
+
+
+async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, port: int) -> int:
+    # Listening on 127.0.0.1 and nowhere else.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(f"port {port} is taken: {error.strerror}") from error
+    # What was asked is done, even if the asker has gone: as at the service.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=2.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listener, backlog=1024).start()
+    return int(listener.getsockname()[1])
