@@ -122,6 +122,9 @@ class Call:
 class Transport:
     """Sends commands and scripts. Each of them is safe to be sent again; see `again` of `script`.
 
+    Attributes:
+        sends_twice: Whether an attempt may send its request twice, without saying so.
+
     Args:
         port: What waits.
         where: The server's host, for messages.
@@ -130,6 +133,8 @@ class Transport:
         clock: Seconds, as `time.monotonic` tells them.
         draw: Draws a number from 0 up to 1.
     """
+
+    sends_twice = False
 
     def __init__(
         self,
@@ -201,6 +206,8 @@ class Transport:
         """
         first = [str(len(keys)), *keys, *[str(arg) for arg in args]]
         later = first if again is None else [str(len(keys)), *keys, *[str(arg) for arg in again]]
+        if self.sends_twice:
+            first = later
         call = Call(f"script {script.name!r}", keys, self._budget(), reads=script.reads)
 
         def by(verb: str, text: str) -> Callable[[bool], list[str]]:
