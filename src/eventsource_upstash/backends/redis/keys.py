@@ -1,0 +1,75 @@
+"""The names of the keys: one namespace, one hash tag, and no two names that can meet in one key."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ...domain.projections import ProjectionId
+from ...errors import Misuse
+
+DEFAULT_NAMESPACE: Final = "events"
+
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Keys:
+    """The keys of one namespace.
+
+    After the namespace comes a word of the library, then a colon, then what names the thing; of several parts all but
+    the last are free of colons. So no stream, projection or document can be named such that two share a key.
+
+    Args:
+        namespace: 1 to 64 letters, digits and `. _ -`, with a letter or digit first.
+
+    Raises:
+        Misuse: The namespace cannot be one.
+
+    Attributes:
+        namespace: The namespace.
+        head: The log's head record.
+        notice: The notification that is outstanding.
+        log: The log's present key.
+    """
+
+    __slots__ = ("_document", "_prefix", "head", "log", "namespace", "notice")
+
+    def __init__(self, namespace: str) -> None:
+        given: object = namespace
+        if not isinstance(given, str) or not _NAMESPACE.fullmatch(given):
+            raise Misuse(
+                f"namespace={namespace!r}: it has 1 to 64 letters, digits and . _ -, and starts with a letter or digit"
+            )
+        self.namespace = namespace
+        self._prefix = prefix = f"{{{namespace}}}:"
+        self.head = f"{prefix}head"
+        self.notice = f"{prefix}notice"
+        self.log = f"{prefix}log"
+
+    def log_archive(self, index: int) -> str:
+        """A key of the log that is full."""
+        return f"{self._prefix}log:{index}"
+
+    def stream(self, stream: str) -> str:
+        """A stream's present key."""
+        return f"{self._prefix}stream:{stream}"
+
+    def stream_archive(self, stream: str, index: int) -> str:
+        """A key of the stream that is full."""
+        return f"{self._prefix}stream-{index}:{stream}"
+
+    def once(self, key: str) -> str:
+        """The record of an idempotency key."""
+        return f"{self._prefix}once:{key}"
+
+    def view(self, projection: ProjectionId) -> str:
+        """A view's record: generation, checkpoint, number of documents, why it is stopped."""
+        return f"{self._prefix}view:{projection.name}@{projection.version}"
+
+    def index(self, projection: ProjectionId, generation: int) -> str:
+        """The keys of a view's documents, in order."""
+        return f"{self._prefix}keys:{projection.name}@{projection.version}:{generation}"
+
+    def documents(self, projection: ProjectionId, generation: int) -> str:
+        """What the keys of a view's documents begin with."""
+        return f"{self._prefix}doc:{projection.name}@{projection.version}:{generation}:"

@@ -1,0 +1,283 @@
+"""The log in Redis: one stream entry for each append, in the log's key and in its stream's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+from ...domain.events import ANY, EXISTS, Appended, Receipt, StoredEvent
+from ...errors import EventSourceError, LogRewound, OutcomeUnknown, Refused, TooLarge
+from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
+from ..rules import bounded
+from .entries import arguments_of, identity_of, optional, read_log, read_stream
+from .keys import Keys
+from .lua import script
+from .transport import Script, Transport
+
+APPEND: Final = script("append")
+READ: Final = script("read", "page", reads=True)
+STREAM: Final = script("stream", reads=True)
+SETTLE: Final = script("settle")
+
+ROLL_AT: Final = 16 * 1024 * 1024
+"""Bytes at which a key of the log, or of a stream, is put away and a new one begun: far below the service's limit of
+100 MB, and what a script may have to hold at once."""
+
+LOST_AFTER_US: Final = 60_000_000
+"""After so many microseconds an outstanding notification counts as lost. Clocks that differ by more cost messages."""
+
+_KNOWN_STREAMS: Final = 10_000
+
+
+class Archives:
+    """How many archives the log and its streams were last seen to have, so that a script can be handed the next one.
+
+    A wrong guess costs one more request: the script answers what it needed.
+    """
+
+    def __init__(self) -> None:
+        self.log = 0
+        self.reading = 0
+        self._streams: dict[str, int] = {}
+
+    def of(self, stream: str) -> int:
+        """Archives of a stream."""
+        return self._streams.get(stream, 0)
+
+    def learn(self, stream: str, count: int) -> None:
+        """Note how many a stream has. Only those that have any are kept, and not endlessly many of them."""
+        if len(self._streams) >= _KNOWN_STREAMS:
+            self._streams.clear()
+        self._streams[stream] = count
+
+
+class RedisLog:
+    """Events in Redis streams. Positions are counted from 1 without gaps.
+
+    Args:
+        transport: Carries the scripts.
+        keys: The namespace's keys.
+        archives: What is known of the log's keys; shared by all who read it.
+        roll_at: Bytes at which a key is put away.
+        lost_after_us: When an outstanding notification counts as lost, in microseconds.
+    """
+
+    def __init__(
+        self, transport: Transport, keys: Keys, archives: Archives, *, roll_at: int, lost_after_us: int
+    ) -> None:
+        self.transport = transport
+        self.keys = keys
+        self.archives = archives
+        self._roll_at = roll_at
+        self._lost_after_us = lost_after_us
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return f"namespace {self.keys.namespace!r}"
+
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+        """See `Log.append`.
+
+        Cost: 1 request; 6 commands, 7 with an idempotency key. Once in 16 MiB one request and up to 3 commands more.
+        """
+        expected = append.expected
+        events = arguments_of(append)
+        metadata, tags = optional(append.metadata), optional(append.tags)
+        size = sum([len(word.encode()) for word in events]) + len(metadata) + len(tags) + len(append.stream) + 100
+        before = ""
+        after = ""
+        if append.key is not None:
+            before = f"{append.digest.hex()} "
+            after = f" {append.stream}"
+        receipt = Receipt()
+        while True:
+            stream_archives = self.archives.of(append.stream)
+            keys = [
+                self.keys.head,
+                self.keys.notice,
+                self.keys.log,
+                self.keys.stream(append.stream),
+                self.keys.log_archive(self.archives.log),
+                self.keys.stream_archive(append.stream, stream_archives),
+            ]
+            if append.key is not None:
+                keys.append(self.keys.once(append.key))
+            arguments = [
+                len(append.events),
+                "*" if expected is ANY else "+" if expected is EXISTS else expected,
+                identity_of(append),
+                "0",
+                append.recorded_us if append.notifies else "",
+                self._lost_after_us,
+                self.archives.log,
+                stream_archives,
+                size,
+                self._roll_at,
+                append.stream,
+                metadata,
+                tags,
+                before,
+                after,
+                *events,
+            ]
+            again = [*arguments[:3], "1", *arguments[4:]]
+            try:
+                answer, cost = await run(self.transport, APPEND, keys, arguments, again=again)
+            except TooLarge as error:
+                raise TooLarge(
+                    what=f"the append of {len(append.events)} event(s) to stream {append.stream!r}",
+                    size=error.size,
+                    limit=error.limit,
+                ) from error
+            receipt += cost
+            if answer[0] != "again":
+                return self._appended(append, answer, receipt)
+            self.archives.log = int(cast("str", answer[2]))
+            self.archives.learn(append.stream, int(cast("str", answer[3])))
+
+    def _appended(self, append: Append, answer: Sequence[object], receipt: Receipt) -> Appended | Conflict | KeyReused:
+        status = answer[0]
+        if status in ("ok", "repeated"):
+            position, revision, owes = cast("Sequence[str]", answer[2:])
+            return Appended(int(position), int(revision), receipt, status == "repeated", owes == "1")
+        if status == "known":
+            record, raised = cast("Sequence[str]", answer[2:])
+            digest, position, revision, stream = record.split(" ", 3)
+            if digest != append.digest.hex() or stream != append.stream:
+                return KeyReused(receipt)
+            return Appended(int(position), int(revision), receipt, True, append.notifies and raised == position)
+        if status == "conflict":
+            actual = int(cast("str", answer[2]))
+            return self._conflict(append, actual, answer[3], receipt)
+        raise self._trouble(append, answer)
+
+    def _conflict(self, append: Append, actual: int, entries: object, receipt: Receipt) -> Conflict:
+        expected = append.expected
+        if not isinstance(expected, int) or expected >= actual or not entries:
+            return Conflict(actual, [], complete=True, receipt=receipt)
+        try:
+            missed = read_stream(entries, append.stream, expected, self.where)[:MAX_PAGE_EVENTS]
+        except EventSourceError:
+            missed = []  # the first ones are in an archive of the stream: whoever wants them reads it
+        missed = bounded(missed, MAX_PAGE_BYTES)
+        return Conflict(actual, missed, complete=len(missed) == actual - expected, receipt=receipt)
+
+    def _trouble(self, append: Append, answer: Sequence[object]) -> EventSourceError:
+        if answer[0] == "unknown":
+            return OutcomeUnknown(
+                f"{self.where}: the answer to an append to stream {append.stream!r} was lost, and so much was appended "
+                "to the stream since that it cannot be told any more whether it took effect. Append with an "
+                "idempotency_key or an expected revision, and the same call again is safe"
+            )
+        if answer[0] == "rewound":
+            return LogRewound(
+                projection="(the log itself)", checkpoint=int(cast("str", answer[3])), head=int(cast("str", answer[2]))
+            )
+        return Refused(
+            f"{self.where}: the append to stream {append.stream!r} was refused: {str(answer[2])[:300]!r}; nothing was "
+            "written. If the database is full, raise its plan; if the namespace is used by something else, choose "
+            "another one"
+        )
+
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+        """See `Log.recall`. Cost: 1 request, 1 command."""
+        record, receipt = await self.transport.command("GET", self.keys.once(key))
+        if not isinstance(record, str):
+            return None
+        _, position, revision, used_for = record.split(" ", 3)
+        if used_for != stream:
+            return KeyReused(receipt)
+        return Appended(int(position), int(revision), receipt, repeated=True)
+
+    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
+        """See `Log.read`. Cost: 1 request, 3 commands; in an archive of the log another request and 2 commands."""
+        receipt = Receipt()
+        while True:
+            keys = [self.keys.head, self.keys.log, self.keys.log_archive(self.archives.reading)]
+            answer, cost = await run(self.transport, READ, keys, [after, limit, max_bytes, self.archives.reading])
+            receipt += cost
+            _, _, head, entries, wanted = answer
+            if not wanted:
+                break
+            self.archives.reading = int(cast("str", wanted))
+        return Page(
+            self.page(entries, after, int(cast("str", head)), limit, max_bytes), int(cast("str", head)), receipt
+        )
+
+    def page(self, entries: object, after: int, head: int, limit: int, max_bytes: int) -> list[StoredEvent]:
+        """The events of a page that a script answered."""
+        if after >= head:
+            return []
+        return bounded(read_log(entries, after, self.where)[:limit], max_bytes)
+
+    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
+        """See `Log.read_stream`. Cost: 1 request, 3 commands; in an archive of it another request and 2 commands."""
+        receipt = Receipt()
+        archive = 0
+        while True:
+            keys = [self.keys.stream(stream), self.keys.stream_archive(stream, archive)]
+            answer, cost = await run(self.transport, STREAM, keys, [after_revision, limit, max_bytes, archive])
+            receipt += cost
+            _, _, answered, entries, wanted = answer
+            if not wanted:
+                break
+            archive = int(cast("str", wanted))
+        revision = int(cast("str", answered))
+        if after_revision >= revision:
+            return StreamPage([], revision, receipt)
+        events = read_stream(entries, stream, after_revision, self.where)[:limit]
+        return StreamPage(bounded(events, max_bytes), revision, receipt)
+
+    async def head(self) -> tuple[int, Receipt]:
+        """See `Log.head`. Cost: 1 request, 1 command."""
+        record, receipt = await self.transport.command("GET", self.keys.head)
+        return self.position_of(record), receipt
+
+    def position_of(self, record: object) -> int:
+        """The position in a head record. Raises `Refused` for what is none."""
+        if record is None:
+            return 0
+        words = str(record).split(" ")
+        if len(words) != 4 or words[0] != "1" or not words[1].isdecimal():
+            raise foreign(self.where, self.keys.head)
+        return int(words[1])
+
+    async def settle(self, position: int) -> tuple[int, Receipt]:
+        """See `Log.settle`. Cost: 1 request, at most 3 commands."""
+        answer, receipt = await run(self.transport, SETTLE, [self.keys.head, self.keys.notice], [position, ""])
+        return int(cast("str", answer[2])), receipt
+
+    async def withdraw(self, position: int, raised_us: int) -> Receipt:
+        """See `Log.withdraw`. Cost: 1 request, at most 3 commands."""
+        keys = [self.keys.head, self.keys.notice]
+        return (await run(self.transport, SETTLE, keys, [position, raised_us]))[1]
+
+
+async def run(
+    transport: Transport,
+    script: Script,
+    keys: Sequence[str],
+    arguments: Sequence[str | int],
+    again: Sequence[str | int] | None = None,
+) -> tuple[Sequence[object], Receipt]:
+    """Run a script of ours, with the commands that it counted in its receipt.
+
+    Raises:
+        Refused: What stands at the head's key is not this library's. Else what the transport raises.
+    """
+    result, receipt = await transport.script(script, keys, arguments, again=again)
+    answer = cast("Sequence[object]", result)
+    # The EVAL itself is in both counts.
+    receipt += Receipt(commands=cast("int", answer[1]) - 1)
+    if answer[0] == "foreign":
+        raise foreign("the database", keys[0])
+    return answer, receipt
+
+
+def foreign(where: str, key: str) -> Refused:
+    """The error for a namespace that something else uses."""
+    return Refused(
+        f"{where}: the key {key!r} holds what this library did not write, or what a later version of it wrote. Choose "
+        "another namespace, or upgrade"
+    )

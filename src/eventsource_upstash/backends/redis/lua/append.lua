@@ -1,0 +1,217 @@
+-- Appends events to a stream, all or none, in one step.
+--
+-- KEYS  head, notice, log, stream, next archive of the log, next archive of the stream, [idempotency record]
+-- ARGV  1 number of events  2 expected revision, '*' for any, '+' for an existing stream  3 identity of this append
+--       4 '1' when an earlier attempt may have been applied  5 now in microseconds, '' when the caller cannot notify
+--       6 microseconds after which a notification counts as lost  7, 8 archives that the caller takes log and stream to
+--       have  9 bytes of this append  10 bytes at which a key is archived  11 stream  12 metadata  13 tags
+--       14 the idempotency record's beginning  15 its end  16... type and payload of each event
+--
+-- Answers { status, calls, ... }:
+--   ok, repeated: position, revision, whether a notification is owed ('1' or '0')
+--   conflict: revision, entries after the expected one    known: the idempotency record, outstanding position
+--   again: archives of the log, of the stream             unknown: whether it was applied cannot be told
+--   foreign: what stands at the head's key                rewound: head, last position in the log
+--   error: the engine's text; nothing was written
+
+local MISSED = 1000
+local LOOK_BACK = 200
+local LOOK_BACK_US = 900000000
+local MAX_REPLY = 4194304
+
+local count = tonumber(ARGV[1])
+local expected = ARGV[2]
+local identity = ARGV[3]
+local limit = tonumber(ARGV[10])
+
+local records = call('MGET', KEYS[1], KEYS[2])
+local head, bytes, cuts, fresh = read_head(records[1])
+if not head then
+  return { 'foreign', calls, records[1] }
+end
+local raised, raised_at = 0, 0
+if records[2] then
+  local position, at = string.match(records[2], '^(%d+) (%d+)$')
+  raised, raised_at = tonumber(position or 0), tonumber(at or 0)
+end
+
+local function repeated(position, revision)
+  local owes = '0'
+  if ARGV[5] ~= '' and raised == tonumber(position) then
+    owes = '1'
+  end
+  return { 'repeated', calls, position, revision, owes }
+end
+
+local revision, stream_bytes, stream_cuts = 0, 0, ''
+local last = call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)[1]
+if last then
+  revision = number_of(last[1])
+  stream_bytes = tonumber(last[2][6])
+  stream_cuts = last[2][8]
+end
+
+local conflict = expected ~= '*' and expected ~= text(revision) and (expected ~= '+' or revision == 0)
+
+-- The idempotency record decides before the revision does.
+if KEYS[7] and conflict then
+  local known = call('GET', KEYS[7])
+  if known then
+    return { 'known', calls, known, text(raised) }
+  end
+end
+
+if conflict then
+  local missed = {}
+  if expected ~= '+' and tonumber(expected) < revision then
+    local size = 0
+    for _, entry in ipairs(call('XRANGE', KEYS[4], text(tonumber(expected) + 1) .. '-0', '+', 'COUNT', MISSED)) do
+      if #missed == 0 and entry[2][4] == identity then
+        return repeated(entry[2][2], text(number_of(entry[1])))
+      end
+      for _, value in ipairs(entry[2]) do
+        size = size + #value
+      end
+      if size > MAX_REPLY and #missed > 0 then
+        break
+      end
+      missed[#missed + 1] = entry
+    end
+  end
+  return { 'conflict', calls, text(revision), missed }
+end
+
+-- Without an expected revision or a key, nothing else tells whether the attempt whose answer was lost took effect.
+if ARGV[4] == '1' and not KEYS[7] and (expected == '*' or expected == '+') and last then
+  local recent = call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', LOOK_BACK)
+  for _, entry in ipairs(recent) do
+    if entry[2][4] == identity then
+      return repeated(entry[2][2], text(number_of(entry[1])))
+    end
+  end
+  local oldest = number_of(recent[#recent][2][4])
+  if (#recent == LOOK_BACK or stream_cuts ~= '') and oldest > number_of(identity) - LOOK_BACK_US then
+    return { 'unknown', calls }
+  end
+end
+
+-- A key that is full is put away under the next archive's name, which the caller has to name beforehand.
+local archives = count_cuts(cuts, 0)
+local stream_archives = count_cuts(stream_cuts, 0)
+local cut = bytes >= limit
+local cut_stream = stream_bytes >= limit
+if (cut and text(archives) ~= ARGV[7]) or (cut_stream and text(stream_archives) ~= ARGV[8]) then
+  return { 'again', calls, text(archives), text(stream_archives) }
+end
+
+local position = text(head + count)
+local after = text(revision + count)
+
+if KEYS[7] and not call('SET', KEYS[7], ARGV[14] .. position .. ' ' .. after .. ARGV[15], 'NX') then
+  return { 'known', calls, call('GET', KEYS[7]), text(raised) }
+end
+
+-- From here on each write is taken back if a later one is refused (the database may be full at any of them).
+local undo = {}
+local function refused(answer)
+  local reason = 'refused'
+  if type(answer) == 'table' and answer.err then
+    reason = answer.err
+  end
+  for index = #undo, 1, -1 do
+    try(unpack(undo[index]))
+  end
+  return { 'error', calls, reason }
+end
+local function failed(answer)
+  return type(answer) == 'table' and answer.err
+end
+
+if KEYS[7] then
+  undo[#undo + 1] = { 'DEL', KEYS[7] }
+end
+if cut then
+  local moved = try('RENAMENX', KEYS[3], KEYS[5])
+  if failed(moved) or moved == 0 then
+    return refused(moved)
+  end
+  undo[#undo + 1] = { 'RENAMENX', KEYS[5], KEYS[3] }
+  bytes = 0
+  cuts = cuts .. (cuts == '' and '' or ',') .. text(head + 1)
+end
+if cut_stream then
+  local moved = try('RENAMENX', KEYS[4], KEYS[6])
+  if failed(moved) or moved == 0 then
+    return refused(moved)
+  end
+  undo[#undo + 1] = { 'RENAMENX', KEYS[6], KEYS[4] }
+  stream_bytes = 0
+  stream_cuts = stream_cuts .. (stream_cuts == '' and '' or ',') .. text(revision + 1)
+end
+bytes = bytes + tonumber(ARGV[9])
+stream_bytes = stream_bytes + tonumber(ARGV[9])
+
+-- An entry that was taken back leaves its id behind: the next one at the same place counts on after the hyphen.
+local function add(key, number, fields)
+  local answer
+  for sequence = 0, 9 do
+    fields[3] = text(number) .. '-' .. sequence
+    answer = try(unpack(fields))
+    if not failed(answer) then
+      undo[#undo + 1] = { 'XDEL', key, fields[3] }
+      return answer
+    end
+    if not string.find(answer.err, 'equal or smaller', 1, true) then
+      return answer
+    end
+    local there = call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+    if there and number_of(there[1]) >= number then
+      return { err = answer.err, there = text(number_of(there[1])) }
+    end
+  end
+  return answer
+end
+
+local entry = { 'XADD', KEYS[3], '', 's', ARGV[11], 'r', after, 'i', identity, 'm', ARGV[12], 't', ARGV[13] }
+local copy = {
+  'XADD', KEYS[4], '', 'p', position, 'i', identity, 'b', text(stream_bytes), 'a', stream_cuts,
+  'm', ARGV[12], 't', ARGV[13],
+}
+for index = 16, #ARGV do
+  entry[#entry + 1] = ARGV[index]
+  copy[#copy + 1] = ARGV[index]
+end
+
+local answer = add(KEYS[3], head + count, entry)
+if failed(answer) then
+  local outcome = refused(answer)
+  if answer.there then
+    return { 'rewound', calls, text(head), answer.there }
+  end
+  return outcome
+end
+answer = add(KEYS[4], revision + count, copy)
+if failed(answer) then
+  return refused(answer)
+end
+
+local record = FORMAT .. ' ' .. position .. ' ' .. text(bytes) .. ' ' .. cuts
+local write = { fresh and 'MSETNX' or 'MSET', KEYS[1], record }
+local owes = '0'
+if ARGV[5] ~= '' then
+  local since = tonumber(ARGV[5]) - raised_at
+  if raised == 0 or since > tonumber(ARGV[6]) or since < -tonumber(ARGV[6]) then
+    owes = '1'
+    write[4] = KEYS[2]
+    write[5] = position .. ' ' .. ARGV[5]
+  end
+end
+answer = try(unpack(write))
+if failed(answer) then
+  return refused(answer)
+end
+if answer == 0 then
+  refused(answer)
+  return { 'foreign', calls, '' }
+end
+return { 'ok', calls, position, after, owes }

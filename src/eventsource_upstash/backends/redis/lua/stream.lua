@@ -1,0 +1,41 @@
+-- A page of one stream after a revision.
+--
+-- KEYS  stream, archive of the stream
+-- ARGV  revision, limit, max bytes, index of the archive named in KEYS
+-- Answers { 'ok', calls, revision, entries, archive to name or false }
+
+local last = call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if not last then
+  return { 'ok', calls, '0', {}, false }
+end
+local revision = number_of(last[1])
+local after = tonumber(ARGV[1])
+if after >= revision then
+  return { 'ok', calls, text(revision), {}, false }
+end
+local all, index = count_cuts(last[2][8], after + 1)
+local key = KEYS[1]
+if index < all then
+  if text(index) ~= ARGV[4] then
+    return { 'ok', calls, text(revision), {}, text(index) }
+  end
+  key = KEYS[2]
+end
+local limit, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local page, size, events = {}, 0, 0
+for _, entry in ipairs(call('XRANGE', key, text(after + 1) .. '-0', '+', 'COUNT', limit)) do
+  local bytes = 0
+  for field = 14, #entry[2], 2 do
+    bytes = bytes + #entry[2][field]
+    events = events + 1
+  end
+  if #page > 0 and size + bytes > 4194304 then
+    break
+  end
+  page[#page + 1] = entry
+  size = size + bytes
+  if size >= max_bytes or events >= limit then
+    break
+  end
+end
+return { 'ok', calls, text(revision), page, false }

@@ -1,0 +1,251 @@
+"""The views in Redis: a key for each document, an index of them, and a record of how far the view is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+import msgspec
+
+from ...domain.events import Receipt
+from ...domain.projections import ProjectionId, Stopped
+from ...errors import TooLarge
+from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
+from ..rules import judge, pull_apart
+from .entries import to_bytes, to_text
+from .keys import Keys
+from .log import Archives, RedisLog, foreign, run
+from .lua import script
+from .transport import Transport
+
+PULL: Final = script("pull", "page")
+COMMIT: Final = script("commit", "page")
+LOAD: Final = script("load", reads=True)
+# The keys of the documents that it finds are not known beforehand.
+ITEMS: Final = script("items", locks_its_keys=False, reads=True)
+
+GENERATION: Final = 1
+
+MAX_DOCUMENTS: Final = 2_000
+"""Most documents that one commit may hold: what a call inside a script takes is limited by the engine's stack."""
+
+LISTING_PAGE: Final = 250
+"""Most documents in a page of a listing, so that what a script holds at once stays small."""
+
+MANY: Final = 1_000
+"""Documents asked for in one request."""
+
+
+class RedisViews:
+    """Documents in keys of their own. The log may be in the same database and namespace, or anywhere else.
+
+    Args:
+        transport: Carries the scripts.
+        keys: The namespace's keys.
+        log: The log that they are folded from.
+        archives: The backend's: the log of the same backend has the same.
+    """
+
+    def __init__(self, transport: Transport, keys: Keys, log: Log, archives: Archives) -> None:
+        self._transport = transport
+        self._keys = keys
+        self._log = log
+        self._own = log if isinstance(log, RedisLog) and log.archives is archives else None
+
+    @property
+    def _where(self) -> str:
+        return f"namespace {self._keys.namespace!r}"
+
+    async def pull(self, pull: Pull) -> Pulled:
+        """See `Views.pull`. Cost: 1 request, 3 commands."""
+        if self._own is None:
+            return await pull_apart(self, self._log, pull)
+        receipt = Receipt()
+        own = self._own
+        while True:
+            keys = [*self._log_keys(own), *[self._keys.view(each) for each in pull.projections]]
+            answer, cost = await run(self._transport, PULL, keys, self._pull_arguments(own, pull))
+            receipt += cost
+            if (pulled := self._pulled(own, pull, answer[2:], receipt)) is not None:
+                return pulled
+
+    def _log_keys(self, own: RedisLog) -> list[str]:
+        return [own.keys.head, own.keys.notice, own.keys.log, own.keys.log_archive(own.archives.reading)]
+
+    @staticmethod
+    def _pull_arguments(own: RedisLog, pull: Pull) -> list[str | int]:
+        return [pull.limit, pull.max_bytes, int(pull.rear), int(pull.settle), own.archives.reading]
+
+    def _pulled(self, own: RedisLog, pull: Pull, answer: Sequence[object], receipt: Receipt) -> Pulled | None:
+        """What a script answered; None when it has to be asked again for another archive of the log."""
+        head, records, after, entries, wanted = answer
+        if wanted:
+            own.archives.reading = int(cast("str", wanted))
+            return None
+        progress = tuple(
+            self._progress(projection, record)
+            for projection, record in zip(pull.projections, cast("Sequence[str | None]", records), strict=True)
+        )
+        position, place = int(cast("str", head)), int(cast("str", after))
+        return Pulled(
+            progress, position, place, own.page(entries, place, position, pull.limit, pull.max_bytes), receipt
+        )
+
+    def _progress(self, projection: ProjectionId, record: str | None) -> Progress:
+        if not record:
+            return Progress(projection, GENERATION, 0)
+        try:
+            generation, checkpoint, _, rest = record.split(" ", 3)
+            stopped = msgspec.json.decode(rest, type=Stopped) if rest else None
+            return Progress(projection, int(generation), int(checkpoint), stopped)
+        except ValueError as error:
+            raise foreign(self._where, self._keys.view(projection)) from error
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        """See `Views.commit`. All commits are one step.
+
+        Cost: 1 request; 3 commands, 1 more to pull what is next, and for each commit 1 where documents are new, 2 where
+        some are deleted.
+        """
+        own = self._own
+        pull = then if own is not None else None
+        keys: list[str] = []
+        arguments: list[str | int] = []
+        for commit in commits:
+            self._add(commit, keys, arguments)
+        if own is not None and pull is not None:
+            pulled_keys = [self._keys.view(each) for each in pull.projections]
+            first = [*self._log_keys(own), *pulled_keys]
+            head = [*self._pull_arguments(own, pull), len(pulled_keys), len(commits)]
+        else:
+            k = self._keys
+            first = [k.head, k.notice, k.log, k.log_archive(0)]
+            head = ["", "", "", "", "", 0, len(commits)]
+        answer, receipt = await run(self._transport, COMMIT, [*first, *keys], [*head, *arguments])
+        outcomes = tuple(
+            Outcome.COMMITTED if not record else judge(self._progress(commit.projection, record), commit)
+            for commit, record in zip(commits, cast("Sequence[str | None]", answer[2]), strict=True)
+        )
+        if then is None:
+            return Committed(outcomes, None, receipt)
+        pulled = None
+        if own is not None and pull is not None:
+            pulled = self._pulled(own, pull, answer[3:], receipt)
+        if pulled is None:
+            pulled = await self.pull(then)
+            receipt += pulled.receipt
+        return Committed(outcomes, pulled, receipt)
+
+    def _add(self, commit: Commit, keys: list[str], arguments: list[str | int]) -> None:
+        """Add a commit to what the script is given."""
+        start = self._keys.documents(commit.projection, commit.generation)
+        put = {key: document for key, document in commit.documents.items() if document is not None}
+        deleted = [key for key, document in commit.documents.items() if document is None]
+        created = None if commit.created is None else [key for key in put if key in set(commit.created)]
+        if created is not None:
+            put = {**{key: put[key] for key in created}, **put}
+        if commit.created is not None:
+            gone = set(commit.created)
+            deleted = [key for key in deleted if key not in gone]
+        if len(commit.documents) > MAX_DOCUMENTS:
+            raise TooLarge(
+                what=f"projection {commit.projection.name!r}: a commit of {len(commit.documents)} documents",
+                size=sum(len(document) for document in put.values()),
+                limit=MAX_DOCUMENTS,
+            )
+        stopped = "" if commit.stopped is None else msgspec.json.encode(commit.stopped).decode()
+        keys += [self._keys.view(commit.projection), self._keys.index(commit.projection, commit.generation)]
+        keys += [start + key for key in put]
+        keys += [start + key for key in deleted]
+        arguments += [
+            commit.generation,
+            commit.expected,
+            f"{commit.generation} {commit.checkpoint}",
+            stopped,
+            len(put),
+            "" if created is None else len(created),
+            len(deleted),
+            *[to_text(document) for document in put.values()],
+            *(put if created is None else created),
+            *deleted,
+        ]
+
+    async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
+        """See `Views.progress`. Asked of the primary. Cost: 1 request, 2 commands."""
+        own = self._own
+        if own is None:
+            records, receipt = await self._load([self._keys.view(each) for each in projections])
+            progress = tuple(self._progress(each, record) for each, record in zip(projections, records, strict=True))
+            head, cost = await self._log.head()
+            return progress, head, receipt + cost
+        keys = [own.keys.head, *[self._keys.view(each) for each in projections]]
+        records, receipt = await self._load(keys)
+        progress = tuple(self._progress(each, record) for each, record in zip(projections, records[1:], strict=True))
+        return progress, own.position_of(records[0]), receipt
+
+    async def load(
+        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
+    ) -> tuple[list[dict[str, bytes]], Receipt]:
+        """See `Views.load`. Cost: 1 request, 2 commands; more of them for more documents than fit in a reply."""
+        keys: list[str] = []
+        for projection, names in wanted:
+            start = self._keys.documents(projection, GENERATION)
+            keys += [start + name for name in names]
+        found, receipt = await self._load(keys)
+        documents = iter(found)
+        return [
+            {name: to_bytes(document) for name in names if (document := next(documents)) is not None}
+            for _, names in wanted
+        ], receipt
+
+    async def _load(self, keys: Sequence[str]) -> tuple[list[str | None], Receipt]:
+        found: list[str | None] = []
+        receipt = Receipt()
+        while len(found) < len(keys):
+            answer, cost = await run(self._transport, LOAD, keys[len(found) : len(found) + MANY], [])
+            found += cast("Sequence[str | None]", answer[2])
+            receipt += cost
+        return found, receipt
+
+    async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
+        """See `Views.get_many`. Cost: 1 request, 1 command; more for more than fit in a reply."""
+        start = self._keys.documents(projection, GENERATION)
+        found: dict[str, bytes] = {}
+        receipt = Receipt()
+        first, size = 0, MANY
+        while first < len(keys):
+            names = keys[first : first + size]
+            try:
+                result, cost = await self._transport.command("MGET", *[start + name for name in names])
+            except TooLarge:
+                if len(names) == 1:
+                    raise
+                size = max(1, len(names) // 2)
+                continue
+            receipt += cost
+            for name, document in zip(names, cast("Sequence[str | None]", result), strict=True):
+                if document is not None:
+                    found[name] = to_bytes(document)
+            first += len(names)
+        return found, receipt
+
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
+    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+        """See `Views.items`. Cost: 1 request, 3 commands."""
+        answer, receipt = await run(
+            self._transport,
+            ITEMS,
+            [self._keys.index(projection, GENERATION)],
+            [self._keys.documents(projection, GENERATION), after or "", min(limit, LISTING_PAGE), max_bytes],
+        )
+        names, documents = cast("Sequence[Sequence[str]]", answer[2:])
+        return [(name, to_bytes(document)) for name, document in zip(names, documents, strict=True)], receipt
+
+    async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
+        """See `Views.count`. Cost: 1 request, 1 command."""
+        record, receipt = await self._transport.command("GET", self._keys.view(projection))
+        if not isinstance(record, str):
+            return 0, receipt
+        self._progress(projection, record)
+        return int(record.split(" ", 3)[2]), receipt
