@@ -1,8 +1,16 @@
 """Misbehaviour on request: which fault is to strike which request, how often.
 
 Both halves of the local Upstash take their faults from one `Faults`. A half asks, where a fault could strike, with
-`take`; what a kind means is the half's own work. `misbehaving` carries out those in `HTTP_FAULTS` for Redis; QStash has
-ways of its own, and is served through `server.QStashFaults`.
+`take`; what a kind means is the half's own work, except for the kinds in `HTTP_FAULTS`, which `misbehaving` carries
+out for any aiohttp application:
+
+    faults = Faults()
+    app = web.Application(middlewares=[misbehaving(faults, "qstash", quota=..., names_of=...)])
+
+and, for kinds of its own, where it is about to deliver a message:
+
+    if faults.take("qstash", ("deliver-twice",), path=destination):
+        ...
 
 A test adds them in the process (`local.faults.add("lose-answer", command="EVAL")`), others by `POST /dev/faults`.
 """
@@ -19,6 +27,7 @@ from typing import Final, Literal
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 __all__ = ["DELIVERY_FAULTS", "HTTP_FAULTS", "KINDS", "Fault", "Faults", "Half", "misbehaving"]
 
@@ -38,16 +47,13 @@ HTTP_FAULTS: Final[Mapping[str, str]] = {
 """Kinds that strike a request, in either half."""
 
 DELIVERY_FAULTS: Final[Mapping[str, str]] = {
-    "delivery-lose-request": "the attempt fails before it reaches the destination",
-    "delivery-lose-answer": "the message is delivered, and counts as failed",
-    "delivery-duplicate": "the destination is called twice",
-    "delivery-delay": "the attempt is put off by `seconds`",
-    "delivery-reorder": "the attempt is put off until another message has gone out",
-    "delivery-next-key": "signed with the next key",
-    "delivery-wrong-key": "signed with a key that nobody knows",
-    "delivery-skew": "signed by a clock that is `seconds` off",
+    "deliver-twice": "deliver a message twice",
+    "deliver-late": "deliver a message `seconds` later than it is due",
+    "deliver-out-of-order": "deliver a message after the one behind it",
+    "lose-delivery": "take a delivery for failed without having sent it",
+    "lose-delivery-answer": "take a delivery for failed although it was answered",
 }
-"""Kinds that strike an attempt of QStash to deliver; `path` matches its destination."""
+"""Kinds that strike a delivery of QStash."""
 
 KINDS: Final[Mapping[str, str]] = {
     **HTTP_FAULTS,
@@ -192,7 +198,6 @@ class Faults:
         return None
 
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _NamesOf = Callable[[web.Request], Awaitable[Collection[str]]]
 
 _PAGE_500: Final = (
@@ -207,7 +212,7 @@ async def _no_names(_: web.Request) -> Collection[str]:
 
 def misbehaving(
     faults: Faults, half: Half, *, quota: Callable[[], web.Response], names_of: _NamesOf = _no_names
-) -> Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]:
+) -> Middleware:
     """A middleware that carries out `HTTP_FAULTS` on every request but those below `/dev/`.
 
     Args:
@@ -218,7 +223,7 @@ def misbehaving(
     """
 
     @web.middleware
-    async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not faults or request.path == "/dev" or request.path.startswith("/dev/"):
             return await handler(request)
         fault = faults.take(half, HTTP_FAULTS, path=request.path, commands=await names_of(request))
@@ -230,7 +235,7 @@ def misbehaving(
 
 
 async def _strike(
-    fault: Fault, request: web.Request, handler: _Handler, quota: Callable[[], web.Response]
+    fault: Fault, request: web.Request, handler: Handler, quota: Callable[[], web.Response]
 ) -> web.StreamResponse:
     kind = fault.kind
     if kind == "lose-request":

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 __all__ = ["guard", "is_loopback"]
-
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HEADERS: Final = "Authorization, Content-Type, Upstash-Encoding, Upstash-Response-Format, Upstash-Sync-Token"
 
@@ -36,7 +34,7 @@ def _host(authority: str) -> str | None:
 
 
 @web.middleware
-async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Middleware, outermost.
 
     A `Host` that is not this machine's means that a foreign name was pointed at 127.0.0.1 (DNS rebinding). An `Origin`

@@ -94,7 +94,7 @@ class _Rest:
         billed: Counter[str] = Counter()
         answer = await self._answer(request, body, caller, billed)
         numbers = {f"command:{name}": number for name, number in billed.items() if number}
-        numbers |= {"requests": 1, "commands": billed.total() if hasattr(billed, "total") else sum(billed.values())}
+        numbers |= {"requests": 1, "commands": sum(billed.values())}
         numbers |= {"bytes_in": len(body), "bytes_out": len(answer.body) if isinstance(answer.body, bytes) else 0}
         if answer.status != 200:
             numbers["errors"] = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from .wire import EngineError, Reply
@@ -25,66 +25,22 @@ _HELP: Final = "https://upstash.com/docs/redis"
 
 # They belong to a connection, which a request has not, or to a path of their own.
 _CONNECTION: Final = frozenset(
-    [
-        "AUTH",
-        "HELLO",
-        "QUIT",
-        "RESET",
-        "SELECT",
-        "CLIENT",
-        "MULTI",
-        "EXEC",
-        "DISCARD",
-        "WATCH",
-        "UNWATCH",
-        "MONITOR",
-        "SUBSCRIBE",
-        "UNSUBSCRIBE",
-        "PSUBSCRIBE",
-        "PUNSUBSCRIBE",
-        "SSUBSCRIBE",
-        "SUNSUBSCRIBE",
-        "READONLY",
-        "READWRITE",
-        "ASKING",
-        "BLPOP",
-        "BRPOP",
-        "BRPOPLPUSH",
-        "BLMOVE",
-        "BLMPOP",
-        "BZPOPMIN",
-        "BZPOPMAX",
-        "BZMPOP",
-        "WAIT",
-        "WAITAOF",
-    ]
+    {"AUTH", "HELLO", "QUIT", "RESET", "SELECT", "CLIENT", "READONLY", "READWRITE", "ASKING"}
+    | {"MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "MONITOR", "WAIT", "WAITAOF"}
+    | {"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE"}
+    | {"BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"}
 )
 _BLOCK_OPTION: Final = frozenset({"XREAD", "XREADGROUP"})
 # The engine's own household, which the service keeps to itself; all commands that the engine flags `admin` as well.
 _HOUSEHOLD: Final = frozenset(
-    [
-        "CLUSTER",
-        "LATENCY",
-        "LOLWUT",
-        "MODULE",
-        "MIGRATE",
-        "OBJECT",
-        "SWAPDB",
-        "MOVE",
-        "ROLE",
-        "SLOWLOG",
-        "COMMANDLOG",
-        "PFDEBUG",
-        "PFSELFTEST",
-    ]
+    {"CLUSTER", "LATENCY", "LOLWUT", "MODULE", "MIGRATE", "OBJECT", "SWAPDB", "MOVE", "ROLE"}
+    | {"SLOWLOG", "COMMANDLOG", "PFDEBUG", "PFSELFTEST"}
 )
 _SCRIPTING: Final = frozenset({"EVAL", "EVALSHA", "FCALL", "SCRIPT", "FUNCTION"})
 _READ_ONLY_SCRIPTS: Final = frozenset({"EVAL_RO", "EVALSHA_RO", "FCALL_RO"})
 # Read commands that the read-only token may not use all the same, since they look at the whole database.
 _POWERFUL: Final = frozenset({"SCAN", "KEYS", "RANDOMKEY", "DBSIZE"})
 _ALWAYS: Final = frozenset({"PING", "ECHO", "TIME", "INFO"})
-# Not billed, by the service's price list.
-_FREE: Final = frozenset(["AUTH", "HELLO", "SELECT", "COMMAND", "CONFIG", "INFO", "PING", "RESET", "QUIT"])
 
 
 class Limits(NamedTuple):
@@ -198,11 +154,6 @@ class CommandTable:
         last = entry.last if entry.last >= 0 else len(command) + entry.last
         return command[entry.first : last + 1 : max(1, entry.step)]
 
-    @staticmethod
-    def billed(name: str) -> int:
-        """How many commands are billed for this one, without those inside a script."""
-        return 0 if name in _FREE else 1
-
 
 def script_keys(command: Sequence[bytes]) -> Sequence[bytes]:
     """The keys declared in the arguments of EVAL and its like; none if their number is malformed."""
@@ -241,6 +192,3 @@ DATABASE_FULL: Final = (
 WRONG_TOKEN: Final = (
     f"WRONGPASS invalid or missing auth token. See {_HELP}/troubleshooting/http_unauthorized for details"
 )
-
-Billed = Mapping[str, int]
-"""Billed commands by name."""

@@ -116,7 +116,7 @@ class Execution:
         if refused is not None:
             return Done(refused, Counter(), refused=True)
         name = name_of(command)
-        billed = Counter({name: CommandTable.billed(name)})
+        billed = Counter({name: 1})
         if name == "SCRIPT":
             return Done(self._sized(await self._script_command(command)), billed)
         if name in _BY_TEXT or name in _BY_SHA:
@@ -194,7 +194,7 @@ class Execution:
         done: list[Done] = []
         for command, plan, reply in zip(commands, planned, results, strict=True):
             name = name_of(command)
-            billed = Counter({name: CommandTable.billed(name)})
+            billed = Counter({name: 1})
             if plan.script:
                 calls, result = unwrap(reply)
                 billed.update(calls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from aiohttp import web
 
@@ -66,7 +66,8 @@ class Streams:
         return answer
 
     async def _relay(self, answer: web.StreamResponse, events: asyncio.Queue[Reply], connection: Connection) -> None:
-        ending = [asyncio.ensure_future(self._closing.wait()), connection.closed]
+        closing = asyncio.ensure_future(self._closing.wait())
+        ending: tuple[asyncio.Future[Literal[True]], asyncio.Future[None]] = (closing, connection.closed)
         try:
             while not any(future.done() for future in ending):
                 following = asyncio.ensure_future(events.get())
@@ -76,7 +77,7 @@ class Streams:
                     return
                 await answer.write(_event(following.result()))
         finally:
-            ending[0].cancel()
+            closing.cancel()
 
 
 def _put(events: asyncio.Queue[Reply], event: Reply, connection: Connection) -> None:

@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
             elif self._on_push is not None:
                 self._on_push(reply)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Called by asyncio."""
         for future in self._waiting:
             if not future.done():
