@@ -16,7 +16,16 @@ import msgspec
 
 from ...ports import Unverified
 from .forwarded import TrustedProxies
-from .settings import SigningKeys, is_seconds, origin_and_rest, refuse, region_name, secret_problems, url_problems
+from .settings import (
+    SigningKeys,
+    is_seconds,
+    origin_and_rest,
+    refuse,
+    region_name,
+    secret_problems,
+    shown,
+    url_problems,
+)
 
 SIGNATURE_HEADER: Final = "upstash-signature"
 REGION_HEADER: Final = "upstash-region"
@@ -75,6 +84,9 @@ class Receiver:
         leeway: Seconds that this machine's clock may be off, up to 600.
         clock: Nanoseconds since 1970 (UTC).
 
+    Attributes:
+        keys: The pairs of keys by region; the one without a region under "".
+
     Raises:
         Misuse: A key is empty, a URL or leeway is none.
     """
@@ -106,14 +118,14 @@ class Receiver:
         if not is_seconds(leeway, MAX_LEEWAY):
             problems.append(f"leeway={leeway!r}: it is a number of seconds from 0 to {MAX_LEEWAY:.0f}")
         refuse(problems)
-        self._pairs = {region: SigningKeys(*pair) for region, pair in pairs.items()}
+        self.keys = {region: SigningKeys(*pair) for region, pair in pairs.items()}
         self._url = url
         self._proxies = proxies
         self._leeway = leeway
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"Receiver(url={self._url!r})"
+        return f"Receiver(url={shown(self._url)!r})" if self._url else "Receiver()"
 
     def verify(self, headers: Mapping[str, str], body: bytes, url: str) -> None:
         """See that a request is a delivery of QStash, to this URL, with this body.
@@ -127,7 +139,7 @@ class Receiver:
             Unverified: It is not. The message says which check failed.
         """
         given = cast("object", body)  # a framework may hand over what it likes
-        if not isinstance(given, (bytes, bytearray)):
+        if not isinstance(given, bytes):
             raise Unverified(f"the body is {type(given).__name__}, and only raw bytes can be checked: hand over those")
         if len(body) > MAX_BODY:
             raise Unverified(f"the body has {len(body)} bytes, more than any message of QStash")
@@ -176,12 +188,12 @@ class Receiver:
 
     def _pair(self, header: str) -> tuple[str, SigningKeys]:
         region = region_name(header[:64])
-        if region and region in self._pairs:
-            return region, self._pairs[region]
-        if "" in self._pairs:
-            return "", self._pairs[""]
+        if region and region in self.keys:
+            return region, self.keys[region]
+        if "" in self.keys:
+            return "", self.keys[""]
         raise Unverified(
-            f"the header Upstash-Region is {_short(header)}; there are keys for {', '.join(self._pairs)} only"
+            f"the header Upstash-Region is {_short(header)}; there are keys for {', '.join(self.keys)} only"
         )
 
     def _payload(self, token: str, key: str) -> _Claims:
@@ -253,7 +265,7 @@ def _text(headers: Mapping[str, str], name: str) -> str:
     value = cast("object", found)
     if not isinstance(value, str):
         raise Unverified(f"the header {name} is {type(value).__name__}, not text")
-    return value.strip()
+    return value
 
 
 def _short(value: str) -> str:
