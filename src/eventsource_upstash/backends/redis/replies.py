@@ -52,6 +52,7 @@ class _Body(msgspec.Struct):
     error: object = msgspec.UNSET
 
 
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]{1,30}/[\w.+-]{1,30}\b", re.ASCII)
 _decoder: Final = msgspec.json.Decoder(_Body)
 
 CHECK_URL: Final = "Check UPSTASH_REDIS_REST_URL: it is the address of a Redis REST API, not of something before it"
@@ -77,7 +78,8 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Refusa
 
 def _no_reply(status: int, headers: Mapping[str, str]) -> Trouble:
     """What the status of an answer says that is none of the API's."""
-    kind = headers.get("content-type", "").partition(";")[0].strip()[:40] or "no type"
+    told = _MEDIA_TYPE.match(headers.get("content-type", ""))
+    kind = told[0] if told else "no type"
     what = f"answered status {status} ({kind})"
     if status in (408, 425, 429):
         return Trouble(what, unknown=False, at_least=retry_after(headers), remedy="Too many requests: try again later")

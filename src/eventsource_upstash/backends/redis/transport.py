@@ -235,6 +235,7 @@ class Transport:
         budget = call.budget
         while True:
             budget.tried += 1
+            before = call.requests
             outcome = await self.attempt(call, command(call.unknown))
             if isinstance(outcome, Reply):
                 return outcome
@@ -242,15 +243,15 @@ class Transport:
                 kind = replies.kind_of(outcome.text)
                 if kind is None or kind.refused:
                     return outcome
-                outcome = Trouble(f"answered {self._quoted(outcome.text)}", unknown=False, remedy=kind.remedy)
+                outcome = Trouble(f"answered {_quoted(outcome.text)}", unknown=False, remedy=kind.remedy)
             call.unknown = call.unknown or outcome.unknown
-            call.failed = True
+            call.failed = call.failed or call.requests > before
             if not outcome.again or not await budget.pause(outcome.at_least):
                 raise self._gave_up(call, outcome)
 
     def _gave_up(self, call: Call, trouble: Trouble) -> EventSourceError:
         tried = f"{call.budget.tried} attempts" if call.budget.tried > 1 else "1 attempt"
-        said = f"{self._about(call)}: {trouble.text} ({tried}, {call.budget.spent:.1f} s)"
+        said = f"{self._about(call)}: {self._scrubbed(trouble.text)} ({tried}, {call.budget.spent:.1f} s)"
         if call.unknown and not call.reads:
             return OutcomeUnknown(
                 f"{said}; whether it was written is not known. The same call with the same idempotency key is safe. "
@@ -266,7 +267,7 @@ class Transport:
         if "WRONGTYPE" in text and call.keys:
             more = ", ..." if len(call.keys) > 3 else ""
             remedy = f"{remedy}. The keys are {', '.join(repr(key) for key in call.keys[:3])}{more}"
-        said = f"{self._about(call)}: the server refused it: {self._quoted(text)}"
+        said = f"{self._about(call)}: the server refused it: {_quoted(self._scrubbed(text))}"
         if call.unknown and not call.reads:
             # An attempt before this one may have been done: a refusal says nothing about that one.
             raise OutcomeUnknown(f"{said}. Whether an attempt before it was written is not known. {remedy}")
@@ -277,10 +278,9 @@ class Transport:
     def _about(self, call: Call) -> str:
         return f"{self.where}: {call.what}"
 
-    def _quoted(self, text: str) -> str:
-        """A server's words for a message: in one line, not too long."""
-        line = " ".join(text.split())
-        return repr(line if len(line) <= 300 else f"{line[:300]}...")
+    def _scrubbed(self, text: str) -> str:
+        """A text without what must not stand in a message."""
+        return text
 
 
 class HttpTransport(Transport):
@@ -350,12 +350,12 @@ class HttpTransport(Transport):
         call.bytes_received += len(answer.body)
         outcome = replies.read(answer.status, answer.headers, answer.body)
         if not isinstance(outcome, Trouble):
-            token = answer.headers.get("upstash-sync-token")
-            self._tokens.answered(sending, token, by_primary=not call.reads or command[0].startswith("EVAL"))
+            by_primary = isinstance(outcome, Reply) and (not call.reads or command[0].startswith("EVAL"))
+            self._tokens.answered(sending, answer.headers.get("upstash-sync-token"), by_primary=by_primary)
         return outcome
 
-    def _quoted(self, text: str) -> str:
-        return super()._quoted(text.replace(self._token, "(token)"))
+    def _scrubbed(self, text: str) -> str:
+        return text.replace(self._token, "(token)")
 
 
 def _reason(error: EventSourceError) -> str:
@@ -363,3 +363,9 @@ def _reason(error: EventSourceError) -> str:
     cause = error.__cause__
     happened = "could not be reached" if isinstance(error, Unavailable) else "did not answer"
     return f"{happened} ({type(cause).__name__})" if cause else happened
+
+
+def _quoted(text: str) -> str:
+    """A server's words for a message: in one line, not too long."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= 300 else f"{line[:300]}...")

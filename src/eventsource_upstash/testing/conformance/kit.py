@@ -213,6 +213,15 @@ def appended(answer: Appended | Conflict | KeyReused) -> Appended:
     return answer
 
 
+def repeats(answer: Appended | Conflict | KeyReused | None, first: Appended) -> bool:
+    """Whether an answer is what the append answered that was written before."""
+    return isinstance(answer, Appended) and (answer.position, answer.revision, answer.repeated) == (
+        first.position,
+        first.revision,
+        True,
+    )
+
+
 def conflict(answer: Appended | Conflict | KeyReused) -> Conflict:
     """The answer of an append that met another revision than it expected."""
     assert isinstance(answer, Conflict), f"the append was answered with {answer!r}, and not with a conflict"

@@ -17,7 +17,7 @@
 local MISSED = 1000
 local LOOK_BACK = 200
 local LOOK_BACK_US = 900000000
-local MAX_REPLY = 4194304
+local MAX_PAGE = 4194304
 
 local count = tonumber(ARGV[1])
 local expected = ARGV[2]
@@ -64,19 +64,13 @@ end
 if conflict then
   local missed = {}
   if expected ~= '+' and tonumber(expected) < revision then
-    local size = 0
-    for _, entry in ipairs(call('XRANGE', KEYS[4], text(tonumber(expected) + 1) .. '-0', '+', 'COUNT', MISSED)) do
-      if #missed == 0 and entry[2][4] == identity then
-        return repeated(entry[2][2], text(number_of(entry[1])))
-      end
-      for _, value in ipairs(entry[2]) do
-        size = size + #value
-      end
-      if size > MAX_REPLY and #missed > 0 then
-        break
-      end
-      missed[#missed + 1] = entry
+    local entries = call('XRANGE', KEYS[4], text(tonumber(expected) + 1) .. '-0', '+', 'COUNT', MISSED)
+    local first = entries[1]
+    if first and first[2][4] == identity and number_of(first[1]) == tonumber(expected) + count
+        and #first[2] == 12 + 2 * count then
+      return repeated(first[2][2], text(number_of(first[1])))
     end
+    missed = take_entries(entries, 12, MISSED, MAX_PAGE)
   end
   return { 'conflict', calls, text(revision), missed }
 end

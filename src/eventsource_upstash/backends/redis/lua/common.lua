@@ -49,3 +49,72 @@ end
 local function number_of(id)
   return tonumber(string.match(id, '^(%d+)'))
 end
+
+-- Bytes of a content: what is no text stands here as base64 behind a zero byte.
+local function size_of(content)
+  if string.byte(content, 1) ~= 0 then
+    return #content
+  end
+  local _, padding = string.gsub(string.sub(content, -2), '=', '')
+  return math.floor((#content - 1) * 3 / 4) - padding
+end
+
+-- Bytes of a reply with that content in it, which JSON escapes: counted only where a reply gets large.
+local MAX_REPLY = 9000000
+local CHEAP_REPLY = 4000000
+local function weight_of(content)
+  local _, escaped = string.gsub(content, '["\\]', '')
+  local _, controls = string.gsub(content, '%c', '')
+  return #content + escaped + 5 * controls
+end
+
+-- Takes contents into a reply until it is full, or has so many bytes of them.
+--
+-- `take` is handed a list of strings and how many bytes of contents are among them; it answers whether they still fit,
+-- and whether the reply is complete with them. The first ones always fit: nothing is stored that does not.
+local function bounded(max_bytes)
+  local size, length, weight, first = 0, 0, nil, true
+  local kept = {}
+  return function(texts, bytes)
+    for _, text in ipairs(texts) do
+      length = length + #text + 4
+      kept[#kept + 1] = text
+    end
+    if length > CHEAP_REPLY then
+      weight = weight or 0
+      for _, text in ipairs(kept) do
+        weight = weight + weight_of(text) + 4
+      end
+      kept = {}
+      if weight > MAX_REPLY and not first then
+        return false, true
+      end
+    end
+    first = false
+    size = size + bytes
+    return true, size >= max_bytes
+  end
+end
+
+-- Entries for a reply: at most so many events, and up to the entry that reaches so many bytes of payload. `fixed` words
+-- of an entry come before its first event.
+local function take_entries(entries, fixed, limit, max_bytes)
+  local page, events = {}, 0
+  local take = bounded(max_bytes)
+  for _, entry in ipairs(entries) do
+    local bytes = 0
+    for field = fixed + 2, #entry[2], 2 do
+      bytes = bytes + size_of(entry[2][field])
+      events = events + 1
+    end
+    local fits, full = take(entry[2], bytes)
+    if not fits then
+      break
+    end
+    page[#page + 1] = entry
+    if full or events >= limit then
+      break
+    end
+  end
+  return page
+end

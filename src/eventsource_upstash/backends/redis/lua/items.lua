@@ -17,16 +17,17 @@ local keys = {}
 for index, name in ipairs(names) do
   keys[index] = ARGV[1] .. name
 end
-local found, listed, size = {}, {}, 0
+local listed, found = {}, {}
+local take = bounded(tonumber(ARGV[4]))
 for index, document in ipairs(call('MGET', unpack(keys))) do
   if document then
-    size = size + #document
-    if size > 4194304 and #found > 0 then
+    local fits, full = take({ names[index], document }, size_of(document))
+    if not fits then
       break
     end
     listed[#listed + 1] = names[index]
     found[#found + 1] = document
-    if size >= tonumber(ARGV[4]) then
+    if full then
       break
     end
   end

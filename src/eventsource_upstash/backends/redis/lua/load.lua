@@ -5,15 +5,14 @@
 -- Answers { 'ok', calls, documents, each false where there is none }, and fewer than asked for where they would make
 -- the reply too large; the caller asks for the rest.
 
-local found, size = {}, 0
+local found, take = {}, bounded(math.huge)
 for start = 1, #KEYS, 1000 do
   local part = {}
   for index = start, math.min(#KEYS, start + 999) do
     part[#part + 1] = KEYS[index]
   end
   for index, document in ipairs(call('MGET', unpack(part))) do
-    size = size + (document and #document or 0)
-    if size > 4194304 and #found > 0 then
+    if document and not take({ document }, 0) then
       return { 'ok', calls, found }
     end
     found[start + index - 1] = document

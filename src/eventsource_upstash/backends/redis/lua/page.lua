@@ -9,25 +9,8 @@ local function read_page(log, archive, named, cuts, after, head, limit, max_byte
     end
     key = archive
   end
-  local page, size, events = {}, 0, 0
   local entries = call('XRANGE', key, text(after + 1) .. '-0', text(head), 'COUNT', limit)
-  for _, entry in ipairs(entries) do
-    local bytes = 0
-    for field = 12, #entry[2], 2 do
-      bytes = bytes + #entry[2][field]
-      events = events + 1
-    end
-    -- The second bound is the reply's: an entry may itself be as large as a request.
-    if #page > 0 and size + bytes > 4194304 then
-      break
-    end
-    page[#page + 1] = entry
-    size = size + bytes
-    if size >= max_bytes or events >= limit then
-      break
-    end
-  end
-  return nil, page
+  return nil, take_entries(entries, 10, limit, max_bytes)
 end
 
 -- How far the projections are, and the page that comes next for them.

@@ -21,21 +21,5 @@ if index < all then
   end
   key = KEYS[2]
 end
-local limit, max_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
-local page, size, events = {}, 0, 0
-for _, entry in ipairs(call('XRANGE', key, text(after + 1) .. '-0', '+', 'COUNT', limit)) do
-  local bytes = 0
-  for field = 14, #entry[2], 2 do
-    bytes = bytes + #entry[2][field]
-    events = events + 1
-  end
-  if #page > 0 and size + bytes > 4194304 then
-    break
-  end
-  page[#page + 1] = entry
-  size = size + bytes
-  if size >= max_bytes or events >= limit then
-    break
-  end
-end
-return { 'ok', calls, text(revision), page, false }
+local entries = call('XRANGE', key, text(after + 1) .. '-0', '+', 'COUNT', ARGV[2])
+return { 'ok', calls, text(revision), take_entries(entries, 12, tonumber(ARGV[2]), tonumber(ARGV[3])), false }
