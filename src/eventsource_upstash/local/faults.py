@@ -52,6 +52,9 @@ DELIVERY_FAULTS: Final[Mapping[str, str]] = {
     "deliver-out-of-order": "deliver a message after the one behind it",
     "lose-delivery": "take a delivery for failed without having sent it",
     "lose-delivery-answer": "take a delivery for failed although it was answered",
+    "sign-with-next-key": "sign a delivery with the next key",
+    "sign-with-wrong-key": "sign a delivery with a key that nobody knows",
+    "sign-skewed": "sign a delivery by a clock that is `seconds` ahead (behind, if below 0)",
 }
 """Kinds that strike a delivery of QStash."""
 
