@@ -25,18 +25,19 @@ _MAX_SOCKET_PATH: Final = 100
 """Bytes; the shortest of the usual systems' limits, with room."""
 
 # The shell is between us and the engine, and reads from a pipe that nobody writes to. Whichever way this process ends,
-# by kill -9 too, the system closes the pipe; then the shell ends the engine, waits for it and removes the folder.
+# by kill -9 too, the system closes the pipe; then the shell ends the engine, waits for it, removes the folder, and ends
+# what is left of its group.
 _KEEPER: Final = """
 folder=$1; signal=$2; shift 2
 exec 3<&0
 "$@" 3<&- </dev/null &
 engine=$!
 ( read _ <&3; kill -"$signal" "$engine"; sleep 5; kill -KILL "$engine" ) 2>/dev/null &
-watcher=$!
 exec 3<&-
 wait "$engine"; code=$?
-kill "$watcher" 2>/dev/null
 rm -rf "$folder"
+trap '' TERM
+kill -TERM 0
 exit "$code"
 """
 

@@ -32,6 +32,8 @@ class Meter:
 
     def add(self, caller: str, numbers: Mapping[str, int]) -> None:
         """Add to the counters of a caller, and to the total."""
+        if caller == TOTAL:
+            caller = ANONYMOUS  # the name is taken
         with self._lock:
             mine, total = self._counts[caller], self._counts[TOTAL]
             for name, number in numbers.items():

@@ -13,10 +13,15 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from aiohttp import web
+from redis.asyncio import Redis
 
+from .dev import Dev
 from .engine import Engine
 from .faults import Faults
 from .metering import Meter, Snapshot
+from .qstash.app import QStashServer
+from .qstash.clock import Clock
+from .qstash.settings import Settings
 from .redis.app import Tokens, create_app
 from .redis.commands import Limits
 from .redis.execution import Execution
@@ -28,6 +33,10 @@ _T = TypeVar("_T")
 
 DEFAULT_TOKENS: Final = Tokens("local_development_token", "local_development_read_only_token")
 """Fixed, as QStash's are, so that an environment file stays right over a restart. They open nothing but this server."""
+
+
+_QSTASH_DATABASE: Final = 1
+"""Of an engine of our own: FLUSHDB on the app's database, which is 0, loses no message."""
 
 
 class PortTaken(Exception):
@@ -51,6 +60,8 @@ class LocalUpstash:
         limits: Sizes that are refused.
         tokens: What callers of Redis have to show. A token may be followed by `~` and a name: its requests are counted
             under that name.
+        qstash: How QStash is set up: its credentials, its mapping of public URLs to local ones.
+        clock: The clock of QStash; a test moves it, by `run(upstash.qstash.advance(60))`.
     """
 
     def __init__(
@@ -63,6 +74,8 @@ class LocalUpstash:
         key_locking: bool = True,
         limits: Limits | None = None,
         tokens: Tokens = DEFAULT_TOKENS,
+        qstash: Settings | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._ports = (redis_port, qstash_port)
         self._engine_url = engine_url
@@ -70,11 +83,14 @@ class LocalUpstash:
         self._key_locking = key_locking
         self._limits = limits or Limits()
         self._tokens = tokens
-        self._redis_meter = Meter()
+        self._meters = {"redis": Meter(), "qstash": Meter()}
+        self._settings = qstash or Settings()
+        self._clock = clock or Clock()
+        self._qstash: QStashServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
-        self._redis_port = 0
+        self._redis_port = self._qstash_port = 0
         self.faults: Final = Faults()
         """What goes wrong: `faults.add("lose-answer", command="EVAL")`."""
 
@@ -136,8 +152,21 @@ class LocalUpstash:
         address = Address.parse(self.engine_url)
         execution = Execution(address, self.faults, self._limits, key_locking=self._key_locking)
         await execution.table()  # the engine is there, and lets us in
-        app = create_app(execution, meter=self._redis_meter, faults=self.faults, tokens=self._tokens)
+        database = address.database if self._engine is None else _QSTASH_DATABASE
+        # redis-py leaves the types of its keywords open.
+        client: Redis = Redis.from_url(self.engine_url, db=database)  # pyright: ignore[reportUnknownMemberType]
+        stack.push_async_callback(client.aclose)
+        self._qstash = QStashServer(
+            client, self._settings, clock=self._clock, faults=self.faults, meter=self._meters["qstash"]
+        )
+        await self._qstash.open()
+        stack.push_async_callback(self._qstash.stop)
+        dev = Dev(self.faults, self._meters, self._qstash)
+        app = create_app(execution, meter=self._meters["redis"], faults=self.faults, tokens=self._tokens)
+        for each in (app, self._qstash.application):
+            each.middlewares.insert(1, dev.middleware)  # behind the guard
         self._redis_port = await _listen(stack, app, self._ports[0])
+        self._qstash_port = await _listen(stack, self._qstash.application, self._ports[1])
 
     def run(self, work: Coroutine[object, object, _T]) -> _T:
         """Run a coroutine in the server's event loop, from another thread, and give its result."""
@@ -167,17 +196,40 @@ class LocalUpstash:
         """For callers that may only read."""
         return self._tokens.read_only
 
+    @property
+    def qstash_url(self) -> str:
+        """For QSTASH_URL."""
+        return f"http://127.0.0.1:{self._qstash_port}"
+
+    @property
+    def qstash(self) -> QStashServer:
+        """QStash itself, to be used in its event loop: see `run`."""
+        assert self._qstash is not None, "start it first"
+        return self._qstash
+
+    def environment(self) -> dict[str, str]:
+        """The variables that an app finds this Upstash by."""
+        return {
+            "UPSTASH_REDIS_REST_URL": self.redis_url,
+            "UPSTASH_REDIS_REST_TOKEN": self.redis_token,
+            "QSTASH_URL": self.qstash_url,
+            "QSTASH_TOKEN": self._settings.token,
+            "QSTASH_CURRENT_SIGNING_KEY": self._settings.current_key,
+            "QSTASH_NEXT_SIGNING_KEY": self._settings.next_key,
+        }
+
     def token_for(self, caller: str) -> str:
         """A token whose requests are counted under a name (letters, digits, `._-`)."""
         return f"{self._tokens.full}~{caller}"
 
     def metrics(self) -> Mapping[str, Snapshot]:
         """What was counted, by half and caller: see `Meter`."""
-        return {"redis": self._redis_meter.snapshot()}
+        return {half: meter.snapshot() for half, meter in self._meters.items()}
 
     def reset_metrics(self) -> None:
         """Count from zero."""
-        self._redis_meter.reset()
+        for meter in self._meters.values():
+            meter.reset()
 
     def flush(self) -> None:
         """Empty the database and behave again; the counters stay."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from aiohttp import web
 
@@ -13,8 +13,32 @@ from .wire import Connection, EngineError, EngineGone, Reply, Status
 
 __all__ = ["Streams"]
 
+
+class _End:
+    """No event comes any more."""
+
+
 _MOST_BEHIND: Final = 100_000
 """Events that a slow reader may be behind before it is cut off."""
+
+
+class _Subscription:
+    """What has come for one reader."""
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self._events: asyncio.Queue[Reply | _End] = asyncio.Queue()
+
+    def put(self, event: Reply) -> None:
+        self._events.put_nowait(event)
+        if self._events.qsize() > _MOST_BEHIND and self.connection is not None:
+            self.connection.close()
+
+    def end(self, _: object = None) -> None:
+        self._events.put_nowait(_End())
+
+    async def next(self) -> Reply | _End:
+        return await self._events.get()
 
 
 class Streams:
@@ -27,11 +51,12 @@ class Streams:
             execution: Tells where the engine is.
         """
         self._execution = execution
-        self._closing = asyncio.Event()
+        self._open: set[_Subscription] = set()
 
     async def close(self) -> None:
         """End all of them."""
-        self._closing.set()
+        for subscription in self._open:
+            subscription.end()
 
     async def serve(
         self, request: web.Request, kind: str, channels: Sequence[bytes], read_only: bool
@@ -48,43 +73,27 @@ class Streams:
             return _error("NOPERM this user has no permissions to run the 'monitor' command or its subcommand")
         if kind != "monitor" and not channels:
             return _error(f"ERR wrong number of arguments for '{kind}' command")
-        events: asyncio.Queue[Reply] = asyncio.Queue(_MOST_BEHIND)
+        subscription = _Subscription()
         try:
-            connection = await Connection.open(self._execution.address, lambda event: _put(events, event, connection))
+            connection = await Connection.open(self._execution.address, subscription.put)
         except EngineGone as error:
             return _error(f"ERR the local engine does not answer: {error}")
+        subscription.connection = connection
+        connection.closed.add_done_callback(subscription.end)
+        self._open.add(subscription)
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
         try:
             await answer.prepare(request)
-            first = await connection.call((kind.upper().encode(), *channels))
-            await answer.write(_event(first))
-            await self._relay(answer, events, connection)
-        except (ConnectionError, asyncio.CancelledError):
+            event: Reply | _End = await connection.call((kind.upper().encode(), *channels))
+            while not isinstance(event, _End):
+                await answer.write(_event(event))
+                event = await subscription.next()
+        except ConnectionError:
             pass  # the reader has gone, or the engine has
         finally:
+            self._open.discard(subscription)
             connection.close()
         return answer
-
-    async def _relay(self, answer: web.StreamResponse, events: asyncio.Queue[Reply], connection: Connection) -> None:
-        closing = asyncio.ensure_future(self._closing.wait())
-        ending: tuple[asyncio.Future[Literal[True]], asyncio.Future[None]] = (closing, connection.closed)
-        try:
-            while not any(future.done() for future in ending):
-                following = asyncio.ensure_future(events.get())
-                await asyncio.wait([following, *ending], return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    following.cancel()
-                    return
-                await answer.write(_event(following.result()))
-        finally:
-            closing.cancel()
-
-
-def _put(events: asyncio.Queue[Reply], event: Reply, connection: Connection) -> None:
-    try:
-        events.put_nowait(event)
-    except asyncio.QueueFull:
-        connection.close()
 
 
 def _event(reply: Reply) -> bytes:

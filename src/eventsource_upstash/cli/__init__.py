@@ -1,0 +1,5 @@
+"""The command `eventsource-upstash`."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,49 @@
+"""Writes variables into an environment file that may hold others."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+__all__ = ["write_variables"]
+
+_ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
+
+
+def write_variables(path: Path, variables: Mapping[str, str]) -> None:
+    """Set variables in a file, each where it stands already, new ones at the end; every other line stays as it is.
+
+    The file is replaced in one step, keeps its permissions, and is made for this user only if it is new.
+
+    Raises:
+        OSError: It cannot be read or written.
+    """
+    path = path.resolve()  # through a symbolic link, which stays one
+    try:
+        before, mode = path.read_text("utf-8"), path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        before, mode = "", 0o600
+    left = dict(variables)
+    lines: list[str] = []
+    for line in before.splitlines():
+        found = _ASSIGNMENT.match(line)
+        name = found.group(1) if found else None
+        if name in variables:
+            if name in left:  # what stands there twice is written once
+                lines.append(f"{name}={left.pop(name)}")
+        else:
+            lines.append(line)
+    lines += [f"{name}={value}" for name, value in left.items()]
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

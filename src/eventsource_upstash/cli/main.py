@@ -1,0 +1,140 @@
+"""`eventsource-upstash dev`: the local Upstash, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .environment import write_variables
+
+if TYPE_CHECKING:
+    from ..local import LocalUpstash
+
+__all__ = ["main"]
+
+_MAPPING: Final = re.compile(r"(https?://[^=]+)=(https?://.+)")
+
+_MISSING: Final = (
+    "the local Upstash needs {name}, which is not installed. Install it with:\n\n"
+    "    pip install 'eventsource-upstash[local]'"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status.
+
+    Args:
+        arguments: Words after the command's name; those of the process if None.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        from ..local import EngineUnavailable, LocalUpstash, PortTaken
+        from ..local.qstash.settings import Settings
+        from ..local.redis.wire import EngineError, EngineGone
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("eventsource_upstash"):
+            raise
+        return _fail(_MISSING.format(name=error.name))
+    upstash = LocalUpstash(
+        redis_port=options.redis_port,
+        qstash_port=options.qstash_port,
+        engine_url=options.redis_url,
+        data=options.data,
+        key_locking=options.key_locking,
+        qstash=Settings(mapping=dict(options.map)),
+    )
+    stop = threading.Event()
+
+    def end(_number: int, _frame: object) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    try:
+        upstash.start()
+    except (EngineUnavailable, EngineGone, PortTaken, ValueError) as error:
+        return _fail(str(error))
+    except EngineError as error:
+        return _fail(f"the Redis of --redis-url does not let us in: {error.text}")
+    try:
+        if options.env_file is not None:
+            write_variables(options.env_file, upstash.environment())
+        _announce(upstash, options.env_file)
+        stop.wait()
+    except OSError as error:
+        return _fail(f"{options.env_file} cannot be written: {error.strerror}")
+    finally:
+        upstash.stop()
+    _say("\nstopped")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="eventsource-upstash", description="Tools of eventsource-upstash.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    dev = commands.add_parser(
+        "dev",
+        help="run Upstash Redis and QStash on this machine",
+        description="Run Upstash Redis (REST) and QStash on this machine, for development and tests only. "
+        "Stop it with Ctrl-C.",
+    )
+    dev.add_argument("--redis-port", type=_port, default=8079, metavar="PORT", help="of Redis over REST (8079)")
+    dev.add_argument("--qstash-port", type=_port, default=8080, metavar="PORT", help="of QStash (8080)")
+    dev.add_argument("--env-file", type=Path, metavar="FILE", help="write the variables into FILE, such as .env.local")
+    engine = dev.add_mutually_exclusive_group()
+    engine.add_argument("--redis-url", metavar="URL", help="use a running Redis or Valkey: redis://127.0.0.1:6379/0")
+    engine.add_argument("--data", type=Path, metavar="DIR", help="keep the data in DIR; without, it is gone at the end")
+    dev.add_argument(
+        "--map",
+        type=_mapping,
+        action="append",
+        default=[],
+        metavar="PUBLIC=LOCAL",
+        help="deliver what is sent to a public URL to a local one, signed for the public one: "
+        "https://app.example.com=http://127.0.0.1:3000 (may be repeated)",
+    )
+    dev.add_argument(
+        "--no-key-locking",
+        dest="key_locking",
+        action="store_false",
+        help="refuse scripts with the flag allow-key-locking, as a plain Redis does",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    found = _MAPPING.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"looks like https://app.example.com=http://127.0.0.1:3000, not {text!r}")
+    return found.group(1), found.group(2)
+
+
+def _announce(upstash: LocalUpstash, env_file: Path | None) -> None:
+    _say("Local Upstash, for DEVELOPMENT ONLY: its credentials are public, its data is not safe.\n")
+    for name, value in upstash.environment().items():
+        _say(f"{name}={value}")
+    if env_file is not None:
+        _say(f"\nwritten to {env_file}")
+    _say(f"\nsee it at {upstash.redis_url}/dev\nstop it with Ctrl-C")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - what the command is for
+
+
+def _fail(text: str) -> int:
+    print(f"eventsource-upstash: {text}", file=sys.stderr)  # noqa: T201 - what the command is for
+    return 1
