@@ -21,19 +21,20 @@ class Caller:
 
     Attributes:
         seen: The state that it has seen, or written.
-        pending: The request under way: what was begun, the state of the answer, and whether the primary gave it.
+        pending: The request under way: what was begun, the state of the answer (None as long as the primary has not
+            done it), and whether the primary gives it.
     """
 
     def __init__(self) -> None:
         self.context = contextvars.copy_context()
         self.seen = 0
-        self.pending: tuple[Sending, int, bool] | None = None
+        self.pending: tuple[Sending, int | None, bool] | None = None
 
 
 MOVES = st.lists(
     st.tuples(
         st.integers(0, 3),
-        st.one_of(st.just("write"), st.tuples(st.just("read"), st.integers(0, 5)), st.just("answer"), st.just("lose")),
+        st.one_of(st.sampled_from(["write", "do", "answer", "lose"]), st.tuples(st.just("read"), st.integers(0, 5))),
     ),
     max_size=60,
 )
@@ -47,21 +48,24 @@ def test_nobody_reads_less_than_it_has_seen(moves: list[tuple[int, str | tuple[s
     head = 0
     for who, move in moves:
         caller = callers[who]
-        if caller.pending is None and move not in ("answer", "lose"):
+        if caller.pending is None and move == "write":
+            caller.pending = (caller.context.run(tokens.begin), None, True)
+        elif caller.pending is None and isinstance(move, tuple):
             sending = caller.context.run(tokens.begin)
-            if move == "write":
-                head += 1  # the primary does it now; the answer may take its time
-                caller.pending = (sending, head, True)
-            else:
-                # The copy lags behind as far as it can; the token keeps it from lagging further.
-                state = max(int(sending.token or 0), head - int(move[1]))
-                assert state >= caller.seen, "a copy answers from before what the caller has seen"
-                caller.pending = (sending, state, False)
-        elif caller.pending is not None and move in ("answer", "lose"):
-            (sending, state, primary), caller.pending = caller.pending, None
-            if move == "answer":
-                caller.seen = state
-                caller.context.run(tokens.answered, sending, str(state), by_primary=primary)
+            # The copy lags behind as far as it can; the token keeps it from lagging further.
+            state = max(int(sending.token or 0), head - int(move[1]))
+            assert state >= caller.seen, "a copy answers from before what the caller has seen"
+            caller.pending = (sending, state, False)
+        elif caller.pending is not None and isinstance(move, str) and move != "write":
+            (begun, done, primary), caller.pending = caller.pending, None
+            if done is None:
+                head += 1
+                done = head
+            if move == "do":
+                caller.pending = (begun, done, primary)
+            elif move == "answer":
+                caller.seen = done
+                caller.context.run(tokens.answered, begun, str(done), by_primary=primary)
 
 
 def test_a_late_answer_does_not_move_anybody_back() -> None:
@@ -125,3 +129,15 @@ def test_an_answer_that_failed_has_no_token() -> None:
     transport = HttpTransport(port, "https://x.example.com", "token", clock=port.clock)
     contextvars.copy_context().run(lambda: blocking.run(transport.command("GET", "k")))
     assert [request.headers.get(TOKEN) for request in port.sent] == [None, None]
+
+
+def test_what_a_copy_answers_covers_no_more_than_what_it_was_sent() -> None:
+    tokens = SyncTokens()
+    writer, other, reader = Caller(), Caller(), Caller()
+    slow = writer.context.run(tokens.begin)
+    other.context.run(tokens.answered, other.context.run(tokens.begin), "1", by_primary=True)
+    writer.context.run(tokens.answered, slow, "2", by_primary=True)
+    reading = reader.context.run(tokens.begin)
+    assert reading.token == "1"
+    reader.context.run(tokens.answered, reading, "1", by_primary=False)  # begun after the write, and without it
+    assert writer.context.run(tokens.begin).token == "2"

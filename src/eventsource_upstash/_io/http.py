@@ -10,12 +10,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 import anyio
 import httpx
 
 from ..errors import Misuse, OutcomeUnknown, Unavailable
+from .addresses import host_of
 from .pool import POOLS
 from .port import HttpRequest, HttpResponse
 
@@ -80,6 +80,7 @@ async def send_async(request: HttpRequest) -> HttpResponse:
 @lru_cache(maxsize=64)
 def _target(url: str) -> tuple[httpx.URL, str]:
     target = httpx.URL(url)
+    host_of(url)  # refuses some that httpx would ask the network about
     return target, target.netloc.decode("ascii")
 
 
@@ -106,10 +107,10 @@ def _prepared(request: HttpRequest) -> tuple[httpx.Request, _Body]:
 
 def _raise(error: Exception, request: HttpRequest, body: _Body) -> NoReturn:
     # Only the host is named: paths and queries may hold what nobody else should read.
-    where = urlsplit(request.url).hostname
+    where = host_of(request.url)
     what = type(error).__name__
     if isinstance(error, httpx.UnsupportedProtocol):
-        raise Misuse(f"{where or 'a URL'} cannot be asked over HTTP ({what}): a URL starts with https://") from error
+        raise Misuse(f"{where} cannot be asked over HTTP ({what}): a URL starts with https://") from error
     if isinstance(error, httpx.LocalProtocolError):
         # Its text quotes the header that is wrong, which may hold a token.
         raise Misuse(f"{where}: a header cannot be sent ({what}); check it for line breaks and spaces") from None
