@@ -35,8 +35,7 @@ class Keys:
     __slots__ = ("_document", "_prefix", "head", "log", "namespace", "notice")
 
     def __init__(self, namespace: str) -> None:
-        given: object = namespace
-        if not isinstance(given, str) or not _NAMESPACE.fullmatch(given):
+        if type(namespace) is not str or not _NAMESPACE.fullmatch(namespace):
             raise Misuse(
                 f"namespace={namespace!r}: it has 1 to 64 letters, digits and . _ -, and starts with a letter or digit"
             )

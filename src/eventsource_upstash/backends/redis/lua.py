@@ -15,7 +15,7 @@ LOCKS_ITS_KEYS: Final = "#!lua flags=allow-key-locking\n"
 @cache
 def script(name: str, *parts: str, locks_its_keys: bool = True, reads: bool = False) -> Script:
     """A script by the name of its file, with the files that it builds on before it."""
-    folder = files(__package__).joinpath("lua")
+    folder = files(__name__.rpartition(".")[0]).joinpath("lua")
     text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", *parts, name))
     return Script(name, (LOCKS_ITS_KEYS if locks_its_keys else "") + _without_comments(text), reads=reads)
 
