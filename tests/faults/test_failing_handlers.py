@@ -117,6 +117,15 @@ def answers_a_generator(account: Account | None, event: Paid) -> Any:
     return (each for each in [Account()])
 
 
+@dataclass(frozen=True)
+class Savings(Account):
+    interest: float = 0.0
+
+
+def answers_a_subclass(account: Account | None, event: Paid) -> Account:
+    return Savings(1, 2.0)
+
+
 def answers_a_mistyped_account(account: Account | None, event: Paid) -> Account:
     return Account(cast("int", None))
 
@@ -135,6 +144,7 @@ FAILURES: list[tuple[Fold, str]] = [
     (answers_a_class, "answered a type, not a Account or None"),
     (answers_a_coroutine, "answered a coroutine, not a Account or None"),
     (answers_a_generator, "answered a generator, not a Account or None"),
+    (answers_a_subclass, "answered a Savings, not a Account or None; it would be read back as a Account"),
     (answers_a_mistyped_account, "Expected `int`, got `null` - at `$.balance`"),
     (changes_what_cannot_be_changed, "FrozenInstanceError: cannot assign to field 'balance'"),
 ]

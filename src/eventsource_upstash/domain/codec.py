@@ -16,6 +16,7 @@ import msgspec
 
 from ..errors import InvalidEvent
 from .events import NO_METADATA
+from .exactness import Changed, comparer
 from .schema import Schema, inspect_class, is_pydantic
 
 T = TypeVar("T")
@@ -56,9 +57,11 @@ class Codec(Generic[T]):
         schema: What is known of it.
         encode: Instance to bytes, without a check: for instances that were just built by a fold of ours.
         decode: Bytes to instance. Raises whatever the decoder does: see `reason`.
+        encode_checked: Instance to bytes that are known to read back as the same. Raises `InvalidEvent` when a field
+            holds what its type does not allow, what JSON cannot hold, or what would be read back as something else.
     """
 
-    __slots__ = ("_check", "_loose", "_what", "cls", "decode", "encode", "schema")
+    __slots__ = ("_check", "_compare", "_loose", "_what", "cls", "decode", "encode", "encode_checked", "schema")
 
     def __init__(self, cls: type[T], what: str) -> None:
         self.cls: type[T] = cls
@@ -74,13 +77,13 @@ class Codec(Generic[T]):
             self.encode = _encode
             self.decode = msgspec.json.Decoder(cls, dec_hook=_from_builtin).decode
         self._check: Callable[[bytes], object] = _twin_decoder(cls) or self.decode
+        self._compare = comparer(cls, self.schema.info)
+        # Most classes need no comparison; theirs is the method that does not even ask.
+        self.encode_checked: Callable[[T], bytes] = (
+            self._encode_checked if self._compare is None else self._encode_compared
+        )
 
-    def encode_checked(self, instance: T) -> bytes:
-        """Instance to bytes that are known to read back.
-
-        Raises:
-            InvalidEvent: A field holds what its type does not allow, or what JSON cannot hold.
-        """
+    def _encode_checked(self, instance: T) -> bytes:
         try:
             encoded = self.encode(instance)
             self._check(encoded)
@@ -89,6 +92,22 @@ class Codec(Generic[T]):
         # msgspec writes NaN and infinity as null, which an optional or untyped field would read back as None.
         if self._loose and b"null" in encoded:
             self._check_finite(instance)
+        return encoded
+
+    def _encode_compared(self, instance: T) -> bytes:
+        assert self._compare is not None
+        try:
+            encoded = self.encode(instance)
+            read = self._check(encoded)
+            if self._loose and b"null" in encoded:
+                self._check_finite(instance)
+            self._compare(instance, read, "$")
+        except InvalidEvent:
+            raise
+        except Changed as changed:
+            raise InvalidEvent(f"{self._what} cannot be stored: field {changed}") from None
+        except Exception as error:
+            raise InvalidEvent(f"{self._what} cannot be stored: {reason(error)}") from error
         return encoded
 
     def _check_finite(self, instance: T) -> None:

@@ -59,13 +59,17 @@ def check_event_type(types: EventTypes, event_type: type, where: str) -> EventTy
     return known
 
 
-def check_result(result: object, cls: type, where: str, name: str) -> None:
-    """Refuse what a fold handler answered. Raises `TypeError`."""
-    if result is None or isinstance(result, cls):
+def check_result(result: object, cls: type, where: str, name: str, *, stored: bool = False) -> None:
+    """Refuse what a fold handler answered: nothing of its class, or, where it is stored, of a subclass.
+
+    Raises `TypeError`.
+    """
+    if result is None or (isinstance(result, cls) and not stored) or result.__class__ is cls:
         return
     if inspect.iscoroutine(result):
         result.close()  # nobody will await it, and Python would say so at some later time
-    raise TypeError(f"{where}: {name} answered a {type(result).__name__}, not a {cls.__name__} or None")
+    told = f"{where}: {name} answered a {type(result).__name__}, not a {cls.__name__} or None"
+    raise TypeError(f"{told}; it would be read back as a {cls.__name__}" if isinstance(result, cls) else told)
 
 
 def failure(error: BaseException) -> str:

@@ -271,7 +271,7 @@ class Projection(Generic[D]):
         for key, handler, argument, _ in plan.steps:
             document = handler.fold(documents[key], argument)
             if document.__class__ is not cls and document is not None:
-                check_result(document, cls, self._where, handler.name)
+                check_result(document, cls, self._where, handler.name, stored=True)
             documents[key] = document
         changed: dict[str, bytes | None] = {}
         for key, document in documents.items():
@@ -308,7 +308,7 @@ class Projection(Generic[D]):
     def _fold_one(self, key: str, handler: _Handler[D], argument: object, kept: bytes | None) -> bytes | None:
         document = None if kept is None else self._decode_document(key, kept)
         result = handler.fold(document, argument)
-        check_result(result, self.document, self._where, handler.name)
+        check_result(result, self.document, self._where, handler.name, stored=True)
         return None if result is None else self.codec.encode_checked(result)
 
     def _decode_document(self, key: str, kept: bytes) -> D:

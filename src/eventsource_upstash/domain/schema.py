@@ -36,10 +36,12 @@ class Schema(msgspec.Struct, frozen=True):
     Attributes:
         immutable: No part of an instance can be changed, so one instance may be handed to several handlers.
         loose: Some part may hold a float or anything at all, where NaN could hide.
+        info: What msgspec knows of it; None for a pydantic model.
     """
 
     immutable: bool
     loose: bool
+    info: _inspect.StructType | _inspect.DataclassType | None = None
 
 
 def is_pydantic(cls: object) -> bool:
@@ -78,7 +80,7 @@ def inspect_class(cls: type[object], what: str) -> Schema:
         raise RegistrationError(f"{what}: {error}") from error
     walk = _Walk(what)
     immutable = walk.visit(info, _name(cls))
-    return Schema(immutable=immutable, loose=walk.loose)
+    return Schema(immutable, walk.loose, cast("_inspect.StructType | _inspect.DataclassType", info))
 
 
 def _name(cls: object) -> str:

@@ -1,0 +1,307 @@
+"""What would be read back as something else than what was given is refused, and names the field."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Annotated, Any, NamedTuple, TypedDict
+from uuid import UUID
+
+import attrs
+import msgspec
+import pydantic
+import pytest
+
+from eventsource_upstash import InvalidEvent
+from eventsource_upstash.domain.codec import Codec
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+
+
+@dataclass(frozen=True)
+class Employee(Person):
+    number: int
+
+
+@dataclass(frozen=True)
+class Renamed(Person):
+    """Has no more fields, and is read back as another class all the same."""
+
+
+class Cat(msgspec.Struct, tag=True, frozen=True):
+    name: str
+
+
+class Dog(msgspec.Struct, tag=True, frozen=True):
+    name: str
+
+
+class Lion(Cat, tag="Cat", frozen=True):
+    pride: str = ""
+
+
+@attrs.frozen
+class Place:
+    name: str
+
+
+@attrs.frozen
+class Town(Place):
+    size: int = 0
+
+
+class Model(pydantic.BaseModel):
+    name: str
+
+
+class Larger(Model):
+    size: int = 0
+
+
+class Pair(NamedTuple):
+    first: Person
+    second: int
+
+
+class Options(TypedDict, total=False):
+    who: Person
+    note: str
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+@dataclass(frozen=True)
+class Tree:
+    name: str
+    children: list[Tree] = field(default_factory=list)
+    about: Any = None
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Every place in which another object can be."""
+
+    who: Person | None = None
+    many: list[Person] = field(default_factory=list)
+    several: tuple[Person, ...] = ()
+    both: tuple[Person, int] | None = None
+    by_name: dict[str, Person] = field(default_factory=dict)
+    by_id: dict[UUID, Person] = field(default_factory=dict)
+    group: frozenset[Person] = frozenset()
+    pet: Cat | Dog | None = None
+    place: Place | None = None
+    model: Model | None = None
+    pair: Pair | None = None
+    options: Options | None = None
+    marked: Annotated[Person, msgspec.Meta(title="who")] | None = None
+    mixed: str | list[Person] | Person | None = None
+    tree: Tree | None = None
+
+
+ADA, EMPLOYEE = Person("Ada"), Employee("Ada", 7)
+LION = Lion("Leo", "north")
+
+LOST: dict[str, tuple[dict[str, Any], str]] = {
+    "a field": ({"who": EMPLOYEE}, "$.who holds an Employee, which would be read back as a Person"),
+    "another class": ({"who": Place("Rome")}, "$.who holds a Place, which would be read back as a Person"),
+    "a dict": ({"who": {"name": "Ada", "age": 7}}, "$.who holds a dict, which would be read back as a Person"),
+    "a name only": ({"who": Renamed("Ada")}, "$.who holds a Renamed, which"),
+    "a list": ({"many": [ADA, EMPLOYEE]}, "$.many[1] holds an Employee"),
+    "a tuple": ({"several": (ADA, ADA, EMPLOYEE)}, "$.several[2] holds an Employee"),
+    "a tuple of a size": ({"both": (EMPLOYEE, 1)}, "$.both[0] holds an Employee"),
+    "a dict of names": ({"by_name": {"a": ADA, "b": EMPLOYEE}}, "$.by_name.b holds an Employee"),
+    "a dict of ids": ({"by_id": {UUID(int=1): EMPLOYEE}}, "holds an Employee"),
+    "a key that is no name": ({"by_name": {1: ADA}}, "$.by_name has a key that is an int, which would be read back"),
+    "two keys that become one": ({"by_name": {1: ADA, "1": ADA}}, "$.by_name has two keys that would be one"),
+    "a set": ({"group": frozenset({EMPLOYEE})}, "$.group holds an Employee"),
+    "a union of Structs": ({"pet": LION}, "$.pet holds a Lion"),
+    "attrs": ({"place": Town("Rome", 3)}, "$.place holds a Town, which would be read back as a Place"),
+    "pydantic": ({"model": Larger(name="x", size=3)}, "$.model holds a Larger, which would be read back as a Model"),
+    "a named tuple": ({"pair": Pair(EMPLOYEE, 1)}, "$.pair[0] holds an Employee"),
+    "a typed dict": ({"options": {"who": EMPLOYEE}}, "$.options.who holds an Employee"),
+    "a typed dict's extra key": (
+        {"options": {"who": ADA, "age": 7}},
+        "$.options has a key that its TypedDict does not",
+    ),
+    "annotated": ({"marked": EMPLOYEE}, "$.marked holds an Employee"),
+    "a union, alone": ({"mixed": EMPLOYEE}, "$.mixed holds an Employee"),
+    "a union, in a list": ({"mixed": [EMPLOYEE]}, "$.mixed[0] holds an Employee"),
+    "itself": (
+        {"tree": Tree("a", [Tree("b", [Tree("c", about=(1,))])])},
+        "$.tree.children[0].children[0].about holds a",
+    ),
+}
+
+
+def refused(instance: object) -> str:
+    codec = Codec(type(instance), "event type 'x'")
+    with pytest.raises(InvalidEvent) as caught:
+        codec.encode_checked(instance)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_would_lose_its_class_or_its_fields(name: str) -> None:
+    fields, told = LOST[name]
+    message = refused(Nested(**fields))
+    assert message.startswith("event type 'x' cannot be stored: field $.")
+    assert told in message
+
+
+KEPT: list[dict[str, Any]] = [
+    {},
+    {"who": ADA, "many": [ADA] * 3, "several": (ADA,), "both": (ADA, 1), "by_name": {"a": ADA}},
+    {"by_id": {UUID(int=1): ADA}, "group": frozenset({ADA}), "pet": Cat("Tom"), "place": Place("Rome")},
+    {"pet": Dog("Rex"), "model": Model(name="x"), "pair": Pair(ADA, 1), "options": {"who": ADA}, "marked": ADA},
+    {"mixed": "text"},
+    {"mixed": [ADA]},
+    {"mixed": ADA},
+    {"tree": Tree("a", [Tree("b"), Tree("c", about={"d": [1]})])},
+]
+
+
+@pytest.mark.parametrize("fields", KEPT, ids=lambda fields: " ".join(fields) or "none")
+def test_what_is_of_the_declared_class(fields: dict[str, Any]) -> None:
+    codec = Codec(Nested, "event type 'x'")
+    assert codec.decode(codec.encode_checked(Nested(**fields))) == Nested(**fields)
+
+
+# --- fields without a type
+
+
+@dataclass(frozen=True)
+class Loose:
+    anything: Any = None
+    bare: dict = field(default_factory=dict)  # type: ignore[type-arg]
+    row: list = field(default_factory=list)  # type: ignore[type-arg]
+    named: dict[str, Any] = field(default_factory=dict)
+    bag: set = field(default_factory=set)  # type: ignore[type-arg]
+
+
+class LooseStruct(msgspec.Struct):
+    anything: Any = None
+
+
+@attrs.define
+class LooseAttrs:
+    anything: Any = None
+
+
+class LooseModel(pydantic.BaseModel):
+    anything: Any = None
+
+
+class Within(pydantic.BaseModel):
+    inner: list[LooseModel]
+
+
+class Open(pydantic.BaseModel, extra="allow"):
+    name: str
+
+
+@dataclass
+class Checked:
+    """Built by its own code, so that the class itself checks it."""
+
+    anything: Any = None
+
+    def __post_init__(self) -> None:
+        self.seen = True
+
+
+CHANGED: dict[str, tuple[Any, str]] = {
+    "an int for a key": ({1: 2}, " has a key that is an int, which would be read back as a str"),
+    "a tuple": ((1, 2), " holds a tuple, which would be read back as a list"),
+    "a set": ({1}, " holds a set, which would be read back as a list"),
+    "bytes": (b"abc", " holds a bytes, which would be read back as a str"),
+    "a datetime": (datetime(2030, 1, 1, tzinfo=timezone.utc), " holds a datetime, which would be read back as a str"),
+    "a UUID": (UUID(int=1), " holds an UUID, which would be read back as a str"),
+    "an enum": (Colour.RED, " holds a Colour, which would be read back as a str"),
+    "an enum of numbers": (Level.HIGH, " holds a Level, which would be read back as an int"),
+    "an object": (ADA, " holds a Person, which would be read back as a dict"),
+    "deep inside": ({"a": [1, {"b": (1,)}]}, ".a[1].b holds a tuple"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+@pytest.mark.parametrize("cls", [Loose, LooseStruct, LooseAttrs, Checked])
+def test_an_untyped_value_that_would_change(cls: Callable[..., object], name: str) -> None:
+    value, told = CHANGED[name]
+    assert f"cannot be stored: field $.anything{told}" in refused(cls(anything=value))
+
+
+@pytest.mark.parametrize("name", ["an int for a key", "a tuple", "a set", "a datetime", "an object", "deep inside"])
+def test_an_untyped_value_in_a_pydantic_model_that_would_change(name: str) -> None:
+    value, told = CHANGED[name]
+    assert f"field $.anything{told}" in refused(LooseModel(anything=value))
+    assert f"field $.inner[1].anything{told}" in refused(Within(inner=[LooseModel(), LooseModel(anything=value)]))
+    assert "cannot be stored" in refused(Open(name="x", more=value))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"bare": {1: 2}}, "$.bare has a key that is an int"),
+        ({"bare": {"a": (1,)}}, "$.bare.a holds a tuple"),
+        ({"row": [(1,)]}, "$.row[0] holds a tuple"),
+        ({"named": {"a": (1,)}}, "$.named.a holds a tuple"),
+        ({"named": {1: 1}}, "$.named has a key that is an int"),
+        ({"bag": {1, UUID(int=1)}}, "$.bag holds an UUID"),
+    ],
+    ids=lambda value: str(value)[:25],
+)
+def test_other_fields_without_a_type(fields: dict[str, Any], told: str) -> None:
+    assert told in refused(Loose(**fields))
+
+
+PLAIN: list[Any] = [
+    None, True, 0, -1, 2**63, 2**64 - 1, 1.0, -0.0, 1e300, "", "1", [], {}, [[]], {"": {}}, {"1": 1, "2": [1.0, True]},
+    "2030-01-01T00:00:00Z", {"a": None}, [None],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", PLAIN, ids=repr)
+@pytest.mark.parametrize("cls", [Loose, LooseStruct, LooseAttrs, LooseModel, Checked])
+def test_plain_data_is_kept(cls: Any, value: Any) -> None:
+    codec = Codec[Any](cls, "event type 'x'")
+    back = codec.decode(codec.encode_checked(cls(anything=value))).anything
+    assert (type(back), back) == (type(value), value)
+
+
+def test_deeply_nested_plain_data_is_kept() -> None:
+    value: list[object] = []
+    for _ in range(300):
+        value = [value, {"a": value}] if len(value) == 0 else [value]
+    codec = Codec(Loose, "event type 'x'")
+    assert codec.decode(codec.encode_checked(Loose(value))) == Loose(value)
+
+
+# --- classes that need no comparison
+
+
+@dataclass(frozen=True)
+class Flat:
+    id: str
+    number: int = 0
+    price: float = 0
+    tags: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    when: datetime | None = None
+
+
+def test_a_class_without_such_fields_is_not_compared() -> None:
+    codec = Codec(Flat, "event type 'x'")
+    assert codec._compare is None
+    # What is not as its types say, and becomes so, is kept as ever.
+    assert codec.decode(codec.encode_checked(Flat("1", price=5, tags=["a"]))) == Flat("1", 0, 5.0, ("a",))  # type: ignore[arg-type]
