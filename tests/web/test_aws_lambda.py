@@ -166,11 +166,19 @@ SHAPES = [
 
 
 def call(event: dict[str, Any], **options: Any) -> tuple[dict[str, Any], int]:
-    """What the handler answers, and how many tasks were folded."""
+    """What the handler answers, its headers as `headers` whatever the shape, and how many tasks were folded."""
     app, _, the = with_tasks()
     answer = lambda_handler(app, verifier=Signed(), **options)(event, None)
     assert json.loads(json.dumps(answer)) == answer, "Lambda sends it as JSON"
-    assert answer.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
+    # "You must use multiValueHeaders if you have enabled multi-value headers and headers otherwise":
+    # docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html#multi-value-headers-response
+    # Every value is a list there, of one header too. What comes in the other field is dropped.
+    if "headers" in event:
+        assert answer.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
+    elif "multiValueHeaders" in event:
+        assert answer.keys() == {"statusCode", "multiValueHeaders", "body", "isBase64Encoded"}
+        assert all(isinstance(values, list) for values in answer["multiValueHeaders"].values())
+        answer["headers"] = {name: value for name, (value,) in answer.pop("multiValueHeaders").items()}
     assert not [secret for secret in SECRETS if secret in str(answer)]
     return answer, app.projection_store.view(the.tasks).count()
 
@@ -226,6 +234,22 @@ def test_a_query_is_part_of_the_url_where_it_comes_in_parts(shape: Any, url: str
     assert call(shape(f"{url}?a=1&b=2", **parts))[0]["statusCode"] == 200
     several = {"multiValueQueryStringParameters": {"a": ["1", "2"], "b": ["x"]}}
     assert call(shape(f"{url}?a=1&a=2&b=x", **several))[0]["statusCode"] == 200
+
+
+@pytest.mark.parametrize("shape", [load_balancer, load_balancer_with_multi_value_headers])
+def test_a_query_that_a_load_balancer_does_not_decode(shape: Any) -> None:
+    # "If the query parameters are URL-encoded, the load balancer does not decode them": the same page.
+    url = "https://app.example.com/projections?a%5B%5D=x%20y&b=1%2B1&c="
+    parts = {"a%5B%5D": "x%20y", "b": "1%2B1", "c": ""}
+    assert call(shape(url, queryStringParameters=parts))[0]["statusCode"] == 200
+    several = {name: [value] for name, value in parts.items()}
+    assert call(shape(url, multiValueQueryStringParameters=several))[0]["statusCode"] == 200
+
+
+def test_a_query_that_api_gateway_decodes() -> None:
+    url = f"{GATEWAY}?a%5B%5D=x+y&b=1%2B1"
+    several = {"a[]": ["x y"], "b": ["1+1"]}
+    assert call(rest_api(url, multiValueQueryStringParameters=several))[0]["statusCode"] == 200
 
 
 @pytest.mark.parametrize(("shape", "url"), SHAPES)

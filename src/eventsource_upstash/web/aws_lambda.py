@@ -37,11 +37,13 @@ def lambda_handler(
     endpoint = Endpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget)
 
     def handler(event: Event, context: object) -> dict[str, object]:  # noqa: ARG001  # Lambda hands it over
+        multi_value = wants_multi_value_headers(event)
         try:
             request = request_of(event)
         except binascii.Error:
-            return response_of(problem(400, "the body is not base64, although the event says so"))
-        return response_of(endpoint.handle(request))
+            answer = problem(400, "the body is not base64, although the event says so")
+            return response_of(answer, multi_value=multi_value)
+        return response_of(endpoint.handle(request), multi_value=multi_value)
 
     return handler
 
@@ -71,11 +73,22 @@ def request_of(event: Event) -> Request:
     return Request(method.upper(), _url(event, context, headers), headers, raw)
 
 
-def response_of(response: Response) -> dict[str, object]:
+def wants_multi_value_headers(event: Event) -> bool:
+    """Whether the answer has to name its headers as `multiValueHeaders`.
+
+    A load balancer with multi-value headers switched on reads nothing else; one without reads `headers` only. It says
+    which it is by what it sends: one of the two, never both, where API Gateway sends both and reads either.
+    """
+    return "multiValueHeaders" in event and "headers" not in event
+
+
+def response_of(response: Response, *, multi_value: bool = False) -> dict[str, object]:
     """An answer as Lambda wants it."""
+    headers = dict(response.headers)
+    several = {name: [value] for name, value in headers.items()}
     return {
         "statusCode": response.status,
-        "headers": dict(response.headers),
+        **({"multiValueHeaders": several} if multi_value else {"headers": headers}),
         "body": response.body.decode(),
         "isBase64Encoded": False,
     }
@@ -85,14 +98,21 @@ def _url(event: Event, context: Mapping[str, object], headers: Mapping[str, str]
     host = headers.get("host") or str(context.get("domainName") or "")
     # The stage is part of the URL that was called: payload 2.0 has it in rawPath, 1.0 only in the request context.
     path = str(event.get("rawPath") or context.get("path") or event.get("path") or "/")
-    query = str(event.get("rawQueryString") or "") or _query(event)
+    query = str(event.get("rawQueryString") or "") or _query(event, encoded="elb" in context)
     scheme = headers.get("x-forwarded-proto", "https")
     return f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
 
 
-def _query(event: Event) -> str:
+def _query(event: Event, *, encoded: bool) -> str:
     several = _mapping(event.get("multiValueQueryStringParameters"))
-    return urlencode(several or _mapping(event.get("queryStringParameters")), doseq=True)
+    parameters = several or _mapping(event.get("queryStringParameters"))
+    pairs = [
+        (name, str(value))
+        for name, values in parameters.items()
+        for value in (cast("list[object]", values) if isinstance(values, list) else [values])
+    ]
+    # API Gateway hands the parameters over decoded, a load balancer as they were in the URL.
+    return "&".join(f"{name}={value}" for name, value in pairs) if encoded else urlencode(pairs)
 
 
 def _mapping(value: object) -> Mapping[str, object]:
