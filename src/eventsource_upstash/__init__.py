@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         AsyncView,
         AsyncWorker,
     )
+    from .backends.qstash import AsyncSchedules, Delivery, QStash, Receiver, Schedules, TrustedProxies
+    from .backends.redis import UpstashRedis
     from .backends.sqlite import SQLite
 
 __version__ = "0.1.0"
@@ -63,11 +65,13 @@ __all__ = [
     "AsyncNotifier",
     "AsyncProjectionStore",
     "AsyncProjector",
+    "AsyncSchedules",
     "AsyncView",
     "AsyncWorker",
     "CatchUp",
     "ConcurrencyError",
     "CorruptLog",
+    "Delivery",
     "EventSourceError",
     "EventStore",
     "Executed",
@@ -87,19 +91,24 @@ __all__ = [
     "ProjectionStopped",
     "ProjectionStore",
     "Projector",
+    "QStash",
     "Receipt",
+    "Receiver",
     "Recorded",
     "Refused",
     "RegistrationError",
     "Registry",
     "SQLite",
+    "Schedules",
     "Signal",
     "StaleView",
     "TooLarge",
+    "TrustedProxies",
     "Unavailable",
     "UndecodableDocument",
     "UndecodableEvent",
     "UnknownEventType",
+    "UpstashRedis",
     "View",
     "Worker",
     "connect",
@@ -107,13 +116,21 @@ __all__ = [
 ]
 
 
+_LATER = {
+    "Delivery": "backends.qstash",
+    "QStash": "backends.qstash",
+    "Receiver": "backends.qstash",
+    "SQLite": "backends.sqlite",
+    "Schedules": "backends.qstash",
+    "TrustedProxies": "backends.qstash",
+    "AsyncSchedules": "backends.qstash",
+    "UpstashRedis": "backends.redis",
+}
+
+
 def __getattr__(name: str) -> object:
-    if name.startswith("Async") and name in __all__:
-        from . import aio
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(aio, name)
-    if name == "SQLite":
-        from .backends.sqlite import SQLite
-
-        return SQLite
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATER.get(name, 'aio')}", __name__), name)

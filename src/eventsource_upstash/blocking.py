@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from typing_extensions import Self
 
@@ -26,6 +26,9 @@ from .domain.projections import Projection
 from .domain.registry import Registry
 from .ports import MAX_PAGE_EVENTS, Backend, NoticeTransport, Views
 
+if TYPE_CHECKING:
+    from .backends.qstash import Schedules
+
 S = TypeVar("S")
 D = TypeVar("D")
 
@@ -39,7 +42,7 @@ class Notifier:
 
     def __init__(self, transport: NoticeTransport | None = None) -> None:
         self.transport = transport
-        self.flow: Notifying = Notifying(transport.notices(PORT) if transport else None)
+        self.flow: Notifying = Notifying(transport, PORT)
 
     def __repr__(self) -> str:
         return f"Notifier({self.transport!r})"
@@ -47,6 +50,20 @@ class Notifier:
     def notify(self, position: int) -> None:
         """Notify that the log reached a position. Appends do this by themselves."""
         run(self.flow.notify(position))
+
+    def verify(self, headers: Mapping[str, str], body: bytes, url: str) -> None:
+        """Check that a delivery is a notification of ours. The endpoint does this by itself.
+
+        Args:
+            headers: The request's, names in lower case.
+            body: The raw bytes, as they came.
+            url: The URL that the request was addressed to.
+
+        Raises:
+            Unverified: It is not, and why: for the log, not for the caller.
+            Misuse: This notifier's transport cannot tell.
+        """
+        self.flow.verify(headers, body, url)
 
 
 class EventStore:
@@ -397,6 +414,17 @@ class App:
 
     def __repr__(self) -> str:
         return f"App({self.backend!r})"
+
+    @property
+    def schedules(self) -> Schedules:
+        """What QStash sends by the clock: the sweep, and jobs of the app's own.
+
+        Raises:
+            Misuse: Notifications do not go through QStash.
+        """
+        from .backends.qstash import Schedules
+
+        return Schedules(self.notifier.transport)
 
     def worker(self, *, poll_interval: float = 1.0) -> Worker:
         """A worker that folds after each append, in the background: `with app.worker(): ...`."""

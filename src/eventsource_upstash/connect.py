@@ -2,54 +2,99 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from .backends.memory import InProcess, Memory
 from .domain.registry import Registry
 from .errors import Misuse
-from .ports import Backend
+from .ports import Backend, NoticeTransport
 
 if TYPE_CHECKING:
     from .aio import AsyncApp
     from .blocking import App
 
 
+class Parts(NamedTuple):
+    """What a URL names: where log and views are, and how notifications travel."""
+
+    backend: Backend
+    transport: NoticeTransport
+
+
 def connect(url: str | Backend, registry: Registry) -> App:
     """An app on the backend that a URL names. Opens nothing yet.
 
     Args:
-        url: `memory:` for a log in this process, or `sqlite:FILE` for one in a file. Or a backend, where a URL cannot
-            say it all: `SQLite("todo.db", synchronous="NORMAL")`.
+        url: `memory:` for a log in this process; `sqlite:FILE` for one in a file; `upstash:`, or `upstash:NAMESPACE`,
+            for Upstash Redis and QStash as the environment names them (see `UpstashRedis.from_env` and
+            `QStash.from_env`). Or a backend, where a URL cannot say it all: `SQLite("todo.db", synchronous="NORMAL")`.
         registry: The app's event types, projections and aggregates.
 
     Raises:
-        Misuse: The URL names no backend that there is.
+        Misuse: The URL names no backend that there is; or variables of the environment are missing or malformed, and
+            then it names all of them.
     """
     from .blocking import App
 
-    return App(backend_of(url), registry, InProcess())
+    backend, transport = parts_of(url)
+    return App(backend, registry, transport)
 
 
 def connect_async(url: str | Backend, registry: Registry) -> AsyncApp:
     """The same for an event loop: `connect_async(...)` is not awaited, what it answers is used with `await`."""
     from .aio import AsyncApp
 
-    return AsyncApp(backend_of(url), registry, InProcess())
+    backend, transport = parts_of(url)
+    return AsyncApp(backend, registry, transport)
 
 
-def backend_of(url: str | Backend) -> Backend:
-    """The backend that a URL names, or the one given. Raises `Misuse` when there is none."""
+def parts_of(url: str | Backend) -> Parts:
+    """The parts that a URL names, or the backend given. Raises `Misuse` when there are none."""
     if not isinstance(url, str):
-        return url
+        return Parts(url, InProcess())
     scheme, colon, rest = url.partition(":")
     if scheme == "memory" and colon and not rest:
-        return Memory()
+        return Parts(Memory(), InProcess())
     if scheme == "sqlite" and rest.startswith("//") and not rest.startswith("///"):
         raise Misuse("connect: sqlite:FILE or sqlite:///FILE names a file; sqlite://FILE would name a host")
     if scheme == "sqlite" and rest:
         from .backends.sqlite import SQLite
 
         # sqlite:///todo.db, as other libraries write it, means the same file as sqlite:todo.db.
-        return SQLite(rest.removeprefix("///"))
+        return Parts(SQLite(rest.removeprefix("///")), InProcess())
+    if scheme == "upstash" and colon and not rest.startswith("//"):
+        return upstash(rest or None, os.environ)
+    if scheme == "upstash" and colon:
+        raise Misuse(
+            "connect: after 'upstash:' stands at most a namespace, as in upstash:todo; address and token are read from "
+            "the environment"
+        )
     # The rest of a URL may hold a password, so only the scheme is repeated.
-    raise Misuse(f"connect: no backend for a URL that starts with {scheme!r}; there is 'memory:' and 'sqlite:FILE'")
+    raise Misuse(
+        f"connect: no backend for a URL that starts with {scheme!r}; there is 'memory:', 'sqlite:FILE' and 'upstash:'"
+    )
+
+
+def upstash(namespace: str | None, environ: Mapping[str, str]) -> Parts:
+    """Upstash Redis and QStash, as the environment names them. Raises `Misuse` that names all that is wrong with it."""
+    from .backends.qstash import QStash
+    from .backends.qstash.settings import read_environment
+    from .backends.redis import UpstashRedis
+    from .backends.redis.backend import environment_problems
+    from .backends.redis.keys import Keys
+
+    problems = [*environment_problems(environ), *read_environment(environ).problems]
+    if namespace is not None:
+        Keys(namespace)
+    if problems:
+        listed = "".join(f"\n- {problem}" for problem in dict.fromkeys(problems))
+        raise Misuse(
+            f"connect('upstash:'): the environment lacks something.{listed}\nThe values stand in the Upstash console; "
+            "'eventsource-upstash dev' prints those of a local Upstash"
+        )
+    return Parts(
+        UpstashRedis.from_env(namespace=namespace, environ=environ),
+        QStash.from_env(namespace=namespace, environ=environ),
+    )

@@ -410,6 +410,17 @@ class NoticeTransport(Protocol):
         """The carrier, over a port."""
         ...
 
+    def verifier(self, public_url: str | None) -> Verifier | None:
+        """What tells that a delivery came this way; None where nothing can come from outside.
+
+        Args:
+            public_url: The URL that deliveries are addressed to, where the transport does not know it.
+
+        Raises:
+            Misuse: It cannot, as it is configured.
+        """
+        ...
+
 
 class Unverified(Exception):
     """Raised by a verifier: the request is not from whom it has to be. The message is logged, never sent."""

@@ -12,6 +12,8 @@ import pytest
 
 import eventsource_upstash
 from eventsource_upstash import aio, blocking, connect, connect_async, web
+from eventsource_upstash.backends.qstash import aio as qstash_aio
+from eventsource_upstash.backends.qstash import blocking as qstash_blocking
 from eventsource_upstash.web import asgi, endpoint
 
 
@@ -23,15 +25,17 @@ def classes_of(module: ModuleType) -> dict[str, type]:
     }
 
 
-BLOCKING = classes_of(blocking)
-ASYNC = classes_of(aio)
+BLOCKING = {**classes_of(blocking), **classes_of(qstash_blocking)}
+ASYNC = {**classes_of(aio), **classes_of(qstash_aio)}
 PAIRS = [(cls, ASYNC[f"Async{name}"]) for name, cls in BLOCKING.items() if f"Async{name}" in ASYNC]
 FACES = list(PAIRS)
 PAIRS.append((endpoint.Endpoint, asgi.AsyncEndpoint))
 
 # What waits for nothing is plain in both colours; iterators wait as they are iterated.
 PLAIN = {
+    "App.schedules",
     "App.worker",
+    "Notifier.verify",
     "EventStore.read",
     "EventStore.read_stream",
     "ProjectionStore.view",

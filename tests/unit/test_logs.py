@@ -120,6 +120,9 @@ class Broken:
 
     signal: Signal | None = None
 
+    def verifier(self, public_url: str | None) -> None:
+        return None
+
     def notices(self, port: Port) -> Broken:
         return self
 

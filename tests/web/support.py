@@ -53,6 +53,9 @@ class Posted:
     def __init__(self) -> None:
         self.positions: list[int] = []
 
+    def verifier(self, public_url: str | None) -> None:
+        return None
+
     def notices(self, port: Port) -> Posted:
         return self
 

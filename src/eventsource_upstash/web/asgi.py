@@ -31,7 +31,13 @@ class AsyncEndpoint:
         projector = app.projector if isinstance(app, AsyncApp) else app
         store = projector.event_store
         self.flow: Handling = Handling(
-            projector.flow, store.notifier.flow, verifier, public_url, time_budget, public=store.backend.public
+            projector.flow,
+            store.notifier.flow,
+            verifier,
+            public_url,
+            time_budget,
+            transport=store.notifier.transport,
+            public=store.backend.public,
         )
 
     async def handle(self, request: Request) -> Response:
@@ -50,7 +56,8 @@ def asgi_app(
 
     Args:
         app: An app, or a projector built by hand.
-        verifier: Tells whether a notification is genuine. A backend that is reached over the open network needs one.
+        verifier: Tells whether a notification is genuine; the notifier's own without one. A backend that is reached
+            over the open network needs one.
         public_url: The URL that notifications are addressed to, where a proxy makes the request's own look different.
         time_budget: Seconds that one delivery may fold. What is left then is notified anew.
 

@@ -15,7 +15,7 @@ from .._io.blocking import run
 from ..blocking import App, Projector
 from ..domain.events import CatchUp
 from ..errors import Misuse
-from ..ports import Unverified, Verifier
+from ..ports import NoticeTransport, Unverified, Verifier
 
 __all__ = [
     "DEFAULT_TIME_BUDGET",
@@ -84,8 +84,11 @@ class Handling:
         public_url: str | None,
         time_budget: float,
         *,
+        transport: NoticeTransport | None,
         public: bool,
     ) -> None:
+        if verifier is None and transport is not None:
+            verifier = transport.verifier(public_url)
         if public and verifier is None:
             raise Misuse(
                 "this endpoint would be open to everybody: the backend is reached over the open network and no "
@@ -153,7 +156,8 @@ class Endpoint:
 
     Args:
         app: An app, or a projector built by hand.
-        verifier: Tells whether a notification is genuine. A backend that is reached over the open network needs one.
+        verifier: Tells whether a notification is genuine; the notifier's own without one. A backend that is reached
+            over the open network needs one.
         public_url: The URL that notifications are addressed to, where a proxy makes the request's own look different.
         time_budget: Seconds that one delivery may fold. What is left then is notified anew.
 
@@ -172,7 +176,13 @@ class Endpoint:
         projector = app.projector if isinstance(app, App) else app
         store = projector.event_store
         self.flow: Handling = Handling(
-            projector.flow, store.notifier.flow, verifier, public_url, time_budget, public=store.backend.public
+            projector.flow,
+            store.notifier.flow,
+            verifier,
+            public_url,
+            time_budget,
+            transport=store.notifier.transport,
+            public=store.backend.public,
         )
 
     def handle(self, request: Request) -> Response:

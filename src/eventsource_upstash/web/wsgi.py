@@ -29,7 +29,8 @@ def wsgi_app(
 
     Args:
         app: An app, or a projector built by hand.
-        verifier: Tells whether a notification is genuine. A backend that is reached over the open network needs one.
+        verifier: Tells whether a notification is genuine; the notifier's own without one. A backend that is reached
+            over the open network needs one.
         public_url: The URL that notifications are addressed to, where a proxy makes the request's own look different.
         time_budget: Seconds that one delivery may fold. What is left then is notified anew.
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..._io.port import Port, Signal
 from ...domain.events import FREE, Receipt
-from ...ports import Notices
+from ...ports import Notices, Verifier
 
 _log: Final = logging.getLogger("eventsource_upstash.notifier")
 
@@ -24,6 +24,10 @@ class InProcess:
     def notices(self, port: Port) -> Notices:
         """The carrier."""
         return _Wake(self.signal or Signal())
+
+    def verifier(self, public_url: str | None) -> Verifier | None:
+        """None: nothing comes from outside."""
+        return None
 
 
 class _Wake:

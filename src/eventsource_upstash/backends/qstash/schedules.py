@@ -255,8 +255,8 @@ class Scheduling:
         return await exchange(self._port, request, token)
 
 
-def _check_cron(cron: str) -> None:
-    if not _CRON.fullmatch(cron):
+def _check_cron(cron: object) -> None:
+    if not isinstance(cron, str) or not _CRON.fullmatch(cron):
         raise Misuse(
             f"cron={cron!r}: it has five fields, minute hour day month weekday, as in '*/5 * * * *', and may begin "
             "with a time zone, as in 'CRON_TZ=Europe/Berlin 0 8 * * *'"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..._io.blocking import BlockingPort
 from ..._io.port import Port, Signal
 from ...errors import Misuse
-from ...ports import Notices
+from ...ports import Notices, Verifier
 from .notices import Publishing
 from .settings import (
     DEFAULT_NAMESPACE,
@@ -188,6 +188,10 @@ class QStash:
         return Publishing(
             port, self.url, self._token, self.destination, self.namespace, self.delivery_headers(), self.timeout
         )
+
+    def verifier(self, public_url: str | None) -> Verifier | None:
+        """See `NoticeTransport.verifier`: a receiver."""
+        return self.receiver(public_url=public_url)
 
     def receiver(
         self, *, public_url: str | None = None, proxies: TrustedProxies | None = None, leeway: float = 0.0
