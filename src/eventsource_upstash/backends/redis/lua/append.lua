@@ -102,7 +102,8 @@ local position = text(head + count)
 local after = text(revision + count)
 
 if KEYS[7] and not call('SET', KEYS[7], ARGV[14] .. position .. ' ' .. after .. ARGV[15], 'NX') then
-  return { 'known', calls, call('GET', KEYS[7]), text(raised) }
+  local known = call('GET', KEYS[7])
+  return { 'known', calls, known, text(raised) }
 end
 
 -- From here on each write is taken back if a later one is refused (the database may be full at any of them).
