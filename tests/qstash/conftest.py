@@ -1,43 +1,18 @@
-"""The official receivers, to agree with."""
+"""The official receiver in TypeScript, to agree with; a local QStash, and the site that it delivers to."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.qstash.signing import CURRENT, NEXT
-
-JS = Path(__file__).parent / "js"
-
-
-class TypeScriptReceiver:
-    """`@upstash/qstash` in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def refusal(self, signature: str, body: str, url: str, clock_tolerance: int = 0) -> str | None:
-        """Why it refuses, or None where it does not."""
-        asked = {
-            "current": CURRENT,
-            "next": NEXT,
-            "signature": signature,
-            "body": body,
-            "url": url,
-            "clockTolerance": clock_tolerance,
-        }
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        refusal: str | None = json.loads(self._process.stdout.readline())["refusal"]
-        return refusal
+from eventsource_upstash.local.qstash.settings import Settings
+from eventsource_upstash.local.server import LocalUpstash
+from tests.qstash.receiving import PUBLIC, Site
+from tests.qstash.typescript import JS, TypeScriptReceiver
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +35,16 @@ def typescript_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ty
         assert process.stdin is not None
         process.stdin.close()  # it ends with its input
         process.wait(10)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as running:
+        yield running
+
+
+@pytest.fixture
+def upstash(site: Site) -> Iterator[LocalUpstash]:
+    """Refuses loopback destinations as the service does, and delivers what is sent to the public URL to the site."""
+    with LocalUpstash(qstash=Settings(mapping={PUBLIC: site.url}, strict=True)) as running:
+        yield running

@@ -19,8 +19,8 @@ from qstash.errors import SignatureError
 
 from eventsource_upstash.backends.qstash import Receiver
 from eventsource_upstash.ports import Unverified
-from tests.qstash.conftest import TypeScriptReceiver
 from tests.qstash.signing import CURRENT, HEADER, NEXT, URL, body_hash, claims, token
+from tests.qstash.typescript import TypeScriptReceiver
 
 STRICTER = {
     "no JWT": "one spelling: padding (=) and characters outside base64url are no part of a JWT (RFC 7515)",

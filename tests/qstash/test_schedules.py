@@ -1,0 +1,264 @@
+"""The sweep, and schedules of the app's own."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import pytest
+import qstash
+
+from eventsource_upstash import App, InProcess, Memory, Misuse, OutcomeUnknown, Receipt, Refused, Unavailable
+from eventsource_upstash._io.blocking import run
+from eventsource_upstash.backends.qstash import AsyncSchedules, Delivery, QStash, Schedules, Sweep
+from eventsource_upstash.backends.qstash.schedules import Scheduling
+from eventsource_upstash.local.qstash.settings import TOKEN
+from eventsource_upstash.local.server import LocalUpstash
+from eventsource_upstash.testing.colours import Colour
+from eventsource_upstash.web import Endpoint, Response
+from tests.qstash.carrier import TOKEN as CARRIED
+from tests.qstash.carrier import Carrier, answer
+from tests.qstash.receiving import PUBLIC, Site
+from tests.unit.todo import Task, TaskCreated, todo
+
+URL = f"{PUBLIC}/projections"
+JOB = f"{PUBLIC}/report"
+
+
+@pytest.fixture(params=list(Colour), ids=lambda colour: colour.value)
+def colour(request: pytest.FixtureRequest) -> Colour:
+    value: Colour = request.param
+    return value
+
+
+def transport(upstash: LocalUpstash, **options: Any) -> QStash:
+    return QStash.from_env(URL, environ=upstash.environment(), namespace="todo", **options)
+
+
+class Face:
+    """Schedules of either colour, called alike."""
+
+    def __init__(self, colour: Colour, through: QStash) -> None:
+        self._colour = colour
+        self._schedules = Schedules(through) if colour is Colour.BLOCKING else AsyncSchedules(through)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._schedules, name)
+
+        def call(*args: object, **options: object) -> Any:
+            answered = method(*args, **options)
+            return self._colour.run(answered) if isinstance(answered, Coroutine) else answered
+
+        return call
+
+
+def test_the_sweep_is_there_once(upstash: LocalUpstash, colour: Colour) -> None:
+    schedules = Face(colour, transport(upstash))
+    first: Sweep = schedules.ensure_sweep()
+    assert (first.schedule_id, first.cron, first.changed, first.paused) == ("todo-sweep", "*/5 * * * *", True, False)
+    assert (first.receipt.requests, first.receipt.commands) == (2, 0)
+    created = schedules.list()
+    second = schedules.ensure_sweep()
+    assert (second.changed, second.receipt.requests) == (False, 1)
+    assert schedules.list() == created
+    assert schedules.ensure_sweep("0 * * * *").changed
+    (only,) = schedules.list()
+    assert (only.schedule_id, only.cron, only.destination, only.body) == (
+        "todo-sweep",
+        "0 * * * *",
+        URL,
+        '{"position":0}',
+    )
+    assert (only.retries, only.flow_control.key, only.flow_control.parallelism) == (0, "todo", 1)
+
+
+def test_another_destination_or_limit_replaces_it(upstash: LocalUpstash) -> None:
+    Schedules(transport(upstash)).ensure_sweep()
+    other = QStash.from_env(f"{URL}/2", environ=upstash.environment(), namespace="todo")
+    assert Schedules(other).ensure_sweep().changed
+    assert not Schedules(other).ensure_sweep().changed
+    assert Schedules(transport(upstash, delivery=Delivery(parallelism=2))).ensure_sweep().changed
+    assert len(Schedules(other).list()) == 1
+
+
+def test_each_namespace_has_its_own(upstash: LocalUpstash) -> None:
+    Schedules(transport(upstash)).ensure_sweep()
+    Schedules(QStash.from_env(URL, environ=upstash.environment(), namespace="shop")).ensure_sweep()
+    assert {one.schedule_id for one in Schedules(transport(upstash)).list()} == {"todo-sweep", "shop-sweep"}
+
+
+def test_somebody_paused_it(upstash: LocalUpstash, colour: Colour) -> None:
+    schedules = Face(colour, transport(upstash))
+    schedules.ensure_sweep()
+    schedules.pause("todo-sweep")
+    assert schedules.ensure_sweep()[2:4] == (False, True)
+    schedules.resume("todo-sweep")
+    assert schedules.ensure_sweep()[2:4] == (False, False)
+
+
+def test_what_nobody_was_told_of_is_folded_within_one_period(upstash: LocalUpstash, site: Site) -> None:
+    given = todo()
+    through = transport(upstash)
+    app = App(Memory(), given.registry, None)  # as if the process had died before it notified
+    site.answer = Endpoint(app, verifier=through.receiver()).handle
+    Schedules(through).ensure_sweep()
+    app.event_store.append("task-1", TaskCreated("1", "Do the dishes"))
+    upstash.run(upstash.qstash.advance(5 * 60))
+    assert app.projection_store.view(given.tasks).get("1") == Task("1", "Do the dishes")
+    upstash.run(upstash.qstash.advance(10 * 60))
+    assert site.statuses == [200] * 3
+    assert set(site.bodies) == {b'{"position":0}'}
+
+
+def test_a_sweep_that_fails_is_not_tried_again(upstash: LocalUpstash, site: Site) -> None:
+    site.answer = lambda request: Response(500, {}, b"")
+    Schedules(transport(upstash)).ensure_sweep("0 * * * *")
+    upstash.run(upstash.qstash.advance(3600))
+    assert site.statuses == [500]
+
+
+def test_through_a_client_of_the_official_package(upstash: LocalUpstash, colour: Colour) -> None:
+    async def twice() -> list[Sweep]:
+        client: Any
+        if colour is Colour.BLOCKING:
+            client = qstash.QStash(TOKEN, base_url=upstash.qstash_url, retry=False)
+        else:
+            client = qstash.AsyncQStash(TOKEN, base_url=upstash.qstash_url, retry=False)
+        scheduling = Scheduling(colour.port, QStash(URL, client=client, namespace="todo"))
+        sweeps = [
+            await scheduling.ensure_sweep(),
+            await scheduling.ensure_sweep(),
+            await scheduling.ensure_sweep("0 0 * * *"),
+        ]
+        assert [one.schedule_id for one in await scheduling.list()] == ["todo-sweep"]
+        if colour is Colour.BLOCKING:
+            client.http._client.close()
+        else:
+            await client.http._client.aclose()
+        return sweeps
+
+    sweeps = colour.run(twice())
+    assert [sweep.changed for sweep in sweeps] == [True, False, True]
+    assert not Schedules(transport(upstash)).ensure_sweep("0 0 * * *").changed  # ours would make the same
+
+
+def test_schedules_of_ones_own(upstash: LocalUpstash, site: Site, colour: Colour) -> None:
+    schedules = Face(colour, transport(upstash))
+    name = schedules.create(
+        "0 8 * * *", JOB, b"report", content_type="text/plain", headers={"x-job": "1"}, label="report"
+    )
+    found = schedules.get(name)
+    assert (found.cron, found.destination, found.body, found.paused, found.label) == (
+        "0 8 * * *",
+        JOB,
+        "report",
+        False,
+        "report",
+    )
+    assert (
+        schedules.create("CRON_TZ=Europe/Berlin 0 9 * * *", JOB, schedule_id=name, method="PUT", retries=0, timeout=5)
+        == name
+    )
+    assert (schedules.get(name).method, len(schedules.list())) == ("PUT", 1)
+    schedules.pause(name)
+    assert schedules.get(name).paused
+    schedules.resume(name)
+    assert not schedules.get(name).paused
+    schedules.delete(name)
+    schedules.delete(name)  # it is gone, as was asked
+    assert schedules.get(name) is None
+    with pytest.raises(Refused, match="404"):
+        schedules.pause(name)
+
+
+@pytest.mark.parametrize(
+    "cron", ["", "* * * *", "* * * * * *", "@daily", "* * * * *\n", "*  * * * *", "CRON_TZ= * * * * *", 5]
+)
+def test_no_cron(cron: str) -> None:
+    scheduling = Scheduling(Carrier(), QStash(URL, token="t"))
+    with pytest.raises(Misuse, match="five fields"):
+        run(scheduling.ensure_sweep(cron))
+    with pytest.raises(Misuse, match="five fields"):
+        run(scheduling.create(cron, JOB))
+
+
+def test_a_cron_that_only_the_service_can_tell_is_none(upstash: LocalUpstash) -> None:
+    with pytest.raises(Refused, match="400"):
+        Schedules(transport(upstash)).ensure_sweep("99 * * * *")
+    with pytest.raises(Refused, match="400"):
+        Schedules(transport(upstash)).create("99 * * * *", JOB)
+
+
+def test_no_schedule() -> None:
+    scheduling = Scheduling(Carrier(), QStash(URL, token="t"))
+    with pytest.raises(Misuse) as misuse:
+        run(scheduling.create("* * * * *", "two words", schedule_id="a/b", label="a:b", retries=-1, timeout=0))
+    for name in ("destination", "schedule_id", "label", "retries", "timeout"):
+        assert name in str(misuse.value)
+    with pytest.raises(Misuse, match="schedule_id"):
+        run(scheduling.delete("../keys"))
+
+
+@pytest.mark.parametrize("face", [Schedules, AsyncSchedules])
+def test_notifications_go_elsewhere(face: type[Schedules] | type[AsyncSchedules]) -> None:
+    with pytest.raises(Misuse, match=r"without QStash; notifications go through InProcess\(\)"):
+        face(InProcess())
+    with pytest.raises(Misuse, match="without QStash"):
+        face(None)
+
+
+def test_the_package_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "qstash", None)
+    scheduling = Scheduling(Carrier(answer(404, {}), answer(body={"scheduleId": "todo-sweep"})), QStash(URL, token="t"))
+    assert run(scheduling.ensure_sweep()).changed  # the sweep does without
+    with pytest.raises(Misuse, match="pip install qstash"):
+        run(scheduling.list())
+
+
+@pytest.mark.parametrize(
+    ("answers", "error", "said"),
+    [
+        ([answer(401, {"error": "no"})], Refused, "token"),
+        ([answer(200, b"<html>")], Refused, "is not QStash"),
+        ([answer(200, {"cron": 7})], Refused, "is not QStash"),
+        ([answer(404, {}), answer(404, {})], Refused, "Create the URL group"),
+        ([answer(404, {}), answer(412, {"error": "too many schedules"})], Refused, "412: too many schedules"),
+        ([answer(404, {}), answer(200, {})], Refused, "is not QStash"),
+        ([Unavailable("down")] * 3, Unavailable, "down"),
+        ([answer(404, {}), *[answer(500)] * 3], OutcomeUnknown, "harmless"),
+    ],
+)
+def test_what_may_go_wrong(answers: list[Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        run(Scheduling(Carrier(*answers), QStash("group", token=CARRIED)).ensure_sweep())
+
+
+def test_what_the_sweep_is_asked_for_with() -> None:
+    carrier = Carrier(answer(404, {}), answer(body={"scheduleId": "todo-sweep"}))
+    sweep = run(Scheduling(carrier, QStash(URL, token="t", namespace="todo")).ensure_sweep("0 * * * *"))
+    asked, made = carrier.requests
+    assert (asked.method, asked.url) == ("GET", "https://qstash.upstash.io/v2/schedules/todo-sweep")
+    assert (made.method, made.url) == ("POST", f"https://qstash.upstash.io/v2/schedules/{URL}")
+    wanted: Mapping[str, str] = {
+        "upstash-cron": "0 * * * *",
+        "upstash-schedule-id": "todo-sweep",
+        "upstash-retries": "0",
+        "upstash-flow-control-key": "todo",
+        "content-type": "application/json",
+    }
+    assert wanted.items() <= made.headers.items()
+    assert made.body == b'{"position":0}'
+    assert sweep.receipt == Receipt(2, 0, 14, 2 + len(b'{"scheduleId": "todo-sweep"}'), 0)
+
+
+def test_the_faces_have_the_same_methods() -> None:
+    def methods(face: type) -> dict[str, inspect.Signature]:
+        return {name: inspect.signature(value) for name, value in vars(face).items() if inspect.isfunction(value)}
+
+    assert methods(Schedules) == methods(AsyncSchedules)
+    for name in builtins.filter(str.isidentifier, methods(AsyncSchedules)):
+        assert inspect.iscoroutinefunction(getattr(AsyncSchedules, name)) is not name.startswith("__")
+    assert repr(Schedules(QStash(URL, token="t"))) == f"Schedules(QStash({URL!r}, namespace='events'))"
