@@ -10,7 +10,7 @@ import msgspec
 from ..errors import Misuse, RegistrationError
 from .event_types import EventType, EventTypes, undecodable
 from .events import FREE, Receipt, Recorded, StoredEvent
-from .folds import Fold, check_event_type, check_handler, check_result
+from .folds import Fold, check_event_type, check_handler, check_result, handler_name
 from .schema import inspect_class
 
 S = TypeVar("S")
@@ -75,13 +75,14 @@ class Aggregate(Generic[S]):
         name: Its name, for messages.
         state: The class of its state.
         immutable: Whether a state cannot be changed, so that a retry may go on from it.
+        types: The event types of its registry.
     """
 
     def __init__(self, types: EventTypes, name: str, state: type[S]) -> None:
         self.name = name
         self.state = state
         self.immutable: bool = inspect_class(state, f"state of aggregate {name!r}").immutable
-        self._types = types
+        self.types: EventTypes = types
         self._folds: dict[str, _Handler[S]] = {}
         self._deciders: dict[type, Callable[[S | None, object], Decided]] = {}
         self._where = f"aggregate {name!r}"
@@ -100,7 +101,7 @@ class Aggregate(Generic[S]):
         """
 
         def register(handler: Callable[[S | None, E], S | None]) -> Callable[[S | None, E], S | None]:
-            known = check_event_type(self._types, event_type, self._where)
+            known = check_event_type(self.types, event_type, self._where)
             if known.name in self._folds:
                 raise RegistrationError(f"{self._where}: event type {known.name!r} has a fold handler already")
             fold = cast("Fold[S]", handler)
@@ -139,6 +140,16 @@ class Aggregate(Generic[S]):
 
         return register
 
+    def fold_handler(self, event_type: str) -> str | None:
+        """The name of the fold handler for events of a type, or None where there is none."""
+        handler = self._folds.get(event_type)
+        return None if handler is None else handler.name
+
+    def decide_handler(self, command: object) -> str | None:
+        """The name of the decide handler for a command, or None where there is none."""
+        handler = self._deciders.get(type(command))
+        return None if handler is None else handler_name(handler)
+
     def fold_rows(self, state: S | None, rows: Sequence[StoredEvent]) -> S | None:
         """Fold stored rows of its stream onto a state.
 
@@ -147,7 +158,7 @@ class Aggregate(Generic[S]):
             UndecodableEvent: A row's payload does not fit its class.
         """
         folds = self._folds
-        types = self._types
+        types = self.types
         cls = self.state
         for row in rows:
             handler = folds.get(row[5])
@@ -170,7 +181,7 @@ class Aggregate(Generic[S]):
     def fold_events(self, state: S | None, events: Iterable[object]) -> S | None:
         """Fold events as they are onto a state. Raises `Misuse` for an event whose class is not registered."""
         for event in events:
-            handler = self._folds.get(self._types.of(event).name)
+            handler = self._folds.get(self.types.of(event).name)
             if handler is not None:
                 state = handler.fold(state, event)
                 check_result(state, self.state, self._where, handler.name)
@@ -196,7 +207,7 @@ class Aggregate(Generic[S]):
         decided = decider(state, command)
         if decided is None:
             return ()
-        if type(decided) in self._types.by_class:
+        if type(decided) in self.types.by_class:
             return (decided,)
         if isinstance(decided, Iterable) and not isinstance(decided, (str, bytes)):
             return tuple(cast("Iterable[object]", decided))

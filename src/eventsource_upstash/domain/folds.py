@@ -27,7 +27,7 @@ def check_handler(handler: Callable[..., object], where: str, parameters: tuple[
     Raises:
         RegistrationError: It is not a plain function of so many parameters.
     """
-    name: str = getattr(handler, "__name__", type(handler).__name__)
+    name = handler_name(handler)
     if not callable(handler):
         raise RegistrationError(f"{where}: {name!r} is not a function")
     if any(waits(handler) for waits in _WAITING):
@@ -44,6 +44,12 @@ def check_handler(handler: Callable[..., object], where: str, parameters: tuple[
         raise RegistrationError(
             f"{where}: {name}{signature} cannot be called as {name}({', '.join(parameters)}), which is how it is called"
         ) from None
+    return name
+
+
+def handler_name(handler: Callable[..., object]) -> str:
+    """How a handler is called in messages."""
+    name: str = getattr(handler, "__name__", type(handler).__name__)
     return name
 
 

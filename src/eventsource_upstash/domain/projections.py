@@ -118,13 +118,14 @@ class Projection(Generic[D]):
     Attributes:
         id: Name and version.
         document: The class of its documents.
+        types: The event types of its registry.
     """
 
     def __init__(self, types: EventTypes, name: str, document: type[D], version: int) -> None:
         self.id: ProjectionId = ProjectionId(name, version)
         self.document: type[D] = document
         self.codec: Codec[D] = Codec(document, f"document of projection {name!r}")
-        self._types = types
+        self.types: EventTypes = types
         self._handlers: dict[str, _Handler[D]] = {}
         self._where = f"projection {name!r}"
 
@@ -184,7 +185,7 @@ class Projection(Generic[D]):
         return event_type in self._handlers
 
     def _register(self, event_type: type, key: object, handler: object, *, recorded: bool) -> None:
-        known = check_event_type(self._types, event_type, self._where)
+        known = check_event_type(self.types, event_type, self._where)
         if known.name in self._handlers:
             raise RegistrationError(
                 f"{self._where}: event type {known.name!r} has a handler already ({self._handlers[known.name].name})"
@@ -203,7 +204,7 @@ class Projection(Generic[D]):
             shared: Events decoded for other projections by position, where several fold one page; None where not.
         """
         handlers = self._handlers
-        types = self._types
+        types = self.types
         steps: list[_Step[D]] = []
         add = steps.append
         keys: dict[str, None] = {}

@@ -15,10 +15,6 @@ from .telling import difference
 S = TypeVar("S")
 D = TypeVar("D")
 
-# These scenarios are part of the library, and look at what it keeps to itself.
-# ruff: noqa: SLF001
-# pyright: reportPrivateUsage=false
-
 
 class _Untouched:
     """A value as it was, to be compared with what has become of it.
@@ -59,18 +55,18 @@ class AggregateHandlers(Generic[S]):
     def __init__(self, aggregate: Aggregate[S]) -> None:
         self._aggregate = aggregate
         self._codec = Codec(aggregate.state, f"state of aggregate {aggregate.name!r}")
-        self.types: EventTypes = aggregate._types
+        self.types: EventTypes = aggregate.types
 
     def fold(self, state: S | None, rows: Sequence[StoredEvent]) -> S | None:
         """Fold rows onto a state, one by one."""
         for row in rows:
             event = self.types.decode(row)
-            handler = self._aggregate._folds.get(row[5])
+            handler = self._aggregate.fold_handler(row[5])
             kept = [_event_kept(self.types, event), *self._state_kept(state)]
             folded = self._aggregate.fold_events(state, [event])
             if handler is not None:
                 for each in kept:
-                    each.check(f"aggregate {self._aggregate.name!r}, fold handler {handler.name}")
+                    each.check(f"aggregate {self._aggregate.name!r}, fold handler {handler}")
             state = folded
         return state
 
@@ -85,8 +81,7 @@ class AggregateHandlers(Generic[S]):
 
     def decider(self, command: object) -> str:
         """How to call the handler of a command in a message."""
-        decider = self._aggregate._deciders.get(type(command))
-        name: str = getattr(decider, "__name__", type(command).__name__)
+        name = self._aggregate.decide_handler(command) or type(command).__name__
         return f"aggregate {self._aggregate.name!r}, decide handler {name}"
 
     def _state_kept(self, state: S | None) -> list[_Untouched]:
@@ -104,7 +99,7 @@ class ProjectionHandlers(Generic[D]):
 
     def __init__(self, projection: Projection[D]) -> None:
         self._projection = projection
-        self.types: EventTypes = projection._types
+        self.types: EventTypes = projection.types
 
     def fold(self, rows: Sequence[StoredEvent]) -> Folded:
         """Fold rows into an empty view, as a catch-up does. Where it stops, and why, stands in the answer."""
