@@ -67,9 +67,11 @@ class QStashServer:
         """Load what is in Valkey, begin to deliver, and listen on 127.0.0.1. Returns the port."""
         await self.open()
         # A handler whose client has gone away goes on: the service would have stored the message as well.
-        self._runner = web.AppRunner(self.application, access_log=None, handler_cancellation=False)
+        self._runner = web.AppRunner(
+            self.application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         for address in self._runner.addresses:
             self._port = int(address[1])

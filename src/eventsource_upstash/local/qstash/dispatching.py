@@ -70,7 +70,7 @@ class Dispatching:
         self._due: list[tuple[int, int, str]] = []
         self._periods: list[tuple[int, str]] = []
         self._asked: dict[str, Fault | None] = {}
-        self._held: list[str] = []
+        self._held: list[tuple[int, str]] = []
         self._backlog: deque[str] = deque()
         self._flying: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,6 +149,7 @@ class Dispatching:
         while self._due and not self._valid(self._due[0]):
             heapq.heappop(self._due)
         times = [entry[0] for entry in self._due[:1]] + [entry[0] for entry in self._periods[:1]]
+        times += [entry[0] for entry in self._held[:1]]
         fire = self._next_fire()
         if fire is not None:
             times.append(fire)
@@ -165,14 +166,16 @@ class Dispatching:
             message = self._store.messages.get(entry[2])
             if message is not None and self._valid(entry):
                 self._admit(message)
-        if self._held and not self._flying:
+        if self._held and self._held[0][0] <= now:
             self._release_held()
 
     async def settled(self) -> None:
         """Return when nothing is due and nothing in flight, and all of it is stored."""
         while True:
             self.dispatch()
-            if not self._tasks:
+            if not self._tasks and self._held:
+                self._release_held()
+            elif not self._tasks:
                 await self._store.flush()
                 if not self._tasks:
                     return
@@ -217,7 +220,8 @@ class Dispatching:
                 self.push(message)
                 return
             if fault is not None and fault.kind == "deliver-out-of-order":
-                self._held.append(message.id)
+                # Until another has gone out, or none comes in time.
+                heapq.heappush(self._held, (self._clock.now() + round(fault.seconds * 1000), message.id))
                 return
         if message.queue is not None and self._queues.paused(message.queue):
             self._queues.park(message.queue, message.id)
@@ -229,7 +233,7 @@ class Dispatching:
 
     def _release_held(self) -> None:
         released, self._held = self._held, []
-        for held in released:
+        for _, held in released:
             message = self._store.messages.get(held)
             if message is not None:
                 self._admit(message)

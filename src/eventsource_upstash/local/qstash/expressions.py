@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 from collections.abc import Callable
 from typing import Final
 
@@ -18,22 +17,24 @@ DAY: Final = 86_400_000
 MAX_LENGTH: Final = 1000  # also bounds how deep it can nest
 
 _OPERATORS: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Mod: operator.mod,
+    ast.Add: lambda left, right: left + right,
+    ast.Sub: lambda left, right: left - right,
+    ast.Mult: lambda left, right: left * right,
+    ast.Div: lambda left, right: left / right,
+    ast.Mod: lambda left, right: left % right,
 }
-_FUNCTIONS: Final[dict[str, tuple[int, Callable[..., float]]]] = {
-    "pow": (2, math.pow),
-    "exp": (1, math.exp),
-    "sqrt": (1, math.sqrt),
-    "abs": (1, abs),
-    "floor": (1, math.floor),
-    "ceil": (1, math.ceil),
-    "round": (1, round),
-    "min": (2, min),
-    "max": (2, max),
+_ONE: Final[dict[str, Callable[[float], float]]] = {
+    "exp": math.exp,
+    "sqrt": math.sqrt,
+    "abs": math.fabs,
+    "floor": lambda value: float(math.floor(value)),
+    "ceil": lambda value: float(math.ceil(value)),
+    "round": lambda value: float(round(value)),
+}
+_TWO: Final[dict[str, Callable[[float, float], float]]] = {
+    "pow": math.pow,
+    "min": lambda left, right: min(left, right),
+    "max": lambda left, right: max(left, right),
 }
 
 
@@ -63,8 +64,8 @@ def evaluate(expression: str, retried: int) -> int:
 
 
 def _value(node: ast.expr, retried: float) -> float:
-    if isinstance(node, ast.Constant) and type(node.value) in {int, float}:
-        return float(node.value)  # type: ignore[arg-type]  # one of the two, as just seen
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+        return float(node.value)
     if isinstance(node, ast.Name) and node.id == "retried":
         return retried
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
@@ -73,7 +74,9 @@ def _value(node: ast.expr, retried: float) -> float:
         value = _value(node.operand, retried)
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        arguments, function = _FUNCTIONS.get(node.func.id, (-1, float))
-        if arguments == len(node.args):
-            return float(function(*(_value(argument, retried) for argument in node.args)))
+        values = [_value(argument, retried) for argument in node.args]
+        if len(values) == 1 and node.func.id in _ONE:
+            return _ONE[node.func.id](values[0])
+        if len(values) == 2 and node.func.id in _TWO:
+            return _TWO[node.func.id](values[0], values[1])
     raise ValueError(f"{ast.unparse(node)!r} is not understood")

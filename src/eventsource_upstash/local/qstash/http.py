@@ -134,5 +134,5 @@ def _authorise(request: web.Request, expected: str) -> None:
     given = _token(request) or dict(parse_qsl(request.query_string)).get("qstash_token", "")
     token, _, _ = given.partition("~")
     # Compared whole, whatever is wrong with it: how long it takes tells nothing about the token.
-    if not hmac.compare_digest(token.encode(), expected.encode()):
+    if not hmac.compare_digest(token.encode("utf-8", "surrogateescape"), expected.encode()):
         raise ApiError(401, "unable to authenticate: invalid token" if given else "unable to authenticate: no token")
