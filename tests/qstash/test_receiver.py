@@ -140,6 +140,7 @@ def test_claims_that_are_none(raw: str) -> None:
         ({"alg": "RS256"}, "signed by 'RS256'"),
         ({"alg": ["HS256"]}, "$.alg"),
         ({**HEADER, "crit": ["exp"]}, "crit"),
+        ({**HEADER, "crit": None}, "crit"),
         ({**HEADER, "b64": False}, "b64"),
         ({**HEADER, "kid": 7}, "$.kid"),
         ([HEADER], "cannot be read"),

@@ -48,8 +48,8 @@ _Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 class _Header(msgspec.Struct):
     alg: str
     kid: str | msgspec.UnsetType = msgspec.UNSET
-    crit: object = None
-    b64: object = None
+    crit: object = msgspec.UNSET
+    b64: object = msgspec.UNSET
 
 
 class _Claims(msgspec.Struct):
@@ -242,7 +242,7 @@ def _check_header(segment: str) -> None:
         raise Unverified(f"the signature's header cannot be read: {error}") from None
     if header.alg != "HS256":
         raise Unverified(f"signed by {_short(header.alg)}; QStash signs by HS256, and nothing else is looked at")
-    if header.crit is not None or header.b64 is not None:
+    if header.crit is not msgspec.UNSET or header.b64 is not msgspec.UNSET:
         raise Unverified("the signature's header asks for an extension (crit, b64) that QStash does not use")
 
 
