@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
@@ -14,8 +14,8 @@ from docs.snippets.todo import CreateTask, Task, registry, task, tasks
 from eventsource_upstash.local.qstash.settings import Settings
 from eventsource_upstash.local.server import LocalUpstash
 
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+# Any: WSGI's own types are named from Python 3.11 on only.
+Application: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
 
 PUBLIC = "https://app.example.com"
 
@@ -26,9 +26,9 @@ class _Silent(WSGIRequestHandler):
 
 
 class _Site:
-    application: WSGIApplication
+    application: Application
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         return self.application(environ, start_response)
 
 
@@ -68,11 +68,8 @@ def test_connect(monkeypatch: pytest.MonkeyPatch) -> None:
         # --8<-- [end:sweep]
         assert not app.schedules.ensure_sweep("*/5 * * * *").changed
         # --8<-- [start:schedules]
-        app.schedules.create(
-            "CRON_TZ=Europe/Berlin 0 8 * * 1",
-            "https://app.example.com/report",
-            schedule_id="report",
-        )
+        mondays = "CRON_TZ=Europe/Berlin 0 8 * * 1"
+        app.schedules.create(mondays, "https://app.example.com/report", schedule_id="report")
         app.schedules.pause("report")
         for schedule in app.schedules.list():
             print(schedule.schedule_id, schedule.cron, schedule.paused)
@@ -104,9 +101,8 @@ def test_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         # --8<-- [start:proxies]
         from eventsource_upstash.backends.qstash import TrustedProxies
 
-        verifier = transport.receiver(
-            proxies=TrustedProxies(hops=1, header="x-forwarded"), leeway=5
-        )
+        proxies = TrustedProxies(hops=1, header="x-forwarded")
+        verifier = transport.receiver(proxies=proxies, leeway=5)
         projections = wsgi_app(projector, verifier=verifier)
         # --8<-- [end:proxies]
         # --8<-- [start:public-url]
@@ -129,6 +125,4 @@ def test_official_client(monkeypatch: pytest.MonkeyPatch) -> None:
         client = qstash.QStash(token, base_url=url)
         transport = QStash("https://app.example.com/projections", client=client)
         # --8<-- [end:client]
-        assert (
-            repr(transport) == "QStash('https://app.example.com/projections', namespace='events')"
-        )
+        assert transport.client is client
