@@ -41,8 +41,8 @@ def test_keys() -> None:
     assert ada.orders == 2
     # --8<-- [start:several]
     assert app.projection_store.view(demand).get_many(["tea", "pot", "cup"]) == {
-        "tea": Demand(orders=2),
-        "pot": Demand(orders=1),
+        "tea": Demand(orders=2, pieces=4),
+        "pot": Demand(orders=1, pieces=1),
     }
     # --8<-- [end:several]
     assert app.projection_store.view(totals).get("all") == Totals(

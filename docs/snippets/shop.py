@@ -95,14 +95,17 @@ def ordered(customer: Customer | None, recorded: Recorded[OrderPlaced]) -> Custo
 @dataclass(frozen=True)
 class Demand:
     orders: int = 0
+    pieces: int = 0
 
 
 demand = registry.projection("demand", Demand)
 
 
 @demand.on(OrderPlaced, key=lambda event: {line.sku for line in event.lines})
-def wanted(product: Demand | None, event: OrderPlaced) -> Demand:
-    return Demand((product or Demand()).orders + 1)
+def wanted(product: Demand | None, event: OrderPlaced, key: str) -> Demand:
+    before = product or Demand()
+    pieces = sum(line.quantity for line in event.lines if line.sku == key)
+    return Demand(before.orders + 1, before.pieces + pieces)
 
 
 # --8<-- [end:by_function]

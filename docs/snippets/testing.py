@@ -78,7 +78,7 @@ def test_a_cancelled_order_is_gone() -> None:
 
 
 def test_demand() -> None:
-    given(demand, OrderPlaced("ada", TEA)).then_document("tea", Demand(1))
+    given(demand, OrderPlaced("ada", TEA)).then_document("tea", Demand(orders=1, pieces=2))
 
 
 # --8<-- [start:app]

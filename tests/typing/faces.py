@@ -99,6 +99,24 @@ def completed(task: Task | None, event: TaskCompleted) -> Task | None:
     return task and replace(task, done=True)
 
 
+# One that is told its key; a lambda infers what it is given.
+
+
+@tasks.on(TaskCompleted, key=lambda event: [event.id, "last"])
+def keyed(task: Task | None, event: TaskCompleted, key: str) -> Task | None:
+    return task and replace(task, id=key)
+
+
+@tasks.on_recorded(TaskCompleted)
+def keyed_and_recorded(task: Task | None, recorded: Recorded[TaskCompleted], key: str) -> Task:
+    return Task(key, recorded.event.id)
+
+
+tasks.on(TaskCompleted)(lambda task, event: task and replace(task, id=event.id))
+assert_type(keyed(None, TaskCompleted("1"), "last"), Task | None)
+assert_type(completed(None, TaskCompleted("1")), Task | None)
+
+
 # A handler that never deletes says so; one that takes more than it is given is fine too.
 archive = registry.projection("archive", Task)
 

@@ -47,43 +47,63 @@ task_aggregate = registry.aggregate("task", Task)
 # --- fold handlers
 
 
-@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def another_event(task: Task | None, event: TaskCompleted) -> Task | None:
     return task
 
 
-@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def another_document(count: Count | None, event: TaskCreated) -> Count | None:
     return count
 
 
-@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def another_answer(task: Task | None, event: TaskCreated) -> str:
     return event.id
 
 
-@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def never_without_a_document(task: Task, event: TaskCreated) -> Task:
     return task
 
 
-@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def one_parameter(event: TaskCreated) -> Task:
     return Task(event.id)
 
 
-@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 async def waits(task: Task | None, event: TaskCreated) -> Task | None:
     return task
 
 
-@tasks.on_recorded(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on_recorded(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def not_recorded(task: Task | None, event: TaskCreated) -> Task | None:
     return task
 
 
-@tasks.on_recorded(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@tasks.on_recorded(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def another_recorded(task: Task | None, recorded: Recorded[TaskCompleted]) -> Task | None:
+    return task
+
+
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+def another_third(task: Task | None, event: TaskCreated, when: str) -> Task | None:
+    return task
+
+
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+def another_key(task: Task | None, event: TaskCreated, key: int) -> Task | None:
+    return task
+
+
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+def key_alone(task: Task | None, event: TaskCreated, *, key: str) -> Task | None:
+    return task
+
+
+@tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+def a_fourth(task: Task | None, event: TaskCreated, key: str, more: int) -> Task | None:
     return task
 
 

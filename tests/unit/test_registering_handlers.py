@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import attrs
 import msgspec
@@ -130,6 +130,15 @@ def fold_one(event: object) -> None: ...
 def fold_three(document: object, event: object, more: object) -> None: ...
 
 
+def fold_key_first(key: object, document: object, event: object) -> None: ...
+
+
+def fold_key_alone(document: object, event: object, *, key: object) -> None: ...
+
+
+def fold_four(document: object, event: object, key: object, more: object) -> None: ...
+
+
 def fold_keyword(document: object, *, event: object) -> None: ...
 
 
@@ -140,9 +149,20 @@ def test_a_handler_that_would_wait(handler: object) -> None:
     on_both(Opened, handler, "a handler is a plain function that answers at once")
 
 
-@pytest.mark.parametrize("handler", [fold_one, fold_three, fold_keyword, lambda: None])
+@pytest.mark.parametrize(
+    "handler", [fold_one, fold_three, fold_key_first, fold_key_alone, fold_four, fold_keyword, lambda: None]
+)
 def test_a_handler_with_the_wrong_parameters(handler: object) -> None:
     on_both(Opened, handler, "cannot be called as")
+
+
+def test_an_aggregate_has_one_document_and_no_key() -> None:
+    _, _, aggregate = accounts()
+
+    def told(state: Account | None, event: Opened, key: str) -> Account | None:
+        return state
+
+    refused("cannot be called as told(state, event)", lambda: aggregate.on(Opened)(cast("Any", told)))
 
 
 @pytest.mark.parametrize("handler", [None, "fold", 5])

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from typing import Final, NamedTuple, Protocol, TypeVar, cast, overload
 
 from ..errors import RegistrationError
 from .event_types import EventType, EventTypes
 
 S = TypeVar("S")
+E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
+
+
+class KeyedFold(Protocol[S, E_contra]):
+    """A fold handler that is told which document it is called for."""
+
+    def __call__(self, document: S | None, event: E_contra, /, key: str) -> S | None:
+        """The document as the event makes it."""
+        ...
+
+
+class FoldDecorator(Protocol[S, E]):
+    """What `Projection.on` answers: it takes a fold handler, and answers it as it is."""
+
+    @overload
+    def __call__(self, handler: KeyedFold[S, E], /) -> KeyedFold[S, E]: ...
+    @overload
+    def __call__(self, handler: Callable[[S | None, E], S | None], /) -> Callable[[S | None, E], S | None]: ...
+
+
+class Keyed(NamedTuple):
+    """What a handler that is told its key is given besides the document."""
+
+    argument: object
+    key: str
+
 
 Fold = Callable[["S | None", object], "S | None"]
 
@@ -45,6 +72,25 @@ def check_handler(handler: Callable[..., object], where: str, parameters: tuple[
             f"{where}: {name}{signature} cannot be called as {name}({', '.join(parameters)}), which is how it is called"
         ) from None
     return name
+
+
+def takes_key(handler: Callable[..., object]) -> bool:
+    """Whether a fold handler has a third parameter, and it is called `key`."""
+    try:
+        third = list(inspect.signature(handler).parameters.values())[2:3]
+    except (TypeError, ValueError):
+        return False
+    return any(each.name == "key" and each.kind is each.POSITIONAL_OR_KEYWORD for each in third)
+
+
+def unpacking(handler: Callable[[S | None, object, str], S | None]) -> Fold[S]:
+    """A handler that is told its key, as one that is given it with the event."""
+
+    def fold(document: S | None, given: object) -> S | None:
+        keyed = cast("Keyed", given)
+        return handler(document, keyed.argument, keyed.key)
+
+    return fold
 
 
 def handler_name(handler: Callable[..., object]) -> str:

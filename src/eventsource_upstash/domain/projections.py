@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast, get_type_hints
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -14,7 +14,17 @@ from ..errors import EventSourceError, RegistrationError, UndecodableDocument, U
 from .codec import Codec, reason
 from .event_types import EventType, EventTypes, recorded_of, undecodable
 from .events import Recorded, StoredEvent
-from .folds import Fold, check_event_type, check_handler, check_result, failure
+from .folds import (
+    Fold,
+    FoldDecorator,
+    Keyed,
+    check_event_type,
+    check_handler,
+    check_result,
+    failure,
+    takes_key,
+    unpacking,
+)
 from .names import check_key
 
 D = TypeVar("D")
@@ -66,18 +76,25 @@ class Folded(NamedTuple):
 
 
 class _Handler(Generic[D]):
-    __slots__ = ("decode", "event_type", "fold", "key_of", "name", "recorded", "version")
+    __slots__ = ("decode", "event_type", "fold", "key_of", "keyed", "name", "plain", "recorded", "version")
 
     def __init__(
-        self, name: str, event_type: EventType, fold: Fold[D], key_of: KeyOf | None, *, recorded: bool
+        self, name: str, event_type: EventType, fold: Fold[D], key_of: KeyOf | None, *, recorded: bool, keyed: bool
     ) -> None:
         self.name = name
         self.event_type = event_type
         self.version = event_type.version
         self.decode = event_type.decode
-        self.fold = fold
+        self.fold: Fold[D] = unpacking(cast("Callable[[D | None, object, str], D | None]", fold)) if keyed else fold
         self.key_of = key_of
         self.recorded = recorded
+        self.keyed = keyed
+        self.plain: bool = not recorded and not keyed
+
+    def argument(self, row: StoredEvent, event: object, key: str) -> object:
+        """What it is given besides the document, where that is not the event alone."""
+        argument = recorded_of(row, event) if self.recorded else event
+        return Keyed(argument, key) if self.keyed else argument
 
 
 _Step: TypeAlias = "tuple[str, _Handler[D], object, int]"
@@ -144,8 +161,11 @@ class Projection(Generic[D]):
 
     def on(
         self, event_type: type[E], *, key: str | Callable[[E], str | UUID | int | Iterable[str]] | None = None
-    ) -> Callable[[Callable[[D | None, E], D | None]], Callable[[D | None, E], D | None]]:
+    ) -> FoldDecorator[D, E]:
         """Register a fold handler for events of one type.
+
+        The handler is given the document, or None where there is none, and the event, and answers the document as it
+        is then, or None for no document. A third parameter that is called `key` is given the document's key.
 
         Args:
             event_type: A registered event class.
@@ -157,32 +177,28 @@ class Projection(Generic[D]):
             RegistrationError: The type is not registered, the field does not exist, or the handler cannot be called
                 with a document and an event.
         """
-
-        def register(handler: Callable[[D | None, E], D | None]) -> Callable[[D | None, E], D | None]:
-            self._register(event_type, key, handler, recorded=False)
-            return handler
-
-        return register
+        return self._decorator(event_type, key, recorded=False)
 
     def on_recorded(
         self, event_type: type[E], *, key: str | Callable[[E], str | UUID | int | Iterable[str]] | None = None
-    ) -> Callable[[Callable[[D | None, Recorded[E]], D | None]], Callable[[D | None, Recorded[E]], D | None]]:
+    ) -> FoldDecorator[D, Recorded[E]]:
         """Register a fold handler that is given the recorded event: position, stream, time, metadata and all.
 
         Takes and raises the same as `on`.
         """
-
-        def register(
-            handler: Callable[[D | None, Recorded[E]], D | None],
-        ) -> Callable[[D | None, Recorded[E]], D | None]:
-            self._register(event_type, key, handler, recorded=True)
-            return handler
-
-        return register
+        return self._decorator(event_type, key, recorded=True)
 
     def handles(self, event_type: str) -> bool:
         """Whether a fold handler is registered for the type of that name."""
         return event_type in self._handlers
+
+    # Any: the event's class is what `on` and `on_recorded` say.
+    def _decorator(self, event_type: type, key: object, *, recorded: bool) -> FoldDecorator[D, Any]:
+        def register(handler: Callable[..., D | None]) -> Callable[..., D | None]:
+            self._register(event_type, key, handler, recorded=recorded)
+            return handler
+
+        return register
 
     def _register(self, event_type: type, key: object, handler: object, *, recorded: bool) -> None:
         known = check_event_type(self.types, event_type, self._where)
@@ -191,9 +207,11 @@ class Projection(Generic[D]):
                 f"{self._where}: event type {known.name!r} has a handler already ({self._handlers[known.name].name})"
             )
         fold = cast("Fold[D]", handler)
-        name = check_handler(fold, self._where, ("document", "recorded" if recorded else "event"))
+        keyed = takes_key(fold)
+        parameters = ("document", "recorded" if recorded else "event", *(("key",) if keyed else ()))
+        name = check_handler(fold, self._where, parameters)
         key_of = _key_function(key, event_type, f"{self._where}, handler {name}")
-        self._handlers[known.name] = _Handler(name, known, fold, key_of, recorded=recorded)
+        self._handlers[known.name] = _Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
 
     def plan(self, rows: Sequence[StoredEvent], after: int, shared: dict[int, object] | None) -> Plan[D]:
         """Decode what concerns this projection in a page.
@@ -228,19 +246,17 @@ class Projection(Generic[D]):
                 key_of = handler.key_of
                 try:
                     key = row[1] if key_of is None else key_of(event)
-                    argument = recorded_of(row, event) if handler.recorded else event
                     if type(key) is str:
                         if key not in keys:
                             check_key(key)
                             keys[key] = None
-                        add((key, handler, argument, position))
+                        add((key, handler, event if handler.plain else handler.argument(row, event, key), position))
                     else:
                         for one in _several(key):
                             keys[one] = None
-                            add((one, handler, argument, position))
+                            add((one, handler, event if handler.plain else handler.argument(row, event, one), position))
                             if not handler.event_type.shareable:  # each call is given an event of its own
                                 event = handler.event_type.decode_version(row[6], row[9])
-                                argument = recorded_of(row, event) if handler.recorded else event
                 except UndecodableEvent as error:
                     return Plan(rows, steps, list(keys), position - 1, error)
                 except Exception as error:

@@ -9,6 +9,7 @@ from ..domain.aggregates import Aggregate
 from ..domain.codec import Codec, decode_metadata, encode_metadata
 from ..domain.event_types import EventTypes
 from ..domain.events import Recorded, StoredEvent
+from ..domain.folds import Keyed
 from ..domain.projections import Folded, Projection
 from .telling import difference
 
@@ -151,6 +152,8 @@ class ProjectionHandlers(Generic[D]):
         return [_Untouched("document", document, lambda: codec.encode(document), codec.decode)]
 
     def _argument_kept(self, argument: object) -> list[_Untouched]:
+        if isinstance(argument, Keyed):
+            argument = argument.argument
         if not isinstance(argument, Recorded):
             return [_event_kept(self.types, argument)]
         recorded = cast("Recorded[object]", argument)
