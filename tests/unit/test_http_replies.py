@@ -219,6 +219,20 @@ def test_a_script_is_sent_by_its_name_and_whole_when_it_is_missing() -> None:
     assert port.slept == []
 
 
+def test_the_steps_of_a_missing_script_are_one_attempt() -> None:
+    port, transport = said(error("NOSCRIPT No matching script"), LOST, attempts=2)
+    with pytest.raises(OutcomeUnknown, match="2 attempts"):
+        write(transport)
+    assert [command[0] for command in commands(port)] == ["EVALSHA", "EVAL", "EVAL"]
+
+
+def test_a_script_that_is_missing_is_not_sent_when_the_time_is_over() -> None:
+    port, transport = said(error("NOSCRIPT No matching script"), takes=20.0)
+    with pytest.raises(Unavailable, match=r"no time left.*nothing was written"):
+        write(transport)
+    assert len(port.sent) == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextvars
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventsource_upstash import Refused
 from eventsource_upstash._io import blocking
 from eventsource_upstash._io.port import HttpResponse
 from eventsource_upstash.backends.redis.sync_tokens import Sending, SyncTokens
@@ -141,3 +143,19 @@ def test_what_a_copy_answers_covers_no_more_than_what_it_was_sent() -> None:
     assert reading.token == "1"
     reader.context.run(tokens.answered, reading, "1", by_primary=False)  # begun after the write, and without it
     assert writer.context.run(tokens.begin).token == "2"
+
+
+def test_a_refusal_may_be_a_copys() -> None:
+    tokens = SyncTokens()
+    port = Said(
+        HttpResponse(200, {TOKEN: "1"}, b'{"result":1}'), HttpResponse(400, {TOKEN: "0"}, b'{"error":"ERR no"}')
+    )
+    transport = HttpTransport(port, "https://x.example.com", "token", tokens=tokens)
+
+    def write_twice() -> None:
+        blocking.run(transport.command("SET", "k", "v"))
+        with pytest.raises(Refused):
+            blocking.run(transport.command("SET", "k", "v"))
+
+    contextvars.copy_context().run(write_twice)
+    assert Caller().context.run(tokens.begin).token == "1"

@@ -37,7 +37,7 @@ class LoopThread:
     """An event loop in a thread of its own, begun when it is first needed."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -70,7 +70,7 @@ class LoopThread:
 
     def after_fork(self) -> None:
         """Let go of the parent process's thread, and of the lock that it may hold."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _left.append(self._loop)
         self._loop = self._thread = None
 

@@ -61,7 +61,7 @@ class Pools:
     """The clients of this process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of the operating system's signals may interrupt its own thread here
         self._client: Client | None = None
         self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = weakref.WeakKeyDictionary()
 
@@ -152,7 +152,7 @@ class Pools:
     def after_fork(self) -> None:
         """Let go of what the parent process opened, and of the lock that one of its threads may hold."""
         _leaked.extend((self._client, self._loops))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._client = None
         self._loops = weakref.WeakKeyDictionary()
 

@@ -78,6 +78,7 @@ class Server:
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._open: set[socket.socket] = set()
+        self._closed = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -98,10 +99,10 @@ class Server:
     def commands(self) -> list[list[str]]:
         return [each.command for each in self.seen]
 
-    @property
-    def open_connections(self) -> int:
-        with self._lock:
-            return len(self._open)
+    def wait_until_all_is_closed(self) -> None:
+        """Wait until the server has closed every connection that it had."""
+        with self._closed:
+            self._closed.wait_for(lambda: not self._open)
 
     def drop_connections(self) -> None:
         """Close every connection, whatever goes on there."""
@@ -138,8 +139,9 @@ class Server:
                     if not exchange.open:
                         return
         finally:
-            with self._lock:
+            with self._closed:
                 self._open.discard(connection)
+                self._closed.notify_all()
 
     def _read(self, connection: socket.socket, number: int, reader: Any) -> Exchange | None:
         head = b""

@@ -133,3 +133,35 @@ with Server() as server:
     blocking.PORT.close()
 """
     )
+
+
+def test_a_fork_while_another_thread_holds_a_lock_does_not_hang() -> None:
+    run(
+        PREPARE
+        + """
+from eventsource_upstash._io.pool import POOLS
+
+with Server() as server:
+    transport = HttpTransport(blocking.PORT, server.url, TOKEN)
+    for lock in (transport._tokens._lock, POOLS._lock):
+        held, let_go = threading.Event(), threading.Event()
+
+        def hold():
+            with lock:
+                held.set()
+                let_go.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+
+        def in_the_child():
+            assert blocking.run(transport.command("GET", "child"))[0] == ["GET", "child"]
+
+        child = forked(in_the_child)
+        let_go.set()
+        wait_for(child)
+        holder.join()
+    blocking.PORT.close()
+"""
+    )

@@ -224,9 +224,24 @@ def test_a_connection_that_the_server_closed_while_idle_is_no_error(server: Serv
         port = blocking.PORT if colour == "blocking" else event_loop.PORT
         for _ in range(3):
             assert (await port.send(ping(server))).status == 200
+            server.wait_until_all_is_closed()
 
     stepped(colour, several())
     assert server.connections == 3
+
+
+def test_a_connection_that_the_server_closes_just_then_is_no_error_to_a_caller(server: Server, colour: Colour) -> None:
+    driven = Driven(colour, server.url)
+
+    async def several() -> None:
+        await driven.transport.command("SET", "k", "1")
+        server.acts = [acts.lose_request]  # it has closed the connection already, and does not read what comes there
+        _, receipt = await driven.transport.command("SET", "k", "2")
+        assert receipt.retries == 1
+
+    stepped(colour, several())
+    assert [command[-1] for command in server.applied] == ["1", "2"]
+    assert server.connections == 2
 
 
 def test_what_was_not_begun_to_be_sent_is_unavailable(colour: Colour) -> None:
@@ -239,12 +254,17 @@ def test_what_was_not_begun_to_be_sent_is_unavailable(colour: Colour) -> None:
     blocking.PORT.close()
 
 
-@pytest.mark.parametrize("timeouts", [{"read_timeout": 0.05}, {"timeout": 0.05}])
+@pytest.mark.parametrize("timeouts", [{"read_timeout": 0.05}, {"timeout": 0.3}], ids=["read", "total"])
 def test_a_silent_server_leaves_the_outcome_unknown(server: Server, colour: Colour, timeouts: dict[str, float]) -> None:
-    server.acts = [acts.keep_waiting]
     port = blocking.PORT if colour == "blocking" else event_loop.PORT
+
+    async def hurried() -> None:
+        await port.send(ping(server))  # from here on the connection is there
+        server.acts = [acts.keep_waiting]
+        await port.send(ping(server, **timeouts))
+
     with pytest.raises(OutcomeUnknown, match=r"127\.0\.0\.1 did not answer \((ReadTimeout|TimeoutError)\)"):
-        stepped(colour, port.send(ping(server, **timeouts)))
+        stepped(colour, hurried())
 
 
 @pytest.mark.parametrize("url", ["https://[half", "https://host:port/", "nonsense", "ftp://example.com/"])
@@ -260,6 +280,18 @@ def test_a_header_that_cannot_be_sent_is_misuse_and_not_repeated(server: Server,
         stepped(colour, port.send(ping(server)._replace(headers={"authorization": "Bearer secret-word\nx"})))
     assert caught.value.__cause__ is None
     assert "secret-word" not in str(caught.value)
+    blocking.PORT.close()
+
+
+def test_a_proxy_of_the_environment_is_used(server: Server, colour: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    blocking.PORT.close()  # a client reads the environment when it is made
+    port = blocking.PORT if colour == "blocking" else event_loop.PORT
+    request = ping(server)._replace(url="http://redis.example.invalid/")
+    assert stepped(colour, port.send(request)).status == 200
+    assert (server.seen[0].path, server.seen[0].headers["host"]) == (request.url, "redis.example.invalid")
     blocking.PORT.close()
 
 

@@ -10,7 +10,9 @@ token covered that it was sent. Moments are counted, one for each beginning and 
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -40,10 +42,11 @@ class SyncTokens:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a handler of the operating system's signals may interrupt its own thread here
         self._moment = 0
         self._newest = _NOTHING
         self._own: ContextVar[_Seen] = ContextVar("sync token", default=_NOTHING)
+        _all.add(self)
 
     def begin(self) -> Sending:
         """A request begins."""
@@ -74,4 +77,16 @@ class SyncTokens:
 
     def after_fork(self) -> None:
         """Let go of the lock that a thread of the parent process may hold."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+
+
+_all: weakref.WeakSet[SyncTokens] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for tokens in list(_all):
+        tokens.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -213,10 +213,13 @@ class Transport:
         def by(verb: str, text: str) -> Callable[[bool], list[str]]:
             return lambda unknown: [verb, text, *(later if unknown else first)]
 
-        outcome = await self._run(call, by("EVALSHA", script.plain_sha if self._plain else script.sha))
+        plain = self._plain  # what this call sent: another thread may learn meanwhile that the flag is refused
+        outcome = await self._run(call, by("EVALSHA", script.plain_sha if plain else script.sha))
         if isinstance(outcome, Refusal) and replies.missing(outcome.text):
-            outcome = await self._run(call, by("EVAL", script.plain if self._plain else script.text))
-            if isinstance(outcome, Refusal) and not self._plain and replies.shebang_refused(outcome.text):
+            call.budget.tried -= 1  # it was no failure
+            outcome = await self._run(call, by("EVAL", script.plain if plain else script.text))
+            if isinstance(outcome, Refusal) and not plain and replies.shebang_refused(outcome.text):
+                call.budget.tried -= 1
                 self._plain = True  # a Redis that is not Upstash's: it locks everything anyway
                 outcome = await self._run(call, by("EVAL", script.plain))
         if isinstance(outcome, Refusal):
@@ -272,7 +275,7 @@ class Transport:
             # An attempt before this one may have been done: a refusal says nothing about that one.
             raise OutcomeUnknown(f"{said}. Whether an attempt before it was written is not known. {remedy}")
         if kind and kind.too_large:
-            raise TooLarge(what=f"{self._about(call)}: the request, or the reply to it,", size=0, limit=MAX_REPLY_BYTES)
+            raise TooLarge(what=f"{self._about(call)}: the request, or the reply to it,", size=None, limit=MAX_REPLY_BYTES)
         raise Refused(f"{said}. {remedy}")
 
     def _about(self, call: Call) -> str:
@@ -335,10 +338,12 @@ class HttpTransport(Transport):
         body = msgspec.json.encode(command)
         if len(body) > MAX_REQUEST_BYTES:
             raise TooLarge(what=f"{self._about(call)}: the request", size=len(body), limit=MAX_REQUEST_BYTES)
+        left = call.budget.left
+        if left <= 0:  # between the two steps of a script that the server did not have
+            return Trouble("there was no time left for it", unknown=False)
         sending = self._tokens.begin()
         headers = {**self._headers, "upstash-sync-token": sending.token} if sending.token else self._headers
-        timeout = max(call.budget.left, 0.001)
-        request = HttpRequest("POST", self._url, headers, body, timeout, self._connect_timeout, self._read_timeout)
+        request = HttpRequest("POST", self._url, headers, body, left, self._connect_timeout, self._read_timeout)
         try:
             answer = await self.port.send(request)
         except Unavailable as error:
