@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 import qstash
 
-from eventsource_upstash import App, Memory, OutcomeUnknown, Receipt, Refused, Signal, Unavailable
+from eventsource_upstash import App, AsyncApp, Memory, OutcomeUnknown, Receipt, Refused, Registry, Signal, Unavailable
 from eventsource_upstash._io.port import HttpRequest, HttpResponse, Port
 from eventsource_upstash.backends.qstash import Delivery, QStash, Receiver
 from eventsource_upstash.local.qstash.settings import CURRENT_SIGNING_KEY, NEXT_SIGNING_KEY, TOKEN, Settings
 from eventsource_upstash.local.server import LocalUpstash
 from eventsource_upstash.ports import Unverified
 from eventsource_upstash.testing.colours import Colour
-from eventsource_upstash.web import Endpoint, Request, Response
+from eventsource_upstash.web import AsyncEndpoint, Endpoint, Request, Response
 from tests.qstash.receiving import PUBLIC, Site
 from tests.unit.todo import Task, TaskCreated, todo
 
@@ -354,3 +356,42 @@ def test_a_refused_client_of_the_official_package(upstash: LocalUpstash) -> None
         send(Colour.BLOCKING, QStash(URL, client=client), 7)
     client.http._client.close()
     assert "wrong-token" not in str(refused.value)
+
+
+def test_an_append_is_folded_in_an_event_loop(upstash: LocalUpstash, site: Site) -> None:
+    given = todo()
+    app = AsyncApp(Memory(), given.registry, transport(upstash))
+    endpoint = AsyncEndpoint(app)
+    site.answer = lambda request: asyncio.run(endpoint.handle(request))
+    asyncio.run(app.event_store.append("task-1", TaskCreated("1", "Do the dishes")))
+    deliver(upstash)
+    assert asyncio.run(app.projection_store.view(given.tasks).get("1")) == Task("1", "Do the dishes")
+    assert site.statuses == [200]
+
+
+@dataclass(frozen=True)
+class Count:
+    folded: int
+
+
+@pytest.mark.parametrize(
+    "fault", ["deliver-twice", "deliver-late", "deliver-out-of-order", "lose-delivery", "lose-delivery-answer"]
+)
+def test_deliveries_that_go_astray(upstash: LocalUpstash, site: Site, fault: str) -> None:
+    registry = Registry()
+    registry.event("task-created")(TaskCreated)
+    counts = registry.projection("counts", Count)
+
+    @counts.on(TaskCreated, key="id")
+    def count(before: Count | None, event: TaskCreated) -> Count:
+        return Count(before.folded + 1 if before else 1)
+
+    app = App(Memory(), registry, transport(upstash))
+    site.answer = Endpoint(app).handle
+    struck = upstash.faults.add(fault, half="qstash", count=2)
+    for number in range(4):
+        app.event_store.append(f"task-{number}", TaskCreated(str(number), "Do the dishes"))
+    deliver(upstash, 60)  # past the first retry
+    assert struck.struck
+    assert dict(app.projection_store.view(counts).items()) == {str(number): Count(1) for number in range(4)}
+    assert set(site.statuses) == {200}

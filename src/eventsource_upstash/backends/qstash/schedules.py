@@ -87,6 +87,7 @@ class Scheduling:
     def __init__(self, port: Port, transport: object) -> None:
         if not isinstance(transport, QStash):
             raise Misuse(f"there are no schedules without QStash; notifications go through {transport!r}")
+        transport.check_port(port)
         self._port = port
         self.transport = transport
 

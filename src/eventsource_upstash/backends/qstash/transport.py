@@ -179,15 +179,22 @@ class QStash:
         Raises:
             Misuse: A client of the official package that needs an event loop, where there is none.
         """
+        self.check_port(port)
         if self.client is not None:
-            from .official import OfficialPublishing, is_async
+            from .official import OfficialPublishing
 
-            if is_async(self.client) and isinstance(port, BlockingPort):
-                raise Misuse("an AsyncQStash needs an event loop: hand qstash.QStash to an app that blocks")
             return OfficialPublishing(port, self.client, self.destination, self.namespace, self.delivery)
         return Publishing(
             port, self.url, self._token, self.destination, self.namespace, self.delivery_headers(), self.timeout
         )
+
+    def check_port(self, port: Port) -> None:
+        """Refuse a client that needs an event loop, where there is none. Raises `Misuse`."""
+        if self.client is not None and isinstance(port, BlockingPort):
+            from .official import is_async
+
+            if is_async(self.client):
+                raise Misuse("an AsyncQStash needs an event loop: hand qstash.QStash to an app that blocks")
 
     def verifier(self, public_url: str | None) -> Verifier | None:
         """See `NoticeTransport.verifier`: a receiver."""
