@@ -275,7 +275,9 @@ class Transport:
             # An attempt before this one may have been done: a refusal says nothing about that one.
             raise OutcomeUnknown(f"{said}. Whether an attempt before it was written is not known. {remedy}")
         if kind and kind.too_large:
-            raise TooLarge(what=f"{self._about(call)}: the request, or the reply to it,", size=None, limit=MAX_REPLY_BYTES)
+            raise TooLarge(
+                what=f"{self._about(call)}: the request, or the reply to it,", size=None, limit=MAX_REPLY_BYTES
+            )
         raise Refused(f"{said}. {remedy}")
 
     def _about(self, call: Call) -> str:
