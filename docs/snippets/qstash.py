@@ -80,8 +80,15 @@ def test_connect(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     with _upstash(monkeypatch) as (upstash, site):
         # --8<-- [start:by-hand]
-        from eventsource_upstash import EventStore, Memory, Notifier, ProjectionStore, Projector
-        from eventsource_upstash.backends.qstash import Delivery, QStash
+        from eventsource_upstash import (
+            Delivery,
+            EventStore,
+            Memory,
+            Notifier,
+            ProjectionStore,
+            Projector,
+            QStash,
+        )
         from eventsource_upstash.web import wsgi_app
 
         transport = QStash.from_env(
@@ -99,7 +106,7 @@ def test_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         upstash.run(upstash.qstash.idle())
         assert projector.projection_store.view(tasks).count() == 1
         # --8<-- [start:proxies]
-        from eventsource_upstash.backends.qstash import TrustedProxies
+        from eventsource_upstash import TrustedProxies
 
         proxies = TrustedProxies(hops=1, header="x-forwarded")
         verifier = transport.receiver(proxies=proxies, leeway=5)
@@ -120,7 +127,7 @@ def test_official_client(monkeypatch: pytest.MonkeyPatch) -> None:
         # --8<-- [start:client]
         import qstash
 
-        from eventsource_upstash.backends.qstash import QStash
+        from eventsource_upstash import QStash
 
         client = qstash.QStash(token, base_url=url)
         transport = QStash("https://app.example.com/projections", client=client)
