@@ -27,6 +27,11 @@ todo: ## serve the to-do example at http://127.0.0.1:8000
 	$(setup) todo
 	@exec $(bin)/python -m examples.todo.serve
 
+.PHONY: todo-upstash
+todo-upstash: ## serve the to-do example on an Upstash on this machine
+	$(setup) todo
+	@exec $(bin)/python -m examples.todo.serve_upstash $(ARGS)
+
 .PHONY: test
 test: ## run the test suite on each supported Python that is installed
 	$(setup) setup test todo-test

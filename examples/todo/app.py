@@ -2,18 +2,22 @@
 
 `Todo` and `AsyncTodo` say the same thing twice, once with `await`: a command is executed on its stream, a query reads
 the view. Every query asks for a view that has reached this process's own last command, so that a person always sees
-what they have just done, however far behind the projector is. Where no worker folds (AWS Lambda), it asks for a view
-that has reached the head of the log: the reader brings it up to date.
+what they have just done, however far behind whoever folds is: the reader then brings the view up to date itself.
+
+Who folds depends on where the events are. In this process or in a file, a worker does, which looks at the log all the
+time. On Upstash every look costs money, so no worker runs: QStash delivers a notification, which folds. A function
+(AWS Lambda) over a file has neither, so its queries ask for the head of the log.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from eventsource_upstash import Executed, ProjectionStatus, Recorded, connect, connect_async
+from eventsource_upstash import Executed, ProjectionStatus, Recorded, connect, connect_async, web
 
 from .bell import AsyncBell, Bell
 from .domain import History, Task, TaskCommand, UnknownTask, check_id, history, registry, stream_of, tasks
@@ -25,7 +29,7 @@ DEFAULT_BACKEND = "sqlite:todo.db"
 
 
 def backend_url() -> str:
-    """Where the events are kept: TODO_BACKEND, such as `memory:` or `sqlite:todo.db`."""
+    """Where the events are kept: TODO_BACKEND, `memory:`, `sqlite:todo.db` or `upstash:`."""
     return os.environ.get("TODO_BACKEND") or DEFAULT_BACKEND
 
 
@@ -46,6 +50,8 @@ class LogPage:
 
     events: Sequence[Recorded[object]]
     status: ProjectionStatus
+    billed: bool
+    """Whether each look costs money: then whoever follows the log looks rarely."""
     rewound: bool = False
     """Whether the log ends before the position asked from: it is not the log that the reader knew."""
 
@@ -66,27 +72,35 @@ class Todo:
     def __init__(self, url: str | None = None) -> None:
         self.app = connect(url or backend_url(), registry)
         self.bell = Bell()
+        self.billed = self.app.backend.public
         self._view = self.app.projection_store.view(tasks)
+        self._endpoint = web.Endpoint(self.app)
         self._worker = self.app.worker()
-        self._works = False
-        self._own = 0
+        self._folds = self.billed  # whether somebody folds without being asked: QStash, or our worker once it runs
+        self._own: int | None = None  # up to where every query of this process has to see, once that is known
+        self._lock = threading.Lock()
 
     def start(self) -> Todo:
-        """Fold in the background from now on, after each append."""
-        # The process before this one may have been killed between an append and its fold: what it acknowledged is to
-        # be seen from the first query on.
-        self._own = self.app.event_store.head()
-        self._worker.start()
-        self._works = True
+        """Have what is appended folded from now on."""
+        if not self.billed:
+            self._worker.start()
+        self._folds = True
         return self
 
     def perform(self, command: TaskCommand, key: str | None = None) -> Done:
         """Execute a command. Raises `TaskError` when it is refused."""
         executed = self.app.event_store.execute(history, stream_of(command), command, idempotency_key=key)
         done = _done(executed)
-        self._own = max(self._own, done.position)
+        self._saw(done.position)
         self.bell.ring()
         return done
+
+    def notified(self, request: web.Request) -> web.Response:
+        """Fold because a notification came, and have the live log look."""
+        response = self._endpoint.handle(request)
+        if response.status == 200:  # whoever is refused rings nothing: looking costs money
+            self.bell.ring()
+        return response
 
     def tasks(self, at_least: int = 0) -> list[Task]:
         """All tasks, oldest first."""
@@ -100,8 +114,8 @@ class Todo:
         """The log after a position, or its end."""
         status = _tasks(self.app.projection_store.status())
         start = _start(after, status.head, limit)
-        events = list(self.app.event_store.read(after=start, limit=limit))
-        return LogPage(events, status, rewound=after is not None and start != after)
+        events = list(self.app.event_store.read(after=start, limit=limit)) if status.head > start else []
+        return LogPage(events, status, self.billed, rewound=after is not None and start != after)
 
     def close(self) -> None:
         """Let the readers of the live log go, stop folding, and release the backend."""
@@ -110,7 +124,16 @@ class Todo:
         self.app.close()
 
     def _fresh(self, at_least: int) -> int:
-        return max(at_least, self._own if self._works else self.app.event_store.head())
+        # The process before this one may have been killed between an append and its fold: what it acknowledged is to
+        # be seen from the first query on.
+        if self._own is None or not self._folds:
+            self._saw(self.app.event_store.head())
+        return max(at_least, self._own or 0)
+
+    def _saw(self, position: int) -> None:
+        if position:  # else the command changed nothing
+            with self._lock:
+                self._own = max(self._own or 0, position)
 
 
 class AsyncTodo:
@@ -119,27 +142,34 @@ class AsyncTodo:
     def __init__(self, url: str | None = None) -> None:
         self.app = connect_async(url or backend_url(), registry)
         self.bell = AsyncBell()
+        self.billed = self.app.backend.public
         self._view = self.app.projection_store.view(tasks)
+        self._endpoint = web.AsyncEndpoint(self.app)
         self._worker = self.app.worker()
-        self._works = False
-        self._own = 0
+        self._folds = self.billed
+        self._own: int | None = None
 
     async def start(self) -> AsyncTodo:
-        """Fold in the background from now on, after each append."""
-        # The process before this one may have been killed between an append and its fold: what it acknowledged is to
-        # be seen from the first query on.
-        self._own = await self.app.event_store.head()
-        await self._worker.start()
-        self._works = True
+        """Have what is appended folded from now on."""
+        if not self.billed:
+            await self._worker.start()
+        self._folds = True
         return self
 
     async def perform(self, command: TaskCommand, key: str | None = None) -> Done:
         """Execute a command. Raises `TaskError` when it is refused."""
         executed = await self.app.event_store.execute(history, stream_of(command), command, idempotency_key=key)
         done = _done(executed)
-        self._own = max(self._own, done.position)
+        self._saw(done.position)
         self.bell.ring()
         return done
+
+    async def notified(self, request: web.Request) -> web.Response:
+        """Fold because a notification came, and have the live log look."""
+        response = await self._endpoint.handle(request)
+        if response.status == 200:
+            self.bell.ring()
+        return response
 
     async def tasks(self, at_least: int = 0) -> list[Task]:
         """All tasks, oldest first."""
@@ -154,8 +184,9 @@ class AsyncTodo:
         """The log after a position, or its end."""
         status = _tasks(await self.app.projection_store.status())
         start = _start(after, status.head, limit)
-        events = [recorded async for recorded in self.app.event_store.read(after=start, limit=limit)]
-        return LogPage(events, status, rewound=after is not None and start != after)
+        reading = self.app.event_store.read(after=start, limit=limit)
+        events = [recorded async for recorded in reading] if status.head > start else []
+        return LogPage(events, status, self.billed, rewound=after is not None and start != after)
 
     async def close(self) -> None:
         """Let the readers of the live log go, stop folding, and release the backend."""
@@ -172,7 +203,13 @@ class AsyncTodo:
         await self.close()
 
     async def _fresh(self, at_least: int) -> int:
-        return max(at_least, self._own if self._works else await self.app.event_store.head())
+        if self._own is None or not self._folds:
+            self._saw(await self.app.event_store.head())
+        return max(at_least, self._own or 0)
+
+    def _saw(self, position: int) -> None:
+        if position:
+            self._own = max(self._own or 0, position)
 
 
 def _done(executed: Executed[History]) -> Done:

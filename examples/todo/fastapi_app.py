@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 
-from eventsource_upstash import web
-
 from . import routes, starlette_app
 from .app import AsyncTodo
 
@@ -22,11 +20,9 @@ def create_app(todo: AsyncTodo | None = None) -> FastAPI:
         async with todo:
             yield
 
-    notifications = web.AsyncEndpoint(todo.app)
-
     # FastAPI's requests and responses are Starlette's, so what carries them there carries them here.
     async def notified(request: Request) -> Response:
-        return await starlette_app.notify(notifications, request)
+        return await starlette_app.notify(todo, request)
 
     async def endpoint(request: Request) -> Response:
         return await starlette_app.respond(todo, request)

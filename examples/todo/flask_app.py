@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import flask
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from eventsource_upstash.web import wsgi_app
+from eventsource_upstash import web
 
 from . import live, routes
 from .app import Todo
@@ -21,15 +20,25 @@ def create_app(todo: Todo | None = None) -> flask.Flask:
     def endpoint(path: str) -> flask.Response:
         request = flask.request
         query = request.query_string.decode("ascii", "replace")
-        headers = routes.lower(request.headers.items())
-        body = request.stream.read(routes.MAX_BODY + 1)
-        plain = routes.Request(request.method, request.path, query, headers, body)
+        plain = routes.Request(request.method, request.path, query, headers(), body())
         if place := routes.wants_stream(plain):
             return flask.Response(live.follow(todo, place), headers=dict(live.HEADERS))
-        response = routes.respond(todo, plain)
-        return flask.Response(response.body, response.status, dict(response.headers))
+        return answer(routes.respond(todo, plain))
 
-    notified = wsgi_app(todo.app)
-    # mypy: assigning to this method is how Flask documents it.
-    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/projections": notified})  # type: ignore[method-assign]
+    @app.post("/projections")
+    def notified() -> flask.Response:
+        return answer(todo.notified(web.Request("POST", flask.request.url, headers(), body())))
+
     return app
+
+
+def headers() -> dict[str, str]:
+    return routes.lower(flask.request.headers.items())
+
+
+def body() -> bytes:
+    return flask.request.stream.read(routes.MAX_BODY + 1)
+
+
+def answer(response: web.Response) -> flask.Response:
+    return flask.Response(response.body, response.status, dict(response.headers))

@@ -1,8 +1,8 @@
 """The live event log: what is told of an event, and how a reader follows the log over server-sent events.
 
 A reader's place is a position. A connection that breaks is taken up again after the last position that the reader
-saw, so nothing is missed and nothing told twice. Appends of this process ring a bell; those of other processes are
-found by looking at the log once a second.
+saw, so nothing is missed and nothing told twice. Appends of this process, and notifications that it is sent, ring a
+bell; what other processes append is found by looking at the log: once a second, or rarely where each look is billed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ LOOK = 1.0
 
 LOOK_BEHIND = 0.1
 """The same while the view is behind, to tell soon that it is not any more."""
+
+LOOK_BILLED = 5.0
+"""The same where each look costs money: behind or not, for it is a notification that rings when the view is level."""
 
 HEARTBEAT = 10.0
 """Seconds after which something is said in any case, so that a dead connection shows."""
@@ -63,6 +66,13 @@ def status(page: LogPage) -> dict[str, object]:
     }
 
 
+def pause(page: LogPage) -> float:
+    """Seconds until the next look."""
+    if page.billed:
+        return LOOK_BILLED
+    return LOOK_BEHIND if page.lag and not page.status.stopped else LOOK
+
+
 class Place:
     """Where one reader is in the log, and what it has been told. Knows nothing of waiting.
 
@@ -99,7 +109,7 @@ class Place:
         if told:
             self._spoke = time.monotonic()
         self.limit = PAGE
-        self.pause = 0.0 if more else LOOK_BEHIND if page.lag and not page.status.stopped else LOOK
+        self.pause = 0.0 if more else pause(page)
         return b"".join(told)
 
 

@@ -52,6 +52,9 @@ _log = logging.getLogger("todo")
 MAX_BODY = 2_000_000
 """Longest request body, in bytes."""
 
+ASK = 1.5
+"""Seconds after which a page that is not streamed to asks again, where asking costs nothing."""
+
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 T = TypeVar("T")
@@ -302,6 +305,7 @@ def write_log(page: LogPage, streams: bool) -> Response:
         "more": bool(page.events) and page.events[-1].position < page.head,
         "reset": page.rewound,
         "streams": streams,
+        "every": live.LOOK_BILLED if page.billed else ASK,
     }
     return _json(200, json.dumps(told).encode())
 

@@ -1,7 +1,8 @@
 """Serve the to-do list on this machine: `python -m examples.todo.serve [starlette|fastapi|flask|django] [-v]`.
 
 PORT (8000) says where, TODO_BACKEND (`sqlite:todo.db`) where the events are kept. `-v` shows each step that a command
-takes, from the append to the view.
+takes, from the append to the view. With `upstash:`, EVENTSOURCE_NOTIFY_URL has to be this server's `/projections`, as
+the open network sees it; a QStash on this machine (`make todo-upstash`) finds it without.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 HOST = "127.0.0.1"
+
+NOTIFY_URL = "EVENTSOURCE_NOTIFY_URL"
 
 
 def main() -> None:
@@ -41,11 +45,13 @@ def main() -> None:
     logging.getLogger("eventsource_upstash").setLevel(logging.INFO if arguments.verbose else logging.WARNING)
     url = backend_url()
     try:
-        check(url)
         listener = listen(os.environ.get("PORT") or "8000")
+        port = listener.getsockname()[1]
+        if url.startswith("upstash:"):
+            expect_notifications(port)
+        check(url)
     except (EventSourceError, OSError, ValueError) as error:
         sys.exit(f"The to-do list cannot be served: {error}")
-    port = listener.getsockname()[1]
     run = SERVERS[arguments.framework](listener, port)
     print(f"To-do list: http://{HOST}:{port}  (events in {url}; Ctrl+C stops)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
@@ -59,6 +65,31 @@ def check(url: str) -> None:
         todo.app.event_store.head()
     finally:
         todo.close()
+
+
+def expect_notifications(port: int) -> None:
+    """See that QStash can reach this server. One on this machine need not be told where that is.
+
+    Raises `ValueError` with a message for the person. What else may be wrong with the environment, `connect` says.
+    """
+    local = is_local(os.environ.get("QSTASH_URL", ""))
+    if local and not os.environ.get("QSTASH_TOPIC"):
+        os.environ.setdefault(NOTIFY_URL, f"http://{HOST}:{port}/projections")
+    url = os.environ.get(NOTIFY_URL)
+    if not url:
+        return
+    if not urlsplit(url).path.endswith("/projections"):
+        raise ValueError(f"{NOTIFY_URL} has to end with /projections, which is where this app takes notifications.")
+    if is_local(url) and not local:
+        raise ValueError(
+            f"{NOTIFY_URL} names this machine, which QStash cannot reach. Name the URL that the open network knows, "
+            "such as that of a tunnel; or use an Upstash on this machine: make todo-upstash."
+        )
+
+
+def is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def listen(port: str) -> socket.socket:

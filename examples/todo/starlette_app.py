@@ -28,10 +28,8 @@ def create_app(todo: AsyncTodo | None = None) -> Starlette:
         async with todo:
             yield
 
-    notifications = web.AsyncEndpoint(todo.app)
-
     async def notified(request: Request) -> Response:
-        return await notify(notifications, request)
+        return await notify(todo, request)
 
     async def endpoint(request: Request) -> Response:
         return await respond(todo, request)
@@ -54,10 +52,10 @@ async def respond(todo: AsyncTodo, request: Request) -> Response:
     return answer(await routes.respond_async(todo, plain))
 
 
-async def notify(notifications: web.AsyncEndpoint, request: Request) -> Response:
+async def notify(todo: AsyncTodo, request: Request) -> Response:
     """Carry a notification to its endpoint, and the answer back."""
     plain = web.Request(request.method, str(request.url), headers(request), await body(request))
-    return answer(await notifications.handle(plain))
+    return answer(await todo.notified(plain))
 
 
 def headers(request: Request) -> dict[str, str]:

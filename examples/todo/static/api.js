@@ -37,12 +37,15 @@ export function newKey() {
   return (BigInt(Date.now()) * 1_000_000n).toString(16).padStart(16, "0") + digits;
 }
 
-// A command is sent again once when its answer was lost: the key makes that safe, it cannot happen twice.
+// Whether it is open if a command happened: no answer, or one by a server that had none from its backend (503).
+export const open = (error) => error.status === 0 || error.status === 503;
+
+// A command is sent again once when that is open: the key makes that safe, it cannot happen twice.
 async function command(method, path, body, key = newKey()) {
   try {
     return await request(method, path, { body, key });
   } catch (error) {
-    if (error.status) throw error;
+    if (!open(error)) throw error;
     return await request(method, path, { body, key });
   }
 }

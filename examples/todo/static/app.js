@@ -17,6 +17,7 @@ let tasks = []; // as the view has them, oldest first
 let loaded = false;
 const wishes = new Map(); // id -> what was asked for and is not answered yet
 let ghosts = []; // new tasks that are not answered yet
+let unsure = null; // the last new task of which nobody knows whether it was saved: sent again, it is the same one
 
 const list = new TaskList({ tick, edit, remove, add, point, leave: () => input.focus() });
 const log = new Log(point);
@@ -96,7 +97,9 @@ async function add(text) {
     refuse("Write what there is to do, then press Enter.");
     return;
   }
-  const ghost = { id: api.newKey(), text: text.trim(), done: false, waiting: true, fresh: true };
+  const id = unsure?.text === text.trim() ? unsure.id : api.newKey();
+  unsure = null;
+  const ghost = { id, text: text.trim(), done: false, waiting: true, fresh: true };
   ghosts.push(ghost);
   draw();
   try {
@@ -104,6 +107,7 @@ async function add(text) {
     await refresh(position).catch(() => {});
     say(`Added: ${ghost.text}`);
   } catch (problem) {
+    if (api.open(problem)) unsure = ghost;
     if (!input.value) input.value = text; // nothing that was typed is lost
     refuse(problem.message);
   } finally {
@@ -178,13 +182,19 @@ get("add").addEventListener("submit", (event) => {
 });
 
 input.addEventListener("input", () => {
+  if (!input.value) unsure = null; // what is typed next is something new
   get("add-error").hidden = true;
   input.removeAttribute("aria-invalid");
 });
 
+function clear() {
+  input.value = "";
+  unsure = null;
+}
+
 input.addEventListener("keydown", (event) => {
   if (event.key === "ArrowDown") list.enter();
-  else if (event.key === "Escape") input.value = "";
+  else if (event.key === "Escape") clear();
   else return;
   event.preventDefault();
 });
@@ -209,7 +219,7 @@ document.addEventListener("keydown", (event) => {
 
 const STATES = {
   live: "Live",
-  polling: "Live, asking every 1.5 s",
+  polling: "Live, asking now and then",
   lost: "Connection lost, trying again",
 };
 

@@ -7,7 +7,6 @@ import { events } from "/static/api.js";
 
 const RECENT = 60; // how much of the past to show at first
 const SILENCE = 25_000; // the server says something at least every 10 seconds; after this long the line is dead
-const POLL = 1_500;
 
 export class Stream {
   constructor(on) {
@@ -95,7 +94,7 @@ export class Stream {
       this.failures = 0;
       if (page.streams) return this.listen();
       this.on.state("polling");
-      this.timer = setTimeout(() => this.poll(), page.more ? 0 : POLL);
+      this.timer = setTimeout(() => this.poll(), page.more ? 0 : page.every * 1_000);
     } catch {
       if (turn !== this.turn) return;
       this.failures += 1;
