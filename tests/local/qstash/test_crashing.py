@@ -12,27 +12,26 @@ from eventsource_upstash.local.qstash.clock import Clock
 from eventsource_upstash.local.qstash.settings import TOKEN
 from tests.local.qstash.support import APP, START, World, world
 
-SERVER = (
-    """
+SERVER = """
 import asyncio, sys
 from redis.asyncio import Redis
 from eventsource_upstash.local.qstash.app import QStashServer
 from eventsource_upstash.local.qstash.settings import Settings
 
-async def main(engine, app):
-    server = QStashServer(Redis.from_url(engine, db=1), Settings(mapping={"%s": app}))
+async def main(engine, public, app):
+    server = QStashServer(Redis.from_url(engine, db=1), Settings(mapping={public: app}))
     await server.start()
     print(server.url, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main(*sys.argv[1:]))
 """
-    % APP
-)  # the program is full of braces
 
 
 def _start(engine_url: str, app_url: str) -> tuple[subprocess.Popen[str], httpx.Client]:
-    process = subprocess.Popen([sys.executable, "-c", SERVER, engine_url, app_url], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, engine_url, APP, app_url], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     return process, httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from typing import Final
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from ..faults import Faults
 from ..metering import Meter
@@ -27,6 +30,8 @@ from .signing import new_key
 from .store import Store
 
 __all__ = ["Broker"]
+
+_log: Final = logging.getLogger("eventsource_upstash.local.qstash")
 
 
 class Broker:
@@ -85,7 +90,10 @@ class Broker:
         """Deliver no more, and store what is still to be stored."""
         await self.dispatching.stop()
         await self._delivering.close()
-        await self.store.flush()
+        try:
+            await self.store.flush()
+        except RedisError:
+            _log.exception("the last changes are not stored: Valkey did not answer; messages may be delivered again")
 
     async def advance(self, milliseconds: int, *, settle: bool) -> None:
         """Move the clock. See `QStashServer.advance`."""

@@ -71,7 +71,7 @@ class Dispatching:
         self._periods: list[tuple[int, str]] = []
         self._asked: dict[str, Fault | None] = {}
         self._held: list[tuple[int, str]] = []
-        self._backlog: deque[str] = deque()
+        self._backlog: deque[Message] = deque()
         self._flying: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -238,6 +238,12 @@ class Dispatching:
             if message is not None:
                 self._admit(message)
 
+    def _release_flow(self, message: Message) -> None:
+        flow = message.options.flow
+        if flow is not None:
+            self._flow.release(flow.key, message.id)
+            self._drain(flow.key)
+
     def _drain(self, key: str) -> None:
         while (taken := self._flow.take(key, self._clock.now())) is not None:
             message = self._store.messages.get(taken)
@@ -250,7 +256,7 @@ class Dispatching:
 
     def _send(self, message: Message) -> None:
         if len(self._flying) >= self._max_in_flight:
-            self._backlog.append(message.id)
+            self._backlog.append(message)
             return
         self._flying.add(message.id)
         task = asyncio.ensure_future(self._fly(message, self._asked.pop(message.id, None)))
@@ -274,15 +280,14 @@ class Dispatching:
                 self._settle(message, answer)
             except Exception:
                 _log.exception("what follows from the answer to message %s could not be done", message.id)
-        flow = message.options.flow
-        if flow is not None:
-            self._flow.release(flow.key, message.id)
-            self._drain(flow.key)
+        self._release_flow(message)
         self._release_held()
         while self._backlog and len(self._flying) < self._max_in_flight:
-            waiting = self._store.messages.get(self._backlog.popleft())
-            if waiting is not None:
+            waiting = self._backlog.popleft()
+            if waiting.id in self._store.messages:
                 self._send(waiting)
+            else:  # cancelled meanwhile
+                self._release_flow(waiting)
         self._wake.set()
         try:
             await self._store.flush()

@@ -33,8 +33,8 @@ _ONE: Final[dict[str, Callable[[float], float]]] = {
 }
 _TWO: Final[dict[str, Callable[[float, float], float]]] = {
     "pow": math.pow,
-    "min": lambda left, right: min(left, right),
-    "max": lambda left, right: max(left, right),
+    "min": lambda left, right: left if left <= right else right,
+    "max": lambda left, right: left if left >= right else right,
 }
 
 

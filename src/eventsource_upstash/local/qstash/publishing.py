@@ -199,6 +199,6 @@ class Publishing:
         return f"content {hashlib.sha256(msgspec.msgpack.encode(content)).hexdigest()}"
 
     def _expire(self, now: int) -> None:
-        for key, known in self._store.deduplications.items():
-            if known.until <= now:
-                self._store.deduplications.drop(key)
+        # All count equally long: the oldest is the first to end.
+        while (first := self._store.deduplications.first()) is not None and first[1].until <= now:
+            self._store.deduplications.drop(first[0])

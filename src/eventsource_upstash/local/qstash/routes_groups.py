@@ -31,7 +31,7 @@ class _Endpoints(msgspec.Struct):
 class _Queue(msgspec.Struct, rename="camel"):
     queue_name: str
     parallelism: int = 1
-    paused: bool = False
+    paused: bool | None = None
 
 
 @routes.get("/v2/topics")
@@ -115,7 +115,7 @@ async def upsert_queue(request: web.Request) -> web.Response:
     if asked.parallelism > MAX_PARALLELISM:
         raise ApiError(412, f"parallelism must not exceed {MAX_PARALLELISM}")
     broker.queues.upsert(name, broker.clock.now(), asked.parallelism, asked.paused)
-    if not asked.paused:
+    if asked.paused is False:
         broker.dispatching.resume_queue(name)
     await broker.store.flush()
     return empty()

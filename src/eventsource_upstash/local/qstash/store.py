@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -57,6 +57,10 @@ class Table(Generic[R]):
         """Ids and records."""
         return tuple(self._records.items())
 
+    def first(self) -> tuple[str, R] | None:
+        """The id and the record that were put first."""
+        return next(iter(self._records.items()), None)
+
     def put(self, id: str, record: R) -> None:
         """Keep a record, as it is now. It is safe in Valkey once `Store.flush` has returned."""
         self._records[id] = record
@@ -66,6 +70,10 @@ class Table(Generic[R]):
         """Forget a record, if there is one."""
         if self._records.pop(id, None) is not None:
             self._store.changed(self.name, id, None)
+
+    def sort(self, key: Callable[[R], int]) -> None:
+        """Bring the records into an order, as if they had been put in it."""
+        self._records = dict(sorted(self._records.items(), key=lambda item: key(item[1])))
 
     def load(self, id: str, packed: bytes) -> None:
         """Take a record over from Valkey."""
@@ -117,6 +125,13 @@ class Store:
             stored = await self._client.hgetall(self._prefix + table.name)
             for key, packed in stored.items():
                 table.load(_bytes(key).decode(), _bytes(packed))
+        # Valkey keeps them in no order.
+        self.messages.sort(lambda message: message.number)
+        self.dead_letters.sort(lambda letter: letter.number)
+        self.deduplications.sort(lambda deduplication: deduplication.until)
+        self.schedules.sort(lambda schedule: schedule.created_at)
+        self.groups.sort(lambda group: group.created_at)
+        self.queues.sort(lambda queue: queue.created_at)
         lines = await self._client.lrange(self._prefix + "events", 0, -1)
         self.events.extend(msgspec.msgpack.decode(_bytes(line), type=Event) for line in lines)
 
