@@ -429,8 +429,9 @@ class AsyncApp:
         return AsyncWorker(self.projector, poll_interval=poll_interval)
 
     async def close(self) -> None:
-        """Release what the backend holds open."""
+        """Release what the backend holds open, and idle HTTP connections. Both open again when they are needed."""
         self.backend.close()
+        await PORT.close()
 
     async def __aenter__(self) -> Self:
         return self

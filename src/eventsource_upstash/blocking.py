@@ -431,8 +431,9 @@ class App:
         return Worker(self.projector, poll_interval=poll_interval)
 
     def close(self) -> None:
-        """Release what the backend holds open."""
+        """Release what the backend holds open, and idle HTTP connections. Both open again when they are needed."""
         self.backend.close()
+        PORT.close()
 
     def __enter__(self) -> Self:
         return self

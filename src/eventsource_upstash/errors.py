@@ -125,16 +125,20 @@ class TooLarge(Refused):
 
     Attributes:
         what: What is too large.
-        size: How many bytes it has; None where only the server knows.
-        limit: How many it may have.
+        size: How much it has; None where only the server knows.
+        limit: How much it may have.
+        unit: Of what: bytes, or documents.
     """
 
-    def __init__(self, *, what: str, size: int | None, limit: int) -> None:
-        has = "is too large for the server" if size is None else f"has {size} bytes"
-        super().__init__(f"{what} {has}: at most {limit} bytes are taken at once; nothing was written. Make it smaller")
+    def __init__(self, *, what: str, size: int | None, limit: int, unit: str = "bytes") -> None:
+        has = "is too large for the server" if size is None else f"has {size} {unit}"
+        super().__init__(
+            f"{what} {has}: at most {limit} {unit} are taken at once; nothing was written. Make it smaller"
+        )
         self.what = what
         self.size = size
         self.limit = limit
+        self.unit = unit
 
 
 class Misuse(EventSourceError):

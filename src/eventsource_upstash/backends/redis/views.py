@@ -29,6 +29,9 @@ GENERATION: Final = 1
 MAX_DOCUMENTS: Final = 2_000
 """Most documents that one commit may hold: what a call inside a script takes is limited by the engine's stack."""
 
+MAX_TOGETHER: Final = 4_000_000
+"""Most bytes of documents of several commits in one request: escaped, they may become twice as many."""
+
 LISTING_PAGE: Final = 250
 """Most documents in a page of a listing, so that what a script holds at once stays small."""
 
@@ -102,57 +105,89 @@ class RedisViews:
             raise foreign(self._where, self._keys.view(projection)) from error
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
-        """See `Views.commit`. All commits are one step.
+        """See `Views.commit`. All commits are one step, where they fit into a request together.
 
         Cost: 1 request; 3 commands, 1 more to pull what is next, and for each commit 1 where documents are new, 2 where
         some are deleted.
         """
+        *groups, last = self._grouped(commits)
+        outcomes: list[Outcome] = []
+        receipt = Receipt()
+        for group in groups:
+            committed = await self._commit(group, None)
+            outcomes += committed.outcomes
+            receipt += committed.receipt
+        committed = await self._commit(last, then)
+        return Committed((*outcomes, *committed.outcomes), committed.pulled, receipt + committed.receipt)
+
+    def _grouped(self, commits: Sequence[Commit]) -> list[list[Commit]]:
+        """Commits in groups that fit into one request each. Raises `TooLarge` for one that does not fit at all."""
+        groups: list[list[Commit]] = [[]]
+        documents = size = 0
+        for commit in commits:
+            count = len(commit.documents)
+            if count > MAX_DOCUMENTS:
+                raise TooLarge(
+                    what=f"a commit to the view of projection {commit.projection.name!r}",
+                    size=count,
+                    limit=MAX_DOCUMENTS,
+                    unit="documents",
+                )
+            bytes_ = sum([len(document) for document in commit.documents.values() if document is not None])
+            if groups[-1] and (documents + count > MAX_DOCUMENTS or size + bytes_ > MAX_TOGETHER):
+                groups.append([])
+                documents = size = 0
+            groups[-1].append(commit)
+            documents += count
+            size += bytes_
+        return groups
+
+    async def _commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         own = self._own
-        pull = then if own is not None else None
         keys: list[str] = []
         arguments: list[str | int] = []
         for commit in commits:
             self._add(commit, keys, arguments)
-        if own is not None and pull is not None:
-            pulled_keys = [self._keys.view(each) for each in pull.projections]
-            first = [*self._log_keys(own), *pulled_keys]
-            head = [*self._pull_arguments(own, pull), len(pulled_keys), len(commits)]
+        if own is not None and then is not None:
+            views = [self._keys.view(each) for each in then.projections]
+            keys = [*self._log_keys(own), *views, *keys]
+            arguments = [*self._pull_arguments(own, then), len(views), len(commits), *arguments]
         else:
-            k = self._keys
-            first = [k.head, k.notice, k.log, k.log_archive(0)]
-            head = ["", "", "", "", "", 0, len(commits)]
-        answer, receipt = await run(self._transport, COMMIT, [*first, *keys], [*head, *arguments])
+            of = self._keys
+            keys = [of.head, of.notice, of.log, of.log_archive(0), *keys]
+            arguments = ["", "", "", "", "", 0, len(commits), *arguments]
+        try:
+            answer, receipt = await run(self._transport, COMMIT, keys, arguments)
+        except TooLarge as error:
+            names = ", ".join(repr(commit.projection.name) for commit in commits)
+            raise TooLarge(
+                what=f"a commit to the view of projection {names}", size=error.size, limit=error.limit
+            ) from error
         outcomes = tuple(
             Outcome.COMMITTED if not record else judge(self._progress(commit.projection, record), commit)
             for commit, record in zip(commits, cast("Sequence[str | None]", answer[2]), strict=True)
         )
-        if then is None:
-            return Committed(outcomes, None, receipt)
         pulled = None
-        if own is not None and pull is not None:
-            pulled = self._pulled(own, pull, answer[3:], receipt)
-        if pulled is None:
-            pulled = await self.pull(then)
-            receipt += pulled.receipt
+        if then is not None:
+            if own is not None:
+                pulled = self._pulled(own, then, answer[3:], receipt)
+            if pulled is None:
+                pulled = await self.pull(then)
+                receipt += pulled.receipt
         return Committed(outcomes, pulled, receipt)
 
     def _add(self, commit: Commit, keys: list[str], arguments: list[str | int]) -> None:
         """Add a commit to what the script is given."""
         start = self._keys.documents(commit.projection, commit.generation)
-        put = {key: document for key, document in commit.documents.items() if document is not None}
-        deleted = [key for key, document in commit.documents.items() if document is None]
-        created = None if commit.created is None else [key for key in put if key in set(commit.created)]
-        if created is not None:
-            put = {**{key: put[key] for key in created}, **put}
+        documents = commit.documents
+        put = {key: document for key, document in documents.items() if document is not None}
+        deleted = [key for key, document in documents.items() if document is None]
+        created = list(put)
         if commit.created is not None:
-            gone = set(commit.created)
-            deleted = [key for key in deleted if key not in gone]
-        if len(commit.documents) > MAX_DOCUMENTS:
-            raise TooLarge(
-                what=f"projection {commit.projection.name!r}: a commit of {len(commit.documents)} documents",
-                size=sum(len(document) for document in put.values()),
-                limit=MAX_DOCUMENTS,
-            )
+            new = set(commit.created)
+            created = [key for key in put if key in new]
+            put = {**{key: put[key] for key in created}, **put}  # the new ones first
+            deleted = [key for key in deleted if key not in new]
         stopped = "" if commit.stopped is None else msgspec.json.encode(commit.stopped).decode()
         keys += [self._keys.view(commit.projection), self._keys.index(commit.projection, commit.generation)]
         keys += [start + key for key in put]
@@ -163,12 +198,12 @@ class RedisViews:
             f"{commit.generation} {commit.checkpoint}",
             stopped,
             len(put),
-            "" if created is None else len(created),
+            "" if commit.created is None else len(created),
             len(deleted),
-            *[to_text(document) for document in put.values()],
-            *(put if created is None else created),
-            *deleted,
         ]
+        arguments += [to_text(document) for document in put.values()]
+        arguments += created
+        arguments += deleted
 
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
         """See `Views.progress`. Asked of the primary. Cost: 1 request, 2 commands."""
