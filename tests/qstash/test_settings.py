@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -134,13 +136,18 @@ def test_a_receiver_needs_keys() -> None:
         lambda: Receiver("a", "b", leeway=601),
         lambda: Receiver("a", "b", leeway=float("nan")),
         lambda: Receiver("a", "b", regions={"US_EAST_1": ("", "")}),
+        lambda: Receiver("a", "b", regions={"US_EAST_1": cast("Any", None)}),
+        lambda: Receiver("a", "b", regions={"US_EAST_1": cast("Any", ("a", "b", "c"))}),
+        lambda: Receiver("a", "b", regions={"US EAST": ("a", "b")}),
+        lambda: QStash(URL, token="t", regions={"US_EAST_1": cast("Any", "ab")}),
+        lambda: QStash(URL, token="t", delivery=cast("Any", {"retries": 1})),
         lambda: TrustedProxies(0),
         lambda: TrustedProxies(True),
         lambda: TrustedProxies(21),
         lambda: TrustedProxies(header="via"),
     ],
 )
-def test_no_receiver(make: type) -> None:
+def test_what_cannot_be_made(make: Callable[[], object]) -> None:
     with pytest.raises(Misuse):
         make()
 

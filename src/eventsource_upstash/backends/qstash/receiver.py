@@ -19,10 +19,10 @@ from .forwarded import TrustedProxies
 from .settings import (
     SigningKeys,
     is_seconds,
+    keys_problems,
     origin_and_rest,
     refuse,
     region_name,
-    secret_problems,
     shown,
     url_problems,
 )
@@ -104,11 +104,7 @@ class Receiver:
     ) -> None:
         pairs = {"": (current_signing_key, next_signing_key)} if current_signing_key or next_signing_key else {}
         pairs |= {region_name(region): pair for region, pair in (regions or {}).items()}
-        problems: list[str] = []
-        for region, pair in pairs.items():
-            of = f" of {region}" if region else ""
-            problems += secret_problems(f"current_signing_key{of}", pair[0])
-            problems += secret_problems(f"next_signing_key{of}", pair[1])
+        problems = keys_problems(pairs)
         if not pairs:
             problems.append("no signing keys: copy both from the Upstash console, under QStash")
         if url is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
 from ...errors import Misuse
 
@@ -234,6 +234,22 @@ def secret_problems(name: str, value: object) -> list[str]:
     return []
 
 
+def keys_problems(pairs: Mapping[str, object]) -> list[str]:
+    """What is wrong with pairs of signing keys by region; the one without a region is under ""."""
+    problems: list[str] = []
+    for region, pair in pairs.items():
+        of = f" of {region}" if region else ""
+        if not re.fullmatch("[A-Z0-9_]*", region):
+            problems.append(f"a region is named as in US_EAST_1, not {region[:40]!r}")
+        if isinstance(pair, tuple) and len(cast("tuple[object, ...]", pair)) == 2:
+            current, following = cast("tuple[object, object]", pair)
+            problems += secret_problems(f"current_signing_key{of}", current)
+            problems += secret_problems(f"next_signing_key{of}", following)
+        else:
+            problems.append(f"the signing keys{of} are a pair: the current one and the next one")
+    return problems
+
+
 def word_problems(name: str, value: object, longest: int = 255, what: str = "a name") -> list[str]:
     """What is wrong with a name that QStash puts into its own: letters, digits and . _ -, and no colon."""
     if isinstance(value, str) and len(value) <= longest and _WORD.fullmatch(value):
@@ -241,9 +257,11 @@ def word_problems(name: str, value: object, longest: int = 255, what: str = "a n
     return [f"{name} is {what} of 1 to {longest} letters, digits and . _ -"]
 
 
-def delivery_problems(delivery: Delivery) -> list[str]:
+def delivery_problems(given: object) -> list[str]:
     """What is wrong with the options of delivery."""
-    parallelism, retries, retry_delay, timeout, label = delivery
+    if not isinstance(given, Delivery):
+        return [f"delivery is a Delivery, not {type(given).__name__}"]
+    parallelism, retries, retry_delay, timeout, label = given
     problems: list[str] = []
     if parallelism is not None and not is_whole(parallelism, 1):
         problems.append(f"parallelism={parallelism!r}: it is a number from 1, or None for no limit")

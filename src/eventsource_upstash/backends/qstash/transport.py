@@ -21,6 +21,7 @@ from .settings import (
     destination_problems,
     is_seconds,
     is_url,
+    keys_problems,
     namespace_problems,
     read_environment,
     refuse,
@@ -74,7 +75,7 @@ class QStash:
         timeout: float = 10.0,
         client: OfficialClient | None = None,
     ) -> None:
-        delivery = delivery or Delivery()
+        delivery = Delivery() if delivery is None else delivery
         problems = destination_problems("destination", destination)
         if client is None:
             problems += secret_problems("token", token)
@@ -88,10 +89,7 @@ class QStash:
         pairs = {"": (current_signing_key, next_signing_key), **{region_name(k): v for k, v in (regions or {}).items()}}
         if current_signing_key is None and next_signing_key is None:
             del pairs[""]
-        for region, pair in pairs.items():
-            of = f" of {region}" if region else ""
-            problems += secret_problems(f"current_signing_key{of}", pair[0])
-            problems += secret_problems(f"next_signing_key{of}", pair[1])
+        problems += keys_problems(pairs)
         problems += namespace_problems("namespace", namespace)
         problems += delivery_problems(delivery)
         if not (is_seconds(timeout, MAX_TIMEOUT) and timeout > 0):
