@@ -65,7 +65,7 @@ KINDS: Final[Mapping[str, str]] = {
 }
 
 
-class Fault(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Fault(msgspec.Struct, kw_only=True):
     """One order to misbehave.
 
     Attributes:

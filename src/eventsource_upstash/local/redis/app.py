@@ -83,10 +83,11 @@ class _Rest:
         if request.method == "HEAD":
             return web.Response()
         try:
+            if (request.content_length or 0) > MAX_BODY_BYTES:
+                return _body_too_large()
             body = await request.read() if request.body_exists else b""
         except web.HTTPRequestEntityTooLarge:
-            refused = self._execution.limits.too_large(MAX_BODY_BYTES + 1)
-            return _error(refused.text if refused else "ERR max request size exceeded", 413)
+            return _body_too_large()
         head = request.path.strip("/").split("/", 1)[0].lower()
         if head in _STREAMS and request.path not in ("", "/"):
             self._meter.add(caller.name, {"requests": 1, "commands": 1, f"command:{head.upper()}": 1})
@@ -202,6 +203,12 @@ def _json(body: bytes, status: int) -> web.Response:
 
 def _error(text: str, status: int) -> web.Response:
     return web.json_response({"error": text}, status=status)
+
+
+def _body_too_large() -> web.Response:
+    answer = _error(f"ERR max request size exceeded. Limit: {MAX_BODY_BYTES} bytes", 413)
+    answer.force_close()  # the rest of it is not waited for
+    return answer
 
 
 def _loaded(body: bytes) -> object:

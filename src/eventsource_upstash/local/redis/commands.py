@@ -33,7 +33,7 @@ _CONNECTION: Final = frozenset(
 _BLOCK_OPTION: Final = frozenset({"XREAD", "XREADGROUP"})
 # The engine's own household, which the service keeps to itself; all commands that the engine flags `admin` as well.
 _HOUSEHOLD: Final = frozenset(
-    {"CLUSTER", "LATENCY", "LOLWUT", "MODULE", "MIGRATE", "OBJECT", "SWAPDB", "MOVE", "ROLE"}
+    {"ACL", "CONFIG", "CLUSTER", "LATENCY", "LOLWUT", "MODULE", "MIGRATE", "OBJECT", "SWAPDB", "MOVE", "ROLE"}
     | {"SLOWLOG", "COMMANDLOG", "PFDEBUG", "PFSELFTEST"}
 )
 _SCRIPTING: Final = frozenset({"EVAL", "EVALSHA", "FCALL", "SCRIPT", "FUNCTION"})
@@ -55,6 +55,15 @@ class Limits(NamedTuple):
     request: int = MAX_REQUEST_BYTES
     record: int = MAX_RECORD_BYTES
     key: int = MAX_KEY_BYTES
+
+    def record_too_large(self, size: int) -> EngineError | None:
+        """The refusal of a write that makes one key's value that large, if it is too large."""
+        if size <= self.record:
+            return None
+        return EngineError(
+            f"ERR max single record size exceeded. Limit: {self.record} bytes, Actual: {size} bytes. "
+            f"See {_HELP}/troubleshooting/max_record_size_exceeded for details"
+        )
 
     def too_large(self, size: int) -> EngineError | None:
         """The refusal of a command or reply of that size, if it is one too many."""

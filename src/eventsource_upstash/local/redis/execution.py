@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -65,6 +66,8 @@ class Execution:
         self._connection: Connection | None = None
         self._table: CommandTable | None = None
         self._connecting = asyncio.Lock()
+        self._at_most = 0
+        """Bytes that the largest record can have, whichever it is."""
 
     async def connection(self) -> Connection:
         """The shared connection, opened again if it was lost."""
@@ -78,6 +81,7 @@ class Execution:
         """The engine's commands."""
         if self._table is None:
             reply = await (await self.connection()).call((b"COMMAND",))
+            self._at_most = await self._size_of_database()
             self._table = CommandTable(reply, self.limits)
         return self._table
 
@@ -100,7 +104,34 @@ class Execution:
             and self._faults.take("redis", ("database-full",), commands=(name_of(command),))
         ):
             return EngineError(DATABASE_FULL)
+        if refused is None and table.grows(command):
+            return await self._record_refusal(command, table.keys(command))
         return refused
+
+    async def _size_of_database(self) -> int:
+        reply = await (await self.connection()).call((b"INFO", b"memory"))
+        found = re.search(rb"used_memory_dataset:(\d+)", reply) if isinstance(reply, bytes) else None
+        return int(found.group(1)) if found else 0
+
+    async def _record_refusal(self, command: Command, keys: Sequence[bytes]) -> EngineError | None:
+        """The refusal of a command that may make a record too large: what it has, and all that the command brings.
+
+        As long as all that was ever written is less than that, no record need be measured.
+        """
+        size = sum(map(len, command))
+        self._at_most += size
+        if self._at_most <= self.limits.record:
+            return None
+        connection = await self.connection()
+        asked = [command for key in keys for command in ((b"STRLEN", key), (b"MEMORY", b"USAGE", key))]
+        replies = await connection.call_all(asked)
+        for length, usage in zip(replies[::2], replies[1::2], strict=True):
+            # A string's length is exact; of anything else the engine tells what it occupies.
+            has = length if isinstance(length, int) else usage
+            refused = self.limits.record_too_large((has if isinstance(has, int) else 0) + size)
+            if refused is not None:
+                return refused
+        return None
 
     async def writes(self, command: Command) -> bool:
         """Whether a command may write."""

@@ -55,7 +55,7 @@ _LOCKED: Final = (
     "return __dev.pcall(...) end"
     "}, {__index = redis}) "
 )
-_OPEN: Final = "local server = redis local function __script(...) "
+_OPEN: Final = "local server = redis local function __script({}) "
 _CLOSE: Final = (
     "\nend local __ok, __result = __dev.pcall_(__script, ...) local __counts = {} "
     "for name, n in pairs(__dev.counts) do __counts[#__counts + 1] = name __counts[#__counts + 1] = n end "
@@ -107,7 +107,8 @@ class Script(NamedTuple):
                 plain = first + b"\n" + rest
             shebang, body = (first + b"\n", rest) if first else (b"", b"\n" + rest)
         locks = key_locking and KEY_LOCKING.encode() in flags
-        head = _PRELUDE + (_LOCKED if locks else _FREE) + _OPEN
+        # A function with `...` has a local variable of its own, one of the 200 that the script may have.
+        head = _PRELUDE + (_LOCKED if locks else _FREE) + _OPEN.format("..." if b"..." in body else "")
         wrapped = shebang + head.encode() + body + _CLOSE.encode()
         return cls(plain, wrapped, sha_of(wrapped).encode(), locks, b"no-writes" not in flags)
 
