@@ -17,7 +17,7 @@ from ._flow.catching_up import CatchingUp, check_poll_interval
 from ._flow.handling import Handling
 from ._flow.notifying import Notifying
 from ._flow.querying import ProjectionStatus, Querying
-from ._flow.wiring import check_parts, check_wiring
+from ._flow.wiring import check, check_parts, check_wiring
 from ._io.blocking import PORT, iterate, run
 from ._io.port import Signal
 from .domain.aggregates import Aggregate, Executed, Loaded
@@ -105,7 +105,7 @@ class EventStore:
         """Append events to a stream: all of them, or none.
 
         Args:
-            stream: The stream's name: 1 to 255 printable characters.
+            stream: The stream's name: 1 to 255 characters, none of them a control character or a line break.
             *events: Instances of registered event types, at least one.
             expected_revision: Revision that the stream has to be at, `NO_STREAM`, `EXISTS` or `ANY`.
             idempotency_key: Names this append, so that the same call again answers what the first one did.
@@ -186,7 +186,7 @@ class EventStore:
             aggregate: Which.
             stream: Its stream.
             command: An instance of a class with a decide handler.
-            retries: How often to decide again after a conflict.
+            retries: How often to decide again after a conflict; 0 for never.
             idempotency_key: Names this execution: the same call again does nothing and answers where the stream is.
             metadata: As for `append`.
             tags: As for `append`.
@@ -429,6 +429,18 @@ class App:
     def worker(self, *, poll_interval: float = 1.0) -> Worker:
         """A worker that folds after each append, in the background: `with app.worker(): ...`."""
         return Worker(self.projector, poll_interval=poll_interval)
+
+    def check(self) -> tuple[str, ...]:
+        """Look at what the app stands on, before anything depends on it: a step of a deployment.
+
+        Returns:
+            What is doubtful, in words, each with a remedy; also logged as warnings. Nothing where all is well.
+
+        Raises:
+            Refused: A token, a right, a quota, space; a namespace that something else uses.
+            Unavailable: A service cannot be reached.
+        """
+        return run(check(self.backend, self.notifier.transport, PORT))
 
     def close(self) -> None:
         """Release what the backend holds open, and idle HTTP connections. Both open again when they are needed."""

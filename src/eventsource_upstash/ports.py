@@ -379,6 +379,13 @@ class Backend(Protocol):
         """Its views, over a port, folded from that log."""
         ...
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """A look at what it stands on, before anything depends on it.
+
+        Answers what is doubtful, in words; raises what would fail.
+        """
+        ...
+
     def close(self) -> None:
         """Release what it holds open. It opens again when it is used again."""
         ...
@@ -419,6 +426,10 @@ class NoticeTransport(Protocol):
         Raises:
             Misuse: It cannot, as it is configured.
         """
+        ...
+
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """A look at what it stands on: answers what is doubtful, in words; raises what would fail."""
         ...
 
 

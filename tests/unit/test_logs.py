@@ -120,6 +120,9 @@ class Broken:
 
     signal: Signal | None = None
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        return ()
+
     def verifier(self, public_url: str | None) -> None:
         return None
 

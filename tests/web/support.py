@@ -53,6 +53,9 @@ class Posted:
     def __init__(self) -> None:
         self.positions: list[int] = []
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        return ()
+
     def verifier(self, public_url: str | None) -> None:
         return None
 

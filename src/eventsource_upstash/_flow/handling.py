@@ -11,6 +11,7 @@ from typing import Final, TypeVar, cast
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.codec import encode_metadata, encode_tags
 from ..domain.events import FREE, MAX_POSITION, NUMBER_BITS, Appended, Expectation, NewEvent, Recorded, StoredEvent
+from ..domain.names import check_idempotency_key as _check_key
 from ..domain.names import check_stream, check_tags
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, EventSourceError, IdempotencyKeyReused, Misuse
@@ -27,8 +28,6 @@ if hasattr(os, "register_at_fork"):
     # Parent and child would draw the same numbers. The microsecond in an event's id tells them apart almost always;
     # almost is not enough.
     os.register_at_fork(after_in_child=_random.seed)
-
-MAX_KEY: Final = 255
 
 
 class Handling:
@@ -195,6 +194,8 @@ class Handling:
         """See `EventStore.execute`."""
         _check_aggregate(aggregate)
         check_stream(stream)
+        if type(retries) is not int or retries < 0:
+            raise Misuse(f"retries={retries!r}: it is a whole number from 0")
         loaded = await self._load(aggregate, stream, None, 0)
         receipt = loaded.receipt
         while True:
@@ -277,11 +278,6 @@ def _encode_tags(tags: Sequence[str]) -> bytes | None:
     given = tuple(tags)
     check_tags(given)
     return encode_tags(tuple(dict.fromkeys(given)))
-
-
-def _check_key(key: str) -> None:
-    if type(key) is not str or not 0 < len(key) <= MAX_KEY or not key.isprintable():
-        raise Misuse(f"idempotency_key={key!r}: it is a printable text of 1 to {MAX_KEY} characters")
 
 
 def _key_used(key: str | None, stream: str) -> IdempotencyKeyReused:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Final
+
+from .._io.port import Port
 from ..domain.registry import Registry
 from ..errors import Misuse
-from ..ports import Backend
+from ..ports import Backend, NoticeTransport
+
+_log: Final = logging.getLogger("eventsource_upstash.app")
+
+
+async def check(backend: Backend, transport: NoticeTransport | None, port: Port) -> tuple[str, ...]:
+    """See `App.check`."""
+    doubts = await backend.check(port)
+    if transport is not None:
+        doubts += await transport.check(port)
+    for doubt in doubts:
+        _log.warning("%s", doubt)
+    return doubts
 
 
 def check_parts(backend: object, registry: object) -> None:

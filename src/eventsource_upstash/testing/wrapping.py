@@ -206,6 +206,10 @@ class BackendWrapper:
         own = next((inner for wrapped, inner in self._logs if wrapped is log), log)
         return self.wrap_views(self.inner.views(port, own))
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """See `Backend.check`."""
+        return await self.inner.check(port)
+
     def close(self) -> None:
         """See `Backend.close`."""
         self.inner.close()

@@ -32,5 +32,9 @@ class Memory:
         """Its views, folded from that log."""
         return MemoryViews(self._state, log)
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """See `Backend.check`: there is nothing to look at."""
+        return ()
+
     def close(self) -> None:
         """Nothing is held open. The events stay while the object does."""

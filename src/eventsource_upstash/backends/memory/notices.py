@@ -29,6 +29,10 @@ class InProcess:
         """None: nothing comes from outside."""
         return None
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """See `NoticeTransport.check`: there is nothing to look at."""
+        return ()
+
 
 class _Wake:
     def __init__(self, signal: Signal) -> None:

@@ -194,6 +194,12 @@ class QStash:
             if is_async(self.client):
                 raise Misuse("an AsyncQStash needs an event loop: hand qstash.QStash to an app that blocks")
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """See `NoticeTransport.check`: the token, and whether the signing keys are the account's. Cost: 1 request."""
+        from .checking import look_at
+
+        return await look_at(port, self.url, self._token, self._pairs) if self.client is None else ()
+
     def verifier(self, public_url: str | None) -> Verifier | None:
         """See `NoticeTransport.verifier`: a receiver."""
         return self.receiver(public_url=public_url)

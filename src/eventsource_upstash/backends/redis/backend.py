@@ -149,6 +149,12 @@ class UpstashRedis:
         """Its views, folded from that log."""
         return RedisViews(self.transport(port), self._keys, log, self._archives)
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """See `Backend.check`: token and rights, scripts, the namespace, eviction, clocks. Cost: 4 requests."""
+        from .checking import look_at
+
+        return await look_at(self.transport(port), self._keys)
+
     def close(self) -> None:
         """Nothing is held open here: connections belong to the process and to each event loop."""
 

@@ -9,7 +9,7 @@ from ...domain.events import ANY, EXISTS, Appended, Receipt, StoredEvent
 from ...errors import EventSourceError, LogRewound, OutcomeUnknown, Refused, TooLarge
 from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
 from ..rules import bounded
-from .entries import arguments_of, identity_of, optional, read_log, read_stream
+from .entries import STREAM_FIELDS, arguments_of, identity_of, optional, read_log, read_stream
 from .keys import Keys
 from .lua import script
 from .transport import Script, Transport
@@ -132,11 +132,13 @@ class RedisLog:
                 ) from error
             receipt += cost
             if answer[0] != "again":
-                return self._appended(append, answer, receipt)
+                return await self._appended(append, answer, receipt)
             self.archives.log = int(cast("str", answer[2]))
             self.archives.learn(append.stream, int(cast("str", answer[3])))
 
-    def _appended(self, append: Append, answer: Sequence[object], receipt: Receipt) -> Appended | Conflict | KeyReused:
+    async def _appended(
+        self, append: Append, answer: Sequence[object], receipt: Receipt
+    ) -> Appended | Conflict | KeyReused:
         status = answer[0]
         if status in ("ok", "repeated"):
             position, revision, owes = cast("Sequence[str]", answer[2:])
@@ -148,20 +150,48 @@ class RedisLog:
                 return KeyReused(receipt)
             return Appended(int(position), int(revision), receipt, True, append.notifies and raised == position)
         if status == "conflict":
-            actual = int(cast("str", answer[2]))
-            return self._conflict(append, actual, answer[3], receipt)
+            return await self._conflict(append, answer, receipt)
         raise self._trouble(append, answer)
 
-    def _conflict(self, append: Append, actual: int, entries: object, receipt: Receipt) -> Conflict:
+    async def _conflict(self, append: Append, answer: Sequence[object], receipt: Receipt) -> Appended | Conflict:
         expected = append.expected
-        if not isinstance(expected, int) or expected >= actual or not entries:
+        actual, entries, raised = int(cast("str", answer[2])), cast("Sequence[object]", answer[3]), answer[4]
+        if not isinstance(expected, int) or expected >= actual:
             return Conflict(actual, [], complete=True, receipt=receipt)
-        try:
-            missed = read_stream(entries, append.stream, expected, self.where)[:MAX_PAGE_EVENTS]
-        except EventSourceError:
-            missed = []  # the first ones are in an archive of the stream: whoever wants them reads it
-        missed = bounded(missed, MAX_PAGE_BYTES)
+        if _begins_after(entries, expected):
+            # The first ones are in an archive of the stream; this very append may be among them, from an attempt
+            # whose answer was lost.
+            page = await self.read_stream(append.stream, expected, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
+            receipt += page.receipt
+            written, cost = await self._written(append, expected, page.events)
+            receipt += cost
+            if written is not None:
+                owes = append.notifies and raised == str(written[0])
+                return Appended(written[0], written[2], receipt, True, owes)
+            missed = page.events
+        else:
+            missed = bounded(
+                read_stream(entries, append.stream, expected, self.where)[:MAX_PAGE_EVENTS], MAX_PAGE_BYTES
+            )
         return Conflict(actual, missed, complete=len(missed) == actual - expected, receipt=receipt)
+
+    async def _written(
+        self, append: Append, expected: int, page: Sequence[StoredEvent]
+    ) -> tuple[StoredEvent | None, Receipt]:
+        """The last event of this append, if what follows the expected revision is this append."""
+        count = len(append.events)
+        receipt = Receipt()
+        if not page or page[0][3:5] != (append.recorded_us, append.number):
+            return None, receipt
+        if len(page) < count:
+            rest = await self.read_stream(append.stream, expected + count - 1, 1, 1)
+            receipt, page = rest.receipt, rest.events
+            last = page[0] if page else None
+        else:
+            last = page[count - 1]
+        if last is None or last[3:5] != (append.recorded_us, append.number + count - 1):
+            return None, receipt
+        return last, receipt
 
     def _trouble(self, append: Append, answer: Sequence[object]) -> EventSourceError:
         if answer[0] == "unknown":
@@ -252,6 +282,14 @@ class RedisLog:
         """See `Log.withdraw`. Cost: 1 request, at most 3 commands."""
         keys = [self.keys.head, self.keys.notice]
         return (await run(self.transport, SETTLE, keys, [position, raised_us]))[1]
+
+
+def _begins_after(entries: Sequence[object], expected: int) -> bool:
+    """Whether entries of a stream leave out the event after a revision, because it is in an archive."""
+    if not entries:
+        return True
+    id_, fields = cast("tuple[str, Sequence[str]]", entries[0])
+    return int(id_.partition("-")[0]) - (len(fields) - STREAM_FIELDS) // 2 > expected
 
 
 async def run(

@@ -51,6 +51,11 @@ class SQLite:
         """Its views, folded from that log."""
         return SQLiteViews(PatientPort(port, self._database.timeout), self._database, log)
 
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """See `Backend.check`: the file can be opened, and is ours."""
+        await self.log(port).head()
+        return ()
+
     def close(self) -> None:
         """Close its idle connections. They are opened again when they are needed."""
         self._database.close()

@@ -9,7 +9,8 @@
 --
 -- Answers { status, calls, ... }:
 --   ok, repeated: position, revision, whether a notification is owed ('1' or '0')
---   conflict: revision, entries after the expected one    known: the idempotency record, outstanding position
+--   conflict: revision, entries after the expected one (of the stream's present key), outstanding position
+--   known: the idempotency record, outstanding position
 --   again: archives of the log, of the stream             unknown: whether it was applied cannot be told
 --   foreign: what stands at the head's key                rewound: head, last position in the log
 --   error: the engine's text; nothing was written
@@ -72,7 +73,12 @@ if conflict then
     end
     missed = take_entries(entries, 12, MISSED, MAX_PAGE)
   end
-  return { 'conflict', calls, text(revision), missed }
+  return { 'conflict', calls, text(revision), missed, text(raised) }
+end
+
+-- The same request once more, right behind itself: something on the way has doubled it.
+if not KEYS[7] and last and last[2][4] == identity then
+  return repeated(last[2][2], text(revision))
 end
 
 -- Without an expected revision or a key, nothing else tells whether the attempt whose answer was lost took effect.
