@@ -7,7 +7,7 @@ import pytest
 from qstash import Receiver
 
 from eventsource_upstash.local.qstash.settings import CURRENT_SIGNING_KEY, NEXT_SIGNING_KEY
-from tests.local.qstash.support import APP, START, World
+from tests.local.qstash.support import APP, START, World, world
 
 
 def test_a_message_is_shown_until_it_is_delivered(qstash: World) -> None:
@@ -246,6 +246,33 @@ def test_the_clock_is_moved_by_request(qstash: World) -> None:
     assert [move(advance="1x").status_code, move(advance=-1).status_code] == [400, 400]
     assert move(frozen=False).json()["frozen"] is False
     assert move(frozen=True, at=START).json()["now"] == START
+
+
+def test_everything_is_forgotten_on_request(engine_url: str) -> None:
+    with world(engine_url) as qstash:
+        release = qstash.hold()
+        qstash.publish("/", "under way", upstash_deduplication_id="d")
+        qstash.until_arrived(1)
+        qstash.publish("/", "delayed", upstash_delay="1h")
+        qstash.post(f"/v2/enqueue/q/{APP}", "queued", upstash_retries="0")
+        qstash.http.post(f"/v2/schedules/{APP}", headers={"Upstash-Cron": "* * * * *"})
+        qstash.http.post("/v2/topics/t/endpoints", json={"endpoints": [{"url": APP}]})
+        qstash.http.post("/v2/keys/rotate")
+        assert qstash.http.post("/dev/reset").status_code == 200
+        release()
+        qstash.app.deliveries.clear()
+        qstash.publish("/", "after", upstash_deduplication_id="d")
+        qstash.advance(7200)
+        assert qstash.app.bodies == ["after"]
+    with world(engine_url, flush=False) as again:
+        assert again.http.get("/v2/keys").json()["current"] == CURRENT_SIGNING_KEY
+        assert [again.http.get(f"/v2/{what}").json() for what in ("schedules", "topics", "queues")] == [[], [], []]
+        # The log begins anew with what came after.
+        assert [line["state"] for line in again.http.get("/v2/logs").json()["logs"]] == [
+            "DELIVERED",
+            "ACTIVE",
+            "CREATED",
+        ]
 
 
 def test_pages_of_other_sites_are_not_answered(qstash: World) -> None:

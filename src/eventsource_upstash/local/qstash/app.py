@@ -89,6 +89,10 @@ class QStashServer:
         """What was counted since the start, and what there is now."""
         return self.broker.metrics()
 
+    async def reset(self) -> None:
+        """Forget everything: messages, schedules, groups, queues, keys, the log. Clock, faults and numbers stay."""
+        await self.broker.reset()
+
     async def idle(self) -> None:
         """Return when no message is due or in flight. What waits for a later time, or is paused, does not count."""
         await self.broker.dispatching.settled()

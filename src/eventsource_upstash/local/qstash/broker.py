@@ -95,6 +95,16 @@ class Broker:
         except RedisError:
             _log.exception("the last changes are not stored: Valkey did not answer; messages may be delivered again")
 
+    async def reset(self) -> None:
+        """Forget everything: messages, schedules, groups, queues, keys, the log. The clock stays as it is."""
+        self.store.clear()
+        self.queues.clear()
+        self.flow.clear()
+        await self.dispatching.clear()
+        self.store.clear()  # what came in while attempts were broken off
+        self.scheduling.restore()
+        await self.store.flush()
+
     async def advance(self, milliseconds: int, *, settle: bool) -> None:
         """Move the clock. See `QStashServer.advance`."""
         target = self.clock.now() + milliseconds

@@ -109,6 +109,15 @@ class Dispatching:
         await asyncio.gather(*running, return_exceptions=True)
         self._loop = None
 
+    async def clear(self) -> None:
+        """Break off what is under way, and let nothing be due."""
+        running = tuple(self._tasks)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for waiting in (self._due, self._periods, self._asked, self._held, self._backlog, self._flying):
+            waiting.clear()
+
     def route(self, message: Message) -> None:
         """Take a stored message in: at the end of its queue, or for its time."""
         if message.queue is not None and message.slot is None:

@@ -16,6 +16,15 @@ DAY: Final = 86_400_000
 
 MAX_LENGTH: Final = 1000  # also bounds how deep it can nest
 
+
+def _smaller(left: float, right: float) -> float:
+    return min(left, right)
+
+
+def _larger(left: float, right: float) -> float:
+    return max(left, right)
+
+
 _OPERATORS: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
     ast.Add: lambda left, right: left + right,
     ast.Sub: lambda left, right: left - right,
@@ -33,8 +42,8 @@ _ONE: Final[dict[str, Callable[[float], float]]] = {
 }
 _TWO: Final[dict[str, Callable[[float, float], float]]] = {
     "pow": math.pow,
-    "min": lambda left, right: left if left <= right else right,
-    "max": lambda left, right: left if left >= right else right,
+    "min": _smaller,
+    "max": _larger,
 }
 
 

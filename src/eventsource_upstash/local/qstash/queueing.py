@@ -32,6 +32,10 @@ class Queueing:
         self._store = store
         self._lines: dict[str, _Line] = {}
 
+    def clear(self) -> None:
+        """Let nothing wait."""
+        self._lines.clear()
+
     def restore(self) -> None:
         """Line everything up again after a restart."""
         for message in sorted(self._store.messages, key=lambda message: message.number):

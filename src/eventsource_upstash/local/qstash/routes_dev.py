@@ -1,4 +1,4 @@
-"""`/dev/clock`, `/dev/idle`, `/dev/metrics`: what a test asks for, and no service has."""
+"""`/dev/clock`, `/dev/idle`, `/dev/reset`, `/dev/metrics`: what a test asks for, and no service has."""
 
 from __future__ import annotations
 
@@ -64,6 +64,13 @@ async def idle(request: web.Request) -> web.Response:
     broker = request.app[BROKER]
     await broker.dispatching.settled()
     return answer({"idle": True, "waiting": len(broker.store.messages), "nextDue": broker.dispatching.next_due()})
+
+
+@routes.post("/dev/reset")
+async def reset(request: web.Request) -> web.Response:
+    """Forget everything."""
+    await request.app[BROKER].reset()
+    return answer({})
 
 
 @routes.get("/dev/metrics")

@@ -57,6 +57,11 @@ class Table(Generic[R]):
         """Ids and records."""
         return tuple(self._records.items())
 
+    def clear(self) -> None:
+        """Forget all records."""
+        for key in tuple(self._records):
+            self.drop(key)
+
     def first(self) -> tuple[str, R] | None:
         """The id and the record that were put first."""
         return next(iter(self._records.items()), None)
@@ -105,12 +110,8 @@ class Store:
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._pending: dict[tuple[str, str], bytes | None] = {}
         self._lines: list[bytes] = []
-        self._writing: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
-
-    async def load(self) -> None:
-        """Read what is in Valkey. Costs one command per table."""
-        for table in (
+        self._emptied = False
+        self._tables = (
             self.messages,
             self.dead_letters,
             self.deduplications,
@@ -121,7 +122,13 @@ class Store:
             self.keys,
             self.clock,
             self.counters,
-        ):
+        )
+        self._writing: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Read what is in Valkey. Costs one command per table."""
+        for table in self._tables:
             stored = await self._client.hgetall(self._prefix + table.name)
             for key, packed in stored.items():
                 table.load(_bytes(key).decode(), _bytes(packed))
@@ -134,6 +141,15 @@ class Store:
         self.queues.sort(lambda queue: queue.created_at)
         lines = await self._client.lrange(self._prefix + "events", 0, -1)
         self.events.extend(msgspec.msgpack.decode(_bytes(line), type=Event) for line in lines)
+
+    def clear(self) -> None:
+        """Forget everything but the setting of the clock."""
+        for table in self._tables:
+            if table is not self.clock:
+                table.clear()
+        self.events.clear()
+        self._lines.clear()
+        self._emptied = True
 
     def number(self, name: str) -> int:
         """The next number of a series: 1, 2, 3, never one twice."""
@@ -156,7 +172,7 @@ class Store:
         Raises:
             RedisError: Valkey did not take it. The changes are kept, and are written with the next flush.
         """
-        if self._pending or self._lines:
+        if self._pending or self._lines or self._emptied:
             if self._next is None:
                 self._next = asyncio.ensure_future(self._write_after(self._writing))
             await asyncio.shield(self._next)
@@ -169,6 +185,7 @@ class Store:
         self._writing, self._next = self._next, None
         pending, self._pending = self._pending, {}
         lines, self._lines = self._lines, []
+        emptied, self._emptied = self._emptied, False
         try:
             async with self._client.pipeline(transaction=True) as pipe:
                 # A pipeline collects commands; what they return is of no use before `execute`.
@@ -177,6 +194,8 @@ class Store:
                         _ = pipe.hdel(self._prefix + table, key)
                     else:
                         _ = pipe.hset(self._prefix + table, key, packed)
+                if emptied:
+                    _ = pipe.delete(self._prefix + "events")
                 if lines:
                     _ = pipe.rpush(self._prefix + "events", *lines)
                     _ = pipe.ltrim(self._prefix + "events", -MAX_EVENTS, -1)
@@ -184,6 +203,7 @@ class Store:
         except BaseException:
             self._pending = {**pending, **self._pending}
             self._lines = lines + self._lines
+            self._emptied = self._emptied or emptied
             raise
 
 

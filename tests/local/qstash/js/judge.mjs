@@ -32,10 +32,9 @@ before(async () => {
 after(() => app.close());
 
 beforeEach(async () => {
-  deliveries = [];
   statuses = {};
-  await client.messages.cancel({ all: true, count: 500 });
-  await client.dlq.delete({ all: true });
+  await dev("/dev/reset", {});
+  deliveries = [];
 });
 
 async function dev(path, body) {
