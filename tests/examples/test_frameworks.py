@@ -119,8 +119,9 @@ def test_whoever_knows_a_position_reads_a_view_that_has_reached_it(caller: Calle
 
 def test_a_notification_is_answered(caller: Caller) -> None:
     caller.add("Fold me")
-    reply = caller.call("POST", "/projections", {"position": caller.head()})
+    reply = caller.notify(b'{"position": %d}' % caller.head())
     assert (reply.status, reply.json()["position"]) == (200, caller.head())
+    assert caller.lag() == 0
 
 
 # -- The page --

@@ -75,8 +75,7 @@ def test_it_listens_on_this_machine_only_and_stops_while_pages_are_open(serve: S
     assert server.complaints() == ""
 
 
-def test_what_was_acknowledged_survives_kill_9(serve: Serve, tmp_path: Path) -> None:
-    backend = f"sqlite:{tmp_path / 'todo.db'}"
+def test_what_was_acknowledged_survives_kill_9(serve: Serve, backend: str) -> None:
     acknowledged: dict[str, str] = {}
     finished: set[str] = set()
     for round_ in range(3):
@@ -113,8 +112,7 @@ def test_what_was_acknowledged_survives_kill_9(serve: Serve, tmp_path: Path) -> 
     assert len(finished) >= 30
 
 
-def test_two_servers_over_one_file_show_the_same_list(serve: Serve, tmp_path: Path) -> None:
-    backend = f"sqlite:{tmp_path / 'todo.db'}"
+def test_two_servers_over_one_log_show_the_same_list(serve: Serve, backend: str) -> None:
     one, other = serve(backend), serve(backend, "flask")
     with other.http.stream("GET", "/api/events", headers={"accept": "text/event-stream"}) as stream:
         task_id = one.add("Seen from the other side")
