@@ -80,7 +80,9 @@ def test_another_destination_or_limit_replaces_it(upstash: LocalUpstash) -> None
     other = QStash.from_env(f"{URL}/2", environ=upstash.environment(), namespace="todo")
     assert Schedules(other).ensure_sweep().changed
     assert not Schedules(other).ensure_sweep().changed
-    assert Schedules(transport(upstash, delivery=Delivery(parallelism=2))).ensure_sweep().changed
+    for parallelism in (1, 2, None):
+        through = transport(upstash, delivery=Delivery(parallelism=parallelism))
+        assert [Schedules(through).ensure_sweep().changed for _ in range(2)] == [True, False]
     assert len(Schedules(other).list()) == 1
 
 
