@@ -98,6 +98,26 @@ def test_engine_ends_with_the_process_that_started_it(number: signal.Signals) ->
     wait_until(lambda: not folder.exists())
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_stopping_does_not_wait_for_a_forked_child(keeps: bool, tmp_path: Path) -> None:
+    code = (
+        "import os, sys, pathlib\n"
+        "from eventsource_upstash.local.engine import Engine\n"
+        "engine = Engine(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else None)\n"
+        "engine.start()\n"
+        "ours, theirs = os.pipe()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os.close(theirs); os.read(ours, 1); os._exit(0)\n"
+        "engine.stop(timeout=60)\n"
+        "os.close(theirs)\n"
+        "os.waitpid(child, 0)\n"
+    )
+    words = [sys.executable, "-c", code, *([str(tmp_path)] if keeps else [])]
+    result = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_data_outlives_a_restart(tmp_path: Path, caller: str, key: str) -> None:
     for turn in range(2):
         with LocalUpstash(data=tmp_path / "data") as upstash:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from eventsource_upstash.local import Limits, LocalUpstash
+from eventsource_upstash.local.redis.wire import Address, Connection
 from tests.local.conftest import Rest
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -287,6 +288,34 @@ def test_record_above_the_limit(caller: str, key: str) -> None:
             script = "return redis.call('APPEND', KEYS[1], ARGV[1])"
             assert rest.error("EVAL", script, 1, key, "x" * 10_000).startswith("ERR max single record size exceeded")
             assert rest.result("APPEND", f"{key}:other", "x" * 10_000) == 10_000
+
+
+async def _limit_memory(upstash: LocalUpstash) -> None:
+    connection = await Connection.open(Address.parse(upstash.engine_url))
+    assert await connection.call((b"CONFIG", b"SET", b"maxmemory", b"1")) == b"OK"
+    connection.close()
+
+
+def test_database_at_its_capacity(caller: str, key: str) -> None:
+    with LocalUpstash() as own:
+        own.run(_limit_memory(own))
+        rest = Rest(own, caller)
+        with rest.client:
+            full = "ERR DB capacity quota exceeded"
+            assert rest.error("SET", key, "v").startswith(full)
+            assert rest.error("EVAL", "return redis.call('SET', KEYS[1], 'v')", 1, key).startswith(full)
+            assert rest.result("GET", key) is None
+            assert rest.result("DEL", key) == 0
+
+
+def test_connections_can_be_hung_up(rest: Rest, key: str) -> None:
+    with rest.client.stream("POST", f"/subscribe/{key}", timeout=60) as answer:
+        lines = answer.iter_raw()
+        assert next(lines)
+        rest.upstash.hang_up()
+        with pytest.raises(httpx.RemoteProtocolError):
+            next(lines)
+    assert rest.result("PING") == "PONG"
 
 
 def test_subscribe_and_publish(upstash: LocalUpstash, rest: Rest, key: str) -> None:

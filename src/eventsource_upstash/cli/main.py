@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if sys.platform == "win32":
+        return _fail("the local Upstash runs on Linux and macOS; on Windows, run it in WSL")
     try:
         from ..local import EngineUnavailable, LocalUpstash, PortTaken
         from ..local.qstash.settings import Settings

@@ -32,9 +32,10 @@ folder=$1; signal=$2; shift 2
 exec 3<&0
 "$@" 3<&- </dev/null &
 engine=$!
-( read _ <&3; kill -"$signal" "$engine"; sleep 5; kill -KILL "$engine" ) 2>/dev/null &
+trap 'kill -"$signal" "$engine" 2>/dev/null' TERM
+( trap - TERM; read _ <&3; kill -"$signal" "$engine"; sleep 5; kill -KILL "$engine" ) 2>/dev/null &
 exec 3<&-
-wait "$engine"; code=$?
+while kill -0 "$engine" 2>/dev/null; do wait "$engine"; code=$?; done
 rm -rf "$folder"
 trap '' TERM
 kill -TERM 0
@@ -161,13 +162,14 @@ class Engine:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
 
-    def stop(self) -> None:
-        """Stop it, and wait until it has."""
+    def stop(self, *, timeout: float = 15.0) -> None:
+        """Stop it, and wait until it has; after so many seconds in vain, kill it."""
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
+            self._process.terminate()  # a child of this process, made by a fork, may hold the pipe open still
             try:
-                self._process.wait(timeout=15)
+                self._process.wait(timeout=timeout)
             except subprocess.TimeoutExpired:
                 _log.warning("the engine does not stop; it is killed")
                 self._process.kill()

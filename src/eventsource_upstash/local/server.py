@@ -91,6 +91,7 @@ class LocalUpstash:
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
         self._redis_port = self._qstash_port = 0
+        self._runners: list[web.AppRunner] = []
         self.faults: Final = Faults()
         """What goes wrong: `faults.add("lose-answer", command="EVAL")`."""
 
@@ -165,8 +166,25 @@ class LocalUpstash:
         app = create_app(execution, meter=self._meters["redis"], faults=self.faults, tokens=self._tokens)
         for each in (app, self._qstash.application):
             each.middlewares.insert(1, dev.middleware)  # behind the guard
-        self._redis_port = await _listen(stack, app, self._ports[0])
-        self._qstash_port = await _listen(stack, self._qstash.application, self._ports[1])
+        self._redis_port = await self._listen(stack, app, self._ports[0])
+        self._qstash_port = await self._listen(stack, self._qstash.application, self._ports[1])
+
+    async def _listen(self, stack: contextlib.AsyncExitStack, app: web.Application, port: int) -> int:
+        # Listening on 127.0.0.1 and nowhere else.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            listener.close()
+            raise PortTaken(f"port {port} is taken: {error.strerror}") from error
+        # What was asked is done, even if the asker has gone: as at the service.
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=2.0)
+        await runner.setup()
+        self._runners.append(runner)
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, listener, backlog=1024).start()
+        return int(listener.getsockname()[1])
 
     def run(self, work: Coroutine[object, object, _T]) -> _T:
         """Run a coroutine in the server's event loop, from another thread, and give its result."""
@@ -231,6 +249,16 @@ class LocalUpstash:
         for meter in self._meters.values():
             meter.reset()
 
+    def hang_up(self) -> None:
+        """Close all connections of clients, as a service does with those that were idle for long."""
+        self.run(self._hang_up())
+
+    async def _hang_up(self) -> None:
+        for runner in self._runners:
+            for connection in runner.server.connections if runner.server is not None else ():
+                if connection.transport is not None:
+                    connection.transport.close()
+
     def flush(self) -> None:
         """Empty the database and behave again; the counters stay."""
         self.faults.clear()
@@ -242,20 +270,3 @@ class LocalUpstash:
             await execution.run((b"FLUSHDB",), read_only=False)
         finally:
             await execution.close()
-
-
-async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, port: int) -> int:
-    # Listening on 127.0.0.1 and nowhere else.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        listener.close()
-        raise PortTaken(f"port {port} is taken: {error.strerror}") from error
-    # What was asked is done, even if the asker has gone: as at the service.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=2.0)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, listener, backlog=1024).start()
-    return int(listener.getsockname()[1])

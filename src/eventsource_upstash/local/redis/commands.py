@@ -183,7 +183,7 @@ def translated(command: Sequence[bytes], reply: Reply) -> Reply:
         text = reply.text
         if text.startswith("ERR unknown command"):
             return _unavailable(name_of(command))
-        if text.startswith("OOM "):
+        if text.startswith("OOM ") or "script: OOM " in text:
             return EngineError(
                 f"ERR DB capacity quota exceeded. See {_HELP}/troubleshooting/db_capacity_quota_exceeded for details"
             )
