@@ -153,13 +153,14 @@ bytes = bytes + tonumber(ARGV[9])
 stream_bytes = stream_bytes + tonumber(ARGV[9])
 
 -- An entry that was taken back leaves its id behind: the next one at the same place counts on after the hyphen.
-local function add(key, number, fields)
+local function add(key, number, fields, begun)
   local answer
   for sequence = 0, 9 do
     fields[3] = text(number) .. '-' .. sequence
     answer = try(unpack(fields))
     if not failed(answer) then
-      undo[#undo + 1] = { 'XDEL', key, fields[3] }
+      -- A key begun here has to go as a whole, or the one that was put away could not come back to its name.
+      undo[#undo + 1] = begun and { 'DEL', key } or { 'XDEL', key, fields[3] }
       return answer
     end
     if not string.find(answer.err, 'equal or smaller', 1, true) then
@@ -183,7 +184,7 @@ for index = 16, #ARGV do
   copy[#copy + 1] = ARGV[index]
 end
 
-local answer = add(KEYS[3], head + count, entry)
+local answer = add(KEYS[3], head + count, entry, cut or fresh)
 if failed(answer) then
   local outcome = refused(answer)
   if answer.there then
@@ -191,7 +192,7 @@ if failed(answer) then
   end
   return outcome
 end
-answer = add(KEYS[4], revision + count, copy)
+answer = add(KEYS[4], revision + count, copy, cut_stream or revision == 0)
 if failed(answer) then
   return refused(answer)
 end
