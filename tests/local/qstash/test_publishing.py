@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import httpx
 import pytest
@@ -234,3 +235,34 @@ def test_redacted_fields_are_shown_by_their_hash_and_delivered_as_they_are(qstas
     assert shown["header"]["Token"][0].startswith("REDACTED:")
     qstash.advance(60)
     assert (qstash.app.bodies, qstash.app.deliveries[0].headers["Token"]) == (["secret"], "t")
+
+
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        (b"POST /v2/publish/https://app.example.com/\xff\xfe HTTP/1.1", b""),
+        (b"POST /v2/publish/https://app.example.com/\xc3\xa9 HTTP/1.1", b""),
+        (b"POST /v2/publish/https://app.example.com/ HTTP/1.1", b"Upstash-Forward-A: \xff"),
+        (b"POST /v2/publish/https://app.example.com/ HTTP/1.1", b"Upstash-Label: \xff"),
+        (b"POST /v2/publish/https://app.example.com/ HTTP/1.1", b"X-Dev-Caller: \xff"),
+        (b"POST /v2/publish/https://app.example.com/ HTTP/1.1", b"Upstash-Deduplication-Id: \xff"),
+        (b"POST /v2/schedules/https://app.example.com/ HTTP/1.1", b"Upstash-Cron: \xff"),
+        (b"GET /v2/messages/\xff HTTP/1.1", b""),
+        (b"GET /v2/messages/%FF HTTP/1.1", b""),
+        (b"GET /v2/queues/%C3%A9 HTTP/1.1", b""),
+        (b"GET /v2/logs?cursor=%FF&count=\xff HTTP/1.1", b""),
+        (b"POST /v2/batch HTTP/1.1", b""),
+        (b"GET \xff HTTP/1.1", b""),
+    ],
+)
+def test_stray_bytes_never_are_an_internal_error(qstash: World, line: bytes, header: bytes) -> None:
+    port = int(qstash.url.rpartition(":")[2])
+    token = qstash.server.settings.token.encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        head = [line, b"Host: localhost", b"Authorization: Bearer " + token, b"Connection: close", b"Content-Length: 1"]
+        connection.sendall(b"\r\n".join([*head, *([header] if header else []), b"", b"x"]))
+        answer = connection.makefile("rb").read()
+    status = int(answer.split()[1])
+    assert status in {200, 400, 404}, answer
+    qstash.advance(3600)
+    assert qstash.server.metrics().waiting == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from email.utils import formatdate
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from eventsource_upstash.local.qstash.clock import Clock
 from eventsource_upstash.local.qstash.errors import ApiError
 from eventsource_upstash.local.qstash.expressions import DAY, evaluate
 from eventsource_upstash.local.qstash.records import Answer
 from eventsource_upstash.local.qstash.settling import back_off, wait_of
-from tests.local.qstash.support import APP, START, World
+from tests.local.qstash.support import APP, START, World, world
 
 
 def test_three_retries_after_12_s_2_min_28_s_and_30_min_8_s_then_dead(qstash: World) -> None:
@@ -207,7 +209,16 @@ def test_a_callback_that_fails_is_tried_as_often_as_its_message_and_has_no_callb
 
 
 def _json(body: bytes) -> dict[str, Any]:
-    import json
-
     value: dict[str, Any] = json.loads(body)
     return value
+
+
+def test_with_a_clock_that_runs_nobody_has_to_ask(engine_url: str) -> None:
+    with world(engine_url, clock=Clock()) as qstash:
+        qstash.fail(500)
+        qstash.publish(upstash_retry_delay="1")
+        qstash.until_arrived(2)
+        qstash.publish("/later", upstash_delay="1h")
+        assert qstash.http.post("/dev/clock", json={"advance": "1h", "settle": False}).status_code == 200
+        qstash.until_arrived(3)
+        assert [delivery.path for delivery in qstash.app.deliveries] == ["/", "/", "/later"]

@@ -15,7 +15,7 @@ from yarl import URL
 from ..faults import Fault
 from ..metering import Meter
 from .clock import Clock
-from .http_headers import plain_headers
+from .plain_text import plain_headers
 from .records import Answer, Keys, Message
 from .settings import Settings
 from .signing import new_key, sign

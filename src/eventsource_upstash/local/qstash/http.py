@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from ..metering import ANONYMOUS, CALLER_HEADER
 from .broker import Broker
 from .errors import ApiError
-from .http_headers import plain_headers
+from .plain_text import plain, plain_headers
 
 __all__ = ["BROKER", "agent_of", "answer", "empty", "guarding", "headers_of", "json_body", "query_of", "quota", "tail"]
 
@@ -74,7 +74,7 @@ async def guarding(request: web.Request, handler: Handler) -> web.StreamResponse
 def agent_of(request: web.Request) -> str:
     """The name under which the cost of a request is counted."""
     _, _, name = _token(request).partition("~")
-    return request.headers.get(CALLER_HEADER) or name or ANONYMOUS
+    return plain(request.headers.get(CALLER_HEADER) or name or ANONYMOUS)
 
 
 def query_of(request: web.Request) -> list[tuple[str, str]]:
@@ -94,7 +94,7 @@ def tail(request: web.Request, words: int) -> str:
         request: As in `POST /v2/publish/https://app.example.com/a?b=c`.
         words: How many words come before it: 2 for `/v2/publish/`.
     """
-    raw = request.raw_path
+    raw = plain(request.raw_path)
     rest = raw.split("/", words + 1)[words + 1]
     return re.sub(r"(?<=[?&])qstash_token=[^&#]*&?", "", rest).rstrip("?&")
 
@@ -122,7 +122,7 @@ def quota() -> web.Response:
 
 
 def _problem(status: int, message: str) -> web.Response:
-    return answer({"error": message}, status)
+    return answer({"error": plain(message)}, status)
 
 
 def _token(request: web.Request) -> str:
