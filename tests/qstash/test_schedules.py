@@ -264,3 +264,14 @@ def test_the_faces_have_the_same_methods() -> None:
     for name in builtins.filter(str.isidentifier, methods(AsyncSchedules)):
         assert inspect.iscoroutinefunction(getattr(AsyncSchedules, name)) is not name.startswith("__")
     assert repr(Schedules(QStash(URL, token="t"))) == f"Schedules(QStash({URL!r}, namespace='events'))"
+
+
+def test_a_schedule_whose_answer_is_lost_is_made_once(upstash: LocalUpstash, colour: Colour) -> None:
+    """Without an id, a second request would make a second one: so none is sent by itself."""
+    schedules = Face(colour, transport(upstash))
+    struck = upstash.faults.add("lose-answer", half="qstash", path="/v2/schedules/*", count=None)
+    with pytest.raises(OutcomeUnknown):
+        schedules.create("0 8 * * *", JOB)
+    upstash.faults.clear()
+    assert struck.struck == 1
+    assert len(schedules.list()) == 1
