@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from subprocess import Popen
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from conftest import Caller, Serve, Server
 
     from tests.examples.cloud import Cloud
-
-T = TypeVar("T")
 
 on_upstash = pytest.mark.parametrize(
     "caller", [f"{name}-upstash" for name in ("starlette", "fastapi", "flask", "django", "lambda")], indirect=True
@@ -136,17 +134,15 @@ def test_the_live_log_looks_rarely(backend: str) -> None:
 class Clients:
     """Clients at work, each of which sends a request again, under its key, until it is answered."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, texts: list[list[str]], *, changing: bool) -> None:
+        self._changing = changing
         self._moved = threading.Condition()
         self._url = server.url
         self._done = 0
         self._lost: list[str] = []
-        self._threads: list[threading.Thread] = []
-
-    def start(self, name: str, texts: list[str]) -> None:
-        thread = threading.Thread(target=self._work, args=(name, texts))
-        self._threads.append(thread)
-        thread.start()
+        self._threads = [threading.Thread(target=self._work, args=each) for each in enumerate(texts)]
+        for thread in self._threads:
+            thread.start()
 
     def join(self) -> None:
         for thread in self._threads:
@@ -164,23 +160,23 @@ class Clients:
         with self._moved:
             assert self._moved.wait_for(lambda: self._done >= count or bool(self._lost), 60)
 
-    def _work(self, name: str, texts: list[str]) -> None:
+    def _work(self, client: int, texts: list[str]) -> None:
         try:
             with httpx.Client(trust_env=False, timeout=60) as http:
                 for number, text in enumerate(texts):
-                    self._live(http, f"{name} {number}", number, text)
+                    self._live(http, f"{client} {number}", number, text)
         except Exception as error:
             with self._moved:
-                self._lost.append(f"{name}: {error!r}")
+                self._lost.append(f"client {client}: {error!r}")
                 self._moved.notify_all()
 
     def _live(self, http: httpx.Client, key: str, number: int, text: str) -> None:
-        """Every task is created; every second one is ticked; every third one is deleted then."""
+        """Every task is created. If they change, every second one is ticked, and every third one deleted then."""
         task = self._send(http, f"{key} create", "POST", "/api/tasks", {"text": text})
         where = f"/api/tasks/{task['id']}"
-        if number % 2 == 0:
+        if self._changing and number % 2 == 0:
             self._send(http, f"{key} tick", "PATCH", where, {"done": True})
-        if number % 3 == 0:
+        if self._changing and number % 3 == 0:
             self._send(http, f"{key} delete", "DELETE", where, None)
 
     def _send(self, http: httpx.Client, key: str, method: str, path: str, value: object) -> Any:
@@ -203,8 +199,10 @@ class Clients:
             return reply.json() if reply.content else None
 
 
-def expected(texts: list[str]) -> tuple[Counter[tuple[str, bool]], dict[str, list[str]]]:
+def expected(texts: list[str], *, changing: bool) -> tuple[Counter[tuple[str, bool]], dict[str, list[str]]]:
     """The list, and each text's events."""
+    if not changing:
+        return Counter((text, False) for text in texts), {text: ["create-task"] for text in texts}
     left = Counter((text, number % 2 == 0) for number, text in enumerate(texts) if number % 3)
     told = {
         text: ["create-task", *["update-task"] * (number % 2 == 0), *["delete-task"] * (number % 3 == 0)]
@@ -213,7 +211,7 @@ def expected(texts: list[str]) -> tuple[Counter[tuple[str, bool]], dict[str, lis
     return left, told
 
 
-def assert_complete_and_exact(backend: str, server: Server, texts: list[list[str]]) -> None:
+def assert_complete_and_exact(backend: str, server: Server, texts: list[list[str]], *, changing: bool) -> None:
     """View, log and what the server shows are what the clients did, each task once; and nobody's query helped."""
     with connect(backend, registry) as app:
         (status,) = app.projection_store.status()
@@ -223,7 +221,7 @@ def assert_complete_and_exact(backend: str, server: Server, texts: list[list[str
     left: Counter[tuple[str, bool]] = Counter()
     told: dict[str, list[str]] = {}
     for each in texts:
-        more, events = expected(each)
+        more, events = expected(each, changing=changing)
         left += more
         told |= events
     assert Counter((task.text, task.done) for _, task in stored) == left
@@ -241,12 +239,9 @@ def test_a_burst_of_500_tasks_from_8_clients(serve: Serve, backend: str, cloud: 
     server = serve(backend, framework)
     texts = [[f"{client}.{number}" for number in range(62 + client % 2)] for client in range(8)]
     assert sum(map(len, texts)) == 500
-    clients = Clients(server)
-    for client, each in enumerate(texts):
-        clients.start(f"client {client}", each)
-    clients.join()
+    Clients(server, texts, changing=False).join()
     cloud.settle()
-    assert_complete_and_exact(backend, server, texts)
+    assert_complete_and_exact(backend, server, texts, changing=False)
     assert server.complaints() == ""
 
 
@@ -262,8 +257,7 @@ def test_chaos(serve: Serve, backend: str, cloud: Cloud, framework: str) -> None
     with connect(backend, registry) as app:
         app.schedules.ensure_sweep("*/5 * * * *")
     texts = [[f"{client}.{number}" for number in range(16)] for client in range(4)]
-    requests = sum(len(types) for each in texts for types in expected(each)[1].values())
-    clients = Clients(server)
+    requests = sum(len(types) for each in texts for types in expected(each, changing=True)[1].values())
     with cloud.misbehaving() as upstash:
         for seed, kind in enumerate(REQUESTS):
             upstash.faults.add(kind, half="redis", count=None, probability=0.03, seed=seed)
@@ -271,8 +265,7 @@ def test_chaos(serve: Serve, backend: str, cloud: Cloud, framework: str) -> None
             upstash.faults.add(kind, half="qstash", path="/v2/publish/*")
         for kind in DELIVERIES * 2:
             upstash.faults.add(kind, half="qstash", path="https://*", seconds=20)
-        for client, each in enumerate(texts):
-            clients.start(f"client {client}", each)
+        clients = Clients(server, texts, changing=True)
         for round_ in range(1, 4):
             clients.wait(requests * round_ // 4)
             server.end(Popen.kill)
@@ -282,6 +275,8 @@ def test_chaos(serve: Serve, backend: str, cloud: Cloud, framework: str) -> None
         clients.join()
         cloud.wait(15 * 60)  # retries, what is late, and sweeps
         left = upstash.faults.active()
+    # How many notifications are owed depends on who is quick: the first one of each turn is certain, retries included.
     assert sum(fault.struck for fault in left if fault.half == "redis") >= len(REQUESTS)
-    assert {fault.kind for fault in left if fault.half == "qstash"} == set()  # all of them have struck
-    assert_complete_and_exact(backend, server, texts)
+    assert [fault.path for fault in left].count("/v2/publish/*") < len(PUBLISHES) - 1
+    assert [fault.path for fault in left].count("https://*") <= len(DELIVERIES)
+    assert_complete_and_exact(backend, server, texts, changing=True)
