@@ -46,8 +46,17 @@ def test_hashes(redis: Redis, key: str) -> None:
     assert redis.hgetall(key) == {"a": "1", "b": "zwei"}
     assert redis.hmget(key, "a", "none") == ["1", None]
     assert redis.hincrby(key, "a", 41) == 42
-    assert redis.hexpire(key, "a", 100) == [1]
     assert redis.hdel(key, "a", "b") == 2
+
+
+def test_expiry_of_fields(redis: Redis, rest: Rest, key: str) -> None:
+    redis.hset(key, "a", "1")
+    # The service has it, and so has Valkey from 9.0 on. An older engine's lack of it is said in the service's words.
+    if rest.result("COMMAND", "INFO", "HEXPIRE") == [None]:
+        with pytest.raises(UpstashError, match="Command is not available: 'HEXPIRE'"):
+            redis.hexpire(key, "a", 100)
+    else:
+        assert redis.hexpire(key, "a", 100) == [1]
 
 
 def test_lists_sets_and_sorted_sets(redis: Redis, key: str) -> None:

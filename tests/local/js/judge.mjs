@@ -40,7 +40,6 @@ const scenarios = {
     assert.deepEqual(await redis.hgetall(key), { a: 1, b: "zwei", c: { deep: true } });
     assert.deepEqual(await redis.hmget(key, "a", "none"), { a: 1, none: null });
     assert.equal(await redis.hincrby(key, "a", 41), 42);
-    assert.deepEqual(await redis.hexpire(key, "a", 100), [1]);
     assert.equal(await redis.hdel(key, "a", "b", "c"), 3);
     assert.equal(await redis.hgetall(key), null);
   },
