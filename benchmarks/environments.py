@@ -33,6 +33,9 @@ class Environment:
 
 
 OWN = Environment("ours", (MSGSPEC, "-e", str(ROOT)))
+UPSTASH = Environment(
+    "upstash", (MSGSPEC, "-e", f"{ROOT}[upstash,local]", "httpx==0.28.1", "upstash-redis==1.8.0", "qstash==3.4.0")
+)
 EVENTSOURCING = Environment("eventsourcing", (MSGSPEC, "eventsourcing==9.5.6"), (3, 10))
 EVENTSOURCE_PY = Environment("eventsource-py", (MSGSPEC, "eventsource-py[sqlite]==0.15.1"), PREFERRED)
 

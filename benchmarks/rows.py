@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 FLOOR, OURS = "floor", "ours"
 JSON, MSGSPEC, PY = "eventsourcing-json", "eventsourcing-msgspec", "eventsource-py"
+REDIS_SDK, QSTASH_SDK = "upstash-redis", "qstash"
 PEERS = (JSON, MSGSPEC, PY)
 CONTESTANTS = (FLOOR, OURS, *PEERS)
 
@@ -16,6 +17,14 @@ IMPORTS = {
     JSON: "import eventsourcing.application",
     MSGSPEC: "import eventsourcing.application, msgspec",
     PY: "from eventsource import DomainEvent, InMemoryEventStore, register_event",
+}
+REST_IMPORTS = {
+    FLOOR: "import httpx, msgspec",
+    OURS: (
+        "from eventsource_upstash import Registry, connect; from eventsource_upstash.backends.redis import UpstashRedis"
+    ),
+    REDIS_SDK: "from upstash_redis import Redis",
+    QSTASH_SDK: "from qstash import QStash",
 }
 
 
@@ -39,6 +48,7 @@ class Row:
     over_floor: float | None = None
     flat_with: str | None = None
     only_with: str | None = None
+    over_rest: bool = False
 
     @property
     def faster(self) -> str:
@@ -182,3 +192,46 @@ ROWS = (
         only_with="million",
     ),
 )
+
+REST_CONTESTANTS = (FLOOR, OURS, REDIS_SDK, QSTASH_SDK)
+
+REST_ROWS = (
+    Row("rest-append", "append 1", "append", 2_000, 500, over_rest=True, times_floor=1.25),
+    Row("rest-append-cpu", "the same, processor time of the caller", "append-cpu", 2_000, 500, over_rest=True),
+    Row("rest-append-async", "append 1, event loop", "append-async", 2_000, 500, over_rest=True, times_floor=1.25),
+    Row("rest-project", "project 5,000", "project", 5_000, 5_000, over_rest=True, times_floor=1.25),
+    Row("rest-project-cpu", "the same, processor time of the caller", "project-cpu", 5_000, 5_000, over_rest=True),
+    Row(
+        "rest-rebuild",
+        "a new view of 100,000 events",
+        "rebuild",
+        100_000,
+        20_000,
+        unit="s in all",
+        over_rest=True,
+        times_floor=1.25,
+    ),
+    Row("rest-import", "import", "import", 0, 0, unit="ms", over_rest=True, times_faster=1),
+    Row("rest-cold", "import and first request", "cold", 1, 1, unit="ms", over_rest=True),
+    Row("rest-script", "script, stream of 10, payload of 200 B", "script", 10, 10, over_rest=True),
+    Row(
+        "rest-script-10k",
+        "script, stream of 10,000, payload of 200 B",
+        "script",
+        10_000,
+        10_000,
+        over_rest=True,
+        flat_with="rest-script",
+    ),
+    Row("rest-script-large", "script, stream of 10, payload of 20 kB", "script-large", 10, 10, over_rest=True),
+    Row(
+        "rest-script-large-10k",
+        "script, stream of 10,000, payload of 20 kB",
+        "script-large",
+        10_000,
+        10_000,
+        over_rest=True,
+        flat_with="rest-script-large",
+    ),
+)
+"""Over REST, on a local Upstash in another process."""

@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.environments import EVENTSOURCE_PY, EVENTSOURCING, OWN, ROOT, Environment
+from benchmarks.environments import EVENTSOURCE_PY, EVENTSOURCING, OWN, ROOT, UPSTASH, Environment
 from benchmarks.measuring import median
-from benchmarks.rows import FLOOR, IMPORTS, JSON, MSGSPEC, OURS, PY, Row
+from benchmarks.rows import FLOOR, IMPORTS, JSON, MSGSPEC, OURS, PY, REST_IMPORTS, Row
 
 ENVIRONMENTS: dict[str, Environment] = {
     FLOOR: OWN,
@@ -56,10 +56,10 @@ def run_row(row: Row, contestants: dict[str, str | None], times: int, quick: boo
 
 
 def measure_once(row: Row, name: str, quick: bool, cell: Cell) -> None:
-    python = str(ENVIRONMENTS[name].python)
+    python = str((UPSTASH if row.over_rest else ENVIRONMENTS[name]).python)
     if row.measure == "import":
         try:
-            cell.values.append(import_time(python, IMPORTS[name]))
+            cell.values.append(import_time(python, (REST_IMPORTS if row.over_rest else IMPORTS)[name]))
         except ImportError as failure:
             cell.cannot = f"failed: {failure}"
         return
@@ -69,7 +69,8 @@ def measure_once(row: Row, name: str, quick: bool, cell: Cell) -> None:
         cell.cannot = "would take too long"
         return
     with tempfile.TemporaryDirectory(dir=None if row.on_disk else _tmpfs()) as folder:
-        command = [python, "-m", "benchmarks.worker", name, row.measure, str(size), folder]
+        who = f"rest-{name}" if row.over_rest else name
+        command = [python, "-m", "benchmarks.worker", who, row.measure, str(size), folder]
         done = _run(command)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.rows import CONTESTANTS, FLOOR, JSON, MSGSPEC, OURS, PEERS, PY, Row
+from benchmarks.rows import FLOOR, JSON, MSGSPEC, OURS, PY, QSTASH_SDK, REDIS_SDK, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,11 @@ HEADINGS = {
     JSON: "eventsourcing, JSON",
     MSGSPEC: "eventsourcing, msgspec",
     PY: "eventsource-py",
+    REDIS_SDK: "upstash-redis",
+    QSTASH_SDK: "qstash",
 }
+# Narrower ones, for the terminal.
+SHORT = {JSON: "es JSON", MSGSPEC: "es msgspec", PY: "es-py"}
 
 
 def number(value: float | None) -> str:
@@ -33,9 +37,16 @@ def number(value: float | None) -> str:
 def best_peer(cells: dict[str, Cell]) -> float | None:
     """The best of the peers that do the same work: one with a caveat is shown, but not compared."""
     values = [
-        cell.value for name, cell in cells.items() if name in PEERS and cell.value is not None and cell.caveat is None
+        cell.value
+        for name, cell in cells.items()
+        if name not in (FLOOR, OURS) and cell.value is not None and cell.caveat is None
     ]
     return min(values, default=None)
+
+
+def peers(results: Results) -> list[str]:
+    """Everybody but the floor and this library, in their order."""
+    return [name for name in next(iter(results.values())) if name not in (FLOOR, OURS)]
 
 
 def ratio(value: float | None, to: float | None) -> float | None:
@@ -73,13 +84,13 @@ def columns(row: Row, results: Results) -> list[str]:
     cells = results[row.name]
     unit = "" if row.unit == "µs" else f", {row.unit}"
     ours = cells[OURS].value
-    shown = {name: number(cells[name].value) + ("\\*" if cells[name].caveat else "") for name in CONTESTANTS}
+    shown = {name: number(cell.value) + ("\\*" if cell.caveat else "") for name, cell in cells.items()}
     return [
         row.title + unit,
         shown[FLOOR],
         shown[OURS],
         number(ratio(ours, cells[FLOOR].value)),
-        *(shown[name] for name in PEERS),
+        *(shown[name] for name in peers(results)),
         number(ratio(best_peer(cells), ours)),
         row.target,
         verdict(row, results),
@@ -92,12 +103,13 @@ def markdown(rows: list[Row], results: Results, machine: str) -> str:
         HEADINGS[FLOOR],
         HEADINGS[OURS],
         "ours ÷ floor",
-        *(HEADINGS[name] for name in PEERS),
+        *(HEADINGS[name] for name in peers(results)),
         "best peer ÷ ours",
         "target",
         "",
     ]
-    table = [heading, [":--", *["--:"] * 7, ":--", ":--"], *(columns(row, results) for row in rows)]
+    dashes = [":--", *["--:"] * (len(heading) - 3), ":--", ":--"]
+    table = [heading, dashes, *(columns(row, results) for row in rows)]
     lines = ["| " + " | ".join(line) + " |" for line in table]
     return "\n".join([*lines, "", machine, "", *notes(rows, results)]) + "\n"
 
@@ -121,9 +133,7 @@ def terminal(rows: list[Row], results: Results) -> str:
         "floor",
         "ours",
         "ratio",
-        "es JSON",
-        "es msgspec",
-        "es-py",
+        *(SHORT.get(name, name) for name in peers(results)),
         "peer/ours",
         "target",
         "",
@@ -132,7 +142,7 @@ def terminal(rows: list[Row], results: Results) -> str:
     widths = [max(len(line[index]) for line in table) for index in range(len(heading))]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if 0 < index < 8 else cell.ljust(width)
+            cell.rjust(width) if 0 < index < len(heading) - 2 else cell.ljust(width)
             for index, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in table

@@ -22,6 +22,10 @@ MODULES = {
     "eventsourcing-json": "peer_eventsourcing",
     "eventsourcing-msgspec": "peer_eventsourcing",
     "eventsource-py": "peer_eventsource_py",
+    "rest-floor": "rest_floor",
+    "rest-ours": "rest_ours",
+    "rest-upstash-redis": "rest_cold",
+    "rest-qstash": "rest_cold",
 }
 
 
@@ -29,7 +33,7 @@ def run(name: str, measure: str, size: int, folder: Path) -> dict[str, object]:
     module = import_module(f"benchmarks.{MODULES[name]}")
     contestant = cast("Contestant", module.contestant(name))
     if measure not in contestant.measures:
-        return {"cannot": contestant.cannot[measure]}
+        return {"cannot": contestant.cannot.get(measure, "")}
     value = contestant.measures[measure](Job(size, folder))
     return {"value": value, "caveat": contestant.caveats.get(measure)}
 

@@ -1,0 +1,64 @@
+"""A local Upstash in a process of its own, so that it takes no time from whoever is measured.
+
+`python -m benchmarks.upstash` prints where it is, as JSON, and runs until its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.environments import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@dataclass(frozen=True)
+class Upstash:
+    """Where it is. `engine_url`: the real Valkey behind it."""
+
+    redis_url: str
+    redis_token: str
+    qstash_url: str
+    qstash_token: str
+    engine_url: str
+
+
+@contextmanager
+def running() -> Generator[Upstash, None, None]:
+    """Start one on free ports; it ends with the block, and with this process, however that ends."""
+    command = [sys.executable, "-m", "benchmarks.upstash"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("the local Upstash did not start")
+        yield Upstash(**json.loads(line))
+        process.stdin.close()
+
+
+def main() -> None:
+    from eventsource_upstash.local import LocalUpstash
+
+    with LocalUpstash() as local:
+        # No benchmark of speed waits for a delivery, and none shall be sent anywhere.
+        local.faults.add("lose-delivery", count=None)
+        told = Upstash(
+            local.redis_url,
+            local.redis_token,
+            local.qstash_url,
+            local.environment()["QSTASH_TOKEN"],
+            local.engine_url,
+        )
+        print(json.dumps(told.__dict__), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
