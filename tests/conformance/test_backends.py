@@ -18,10 +18,14 @@ class TestMemory(LogContract, ViewsContract, PromisesContract):
 
 
 class TestSQLite(LogContract, ViewsContract, PromisesContract):
+    waits = True
+
     def open_backend(self, folder: Path) -> Backend:
         return SQLite(folder / "events.db")
 
 
 class TestViewsInAnotherFile(ViewsContract, PromisesContract):
+    waits = True
+
     def open_backend(self, folder: Path) -> Backend:
         return SeparateViews(SQLite(folder / "events.db"), SQLite(folder / "views.db"))

@@ -13,3 +13,10 @@ from eventsource_upstash.local import LocalUpstash
 def upstash() -> Iterator[LocalUpstash]:
     with LocalUpstash() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def plain_upstash() -> Iterator[LocalUpstash]:
+    """Over a Redis that refuses the flag of scripts which lock their keys only."""
+    with LocalUpstash(key_locking=False) as running:
+        yield running

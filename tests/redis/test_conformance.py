@@ -1,17 +1,33 @@
-"""The Redis backend, held to the contracts, over the local Upstash's REST API."""
+"""The Redis backend, held to the contracts, over the local Upstash's REST API: as it is, and in every other set-up."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import upstash_redis
 
+from eventsource_upstash import SQLite
 from eventsource_upstash.backends.redis import UpstashRedis
 from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import LogContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing.colours import Colour
+from eventsource_upstash.testing.conformance import Lab
+from eventsource_upstash.testing.conformance.log_appending import LogAppending, LogRepeating
+from eventsource_upstash.testing.conformance.log_concurrency import LogConcurrency, LogStepping
+from eventsource_upstash.testing.conformance.log_reading import LogKeeping, LogReading
+from eventsource_upstash.testing.conformance.views_committing import ViewsCommitting
+from eventsource_upstash.testing.conformance.views_concurrency import ViewsConcurrency
+from eventsource_upstash.testing.conformance.views_reading import ViewsPulling, ViewsReading
+from tests.conformance.separate import SeparateViews
+
+ROLLS_SOON = 400
+"""Bytes: a key of the log, or of a stream, is full after two or three small events."""
 
 
 def namespace_of(folder: Path) -> str:
@@ -19,6 +35,8 @@ def namespace_of(folder: Path) -> str:
 
 
 class OnUpstash:
+    waits = True
+    anew = True
     upstash: LocalUpstash
 
     @pytest.fixture(autouse=True)
@@ -33,5 +51,97 @@ class OnUpstash:
         assert receipt.commands >= receipt.requests
 
 
+class InOneColour(
+    LogAppending,
+    LogRepeating,
+    LogReading,
+    LogKeeping,
+    LogConcurrency,
+    ViewsCommitting,
+    ViewsPulling,
+    ViewsReading,
+    ViewsConcurrency,
+    PromisesContract,
+):
+    """For what is set up otherwise: the contracts in one colour, without the tests of every order of steps.
+
+    Both of these show what is the same in every set-up, and `TestUpstashRedis` runs them.
+    """
+
+    colour: ClassVar[Colour] = Colour.BLOCKING
+
+    @pytest.fixture
+    def lab(self, tmp_path: Path) -> Iterator[Lab]:
+        with self._lab(self.colour, tmp_path) as lab:
+            yield lab
+
+
 class TestUpstashRedis(OnUpstash, LogContract, ViewsContract, PromisesContract):
     pass
+
+
+class TestUpstashRedisRolling(OnUpstash, InOneColour, LogStepping):
+    """Keys are full after a few events, so that nearly everything is read from archives."""
+
+    colour = Colour.EVENT_LOOP
+    whole_pages = False
+
+    def open_backend(self, folder: Path) -> Backend:
+        url, token = self.upstash.redis_url, self.upstash.redis_token
+        return UpstashRedis(url, token, namespace=namespace_of(folder), roll_at=ROLLS_SOON)
+
+
+class TestUpstashRedisRollingEachTime(OnUpstash, InOneColour):
+    """Every append begins a key of the log, and of its stream."""
+
+    whole_pages = False
+
+    def open_backend(self, folder: Path) -> Backend:
+        url, token = self.upstash.redis_url, self.upstash.redis_token
+        return UpstashRedis(url, token, namespace=namespace_of(folder), roll_at=1)
+
+
+class TestUpstashRedisWithAClient(OnUpstash, InOneColour):
+    """A client of the official package carries everything."""
+
+    def open_backend(self, folder: Path) -> Backend:
+        client = upstash_redis.Redis(self.upstash.redis_url, self.upstash.redis_token, allow_telemetry=False)
+        self.clients.append(client)
+        return UpstashRedis(client=client, namespace=namespace_of(folder))
+
+    @pytest.fixture(autouse=True)
+    def _closing(self) -> Iterator[None]:
+        self.clients: list[upstash_redis.Redis] = []
+        yield
+        for client in self.clients:
+            client.close()
+
+
+class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour):
+    """A server that refuses the flag, as a plain Redis behind a REST proxy does."""
+
+    @pytest.fixture(autouse=True)
+    def _running(self, plain_upstash: LocalUpstash) -> None:
+        self.upstash = plain_upstash
+
+
+class TestViewsInSQLite(OnUpstash, InOneColour):
+    """The log is in Redis, and the views are in a file."""
+
+    def open_backend(self, folder: Path) -> Backend:
+        return SeparateViews(super().open_backend(folder), SQLite(folder / "views.db"))
+
+
+class TestViewsInRedis(OnUpstash, InOneColour):
+    """The log is in a file, and the views are in Redis."""
+
+    colour = Colour.EVENT_LOOP
+
+    def open_backend(self, folder: Path) -> Backend:
+        return SeparateViews(SQLite(folder / "events.db"), super().open_backend(folder))
+
+    def check_receipt(self, action: str, receipt: Receipt) -> None:
+        if "catch up" in action:
+            super().check_receipt(action, receipt)
+        else:
+            assert receipt == Receipt()

@@ -59,6 +59,7 @@ class _Pass:
         self.head = 0
         self.receipt = FREE
         self.rear = True
+        self.ended = False
 
     def next_pull(self, page_size: int) -> Pull | None:
         """What to pull next: front and rear in turns, so that neither a busy log nor a new projection starves."""
@@ -128,7 +129,7 @@ class CatchingUp:
         pulled: Pulled | None = await self._pull(work, pull)
         while pulled is not None:
             work.take(pulled)
-            if not work.open or not pulled.events:
+            if work.ended or not work.open or not pulled.events:
                 break
             pulled = await self._page(work, pulled)
         result = work.result()
@@ -165,8 +166,11 @@ class CatchingUp:
                 del work.open[failure.projection]
             then = work.next_pull(self._page_size)
             if then is not None and batch.commits and work.late:
+                # Where the head is, is asked all the same: what was appended meanwhile owes no notification, and
+                # whoever went by the head of before would take it for folded.
                 _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
-                then = None
+                work.ended = True
+                then = then._replace(limit=1)
             if not batch.commits:
                 work.failures += batch.failures
                 return None if then is None else await self._pull(work, then)
@@ -175,6 +179,7 @@ class CatchingUp:
             except TooLarge as error:
                 # The documents of a page may be far larger than its events: fold fewer of them.
                 work.open.update(open_before)
+                work.ended = False
                 if len(rows) > 1:
                     rows = rows[: len(rows) // 2]
                 elif len(here) > 1:

@@ -44,11 +44,14 @@ class Pauses:
         after: Whether it stops after a call as well as before it. Only there can an answer be lost; without it there
             are far fewer schedules, and as many orders in which calls reach the backend.
         inside: Whether it stops at each wait within a call too, for a backend whose calls have several.
+        outside: Whether it stops around the calls themselves. A backend of which every step is a wait of the port needs
+            only the pauses inside, and has far fewer schedules then.
     """
 
-    def __init__(self, *, after: bool, inside: bool) -> None:
+    def __init__(self, *, after: bool, inside: bool, outside: bool = True) -> None:
         self.after = after
         self.inside = inside
+        self.outside = outside
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
         """Pause, do a call, pause."""
@@ -87,10 +90,10 @@ class SteppingPort:
 class PausingBackend(BackendWrapper):
     """A backend whose calls pause. Made by `pausing`."""
 
-    def __init__(self, inner: Backend, pauses: Pauses) -> None:
+    def __init__(self, inner: Backend, pauses: Pauses, port: Port = blocking.PORT) -> None:
         super().__init__(inner)
         self._pauses = pauses
-        self._port = SteppingPort(pauses)
+        self._port = SteppingPort(pauses, port)
 
     def log(self, port: Port) -> Log:  # noqa: ARG002  waiting is the scheduler's, whatever port is given
         """Its log."""
@@ -102,10 +105,12 @@ class PausingBackend(BackendWrapper):
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
         """Pause, do a call, pause."""
-        return await self._pauses.around(call, step)
+        return await self._pauses.around(call, step) if self._pauses.outside else await step()
 
 
-def pausing(backend: Backend, *, after: bool = True, inside: bool = False) -> PausingBackend:
+def pausing(
+    backend: Backend, *, after: bool = True, inside: bool = False, outside: bool = True, port: Port = blocking.PORT
+) -> PausingBackend:
     """A backend that stops before and after each call to its log and its views, for `explore` to resume.
 
     Hand it to the event-loop faces (`AsyncEventStore`, `AsyncProjector` ...): their coroutines then need no event loop.
@@ -114,5 +119,8 @@ def pausing(backend: Backend, *, after: bool = True, inside: bool = False) -> Pa
         backend: The backend that does the work. It shares what it holds with whoever else uses it.
         after: Whether to stop after a call too. Needed for answers to be lost.
         inside: Whether to stop at each wait that the backend itself has within a call.
+        outside: Whether to stop around the calls. False for a backend that does nothing but by waits of its port: then
+            the pauses inside are enough.
+        port: What does the backend's waits, between the pauses.
     """
-    return PausingBackend(backend, Pauses(after=after, inside=inside))
+    return PausingBackend(backend, Pauses(after=after, inside=inside, outside=outside), port)

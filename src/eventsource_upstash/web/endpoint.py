@@ -134,14 +134,15 @@ class Handling:
         _log.info("notified of position %d", position)
         try:
             result: CatchUp = await self._catching_up.catch_up(None, self._time_budget)
-            if result.position >= position:
-                return _folded(result)
             if not result.complete:
-                # Out of time: hand the rest to another delivery, and let this one count.
-                if await self._notifying.notify(position):
+                # Out of time: hand the rest to another delivery, and let this one count. All of the rest, up to the
+                # head: appends beyond the position in the message owe no notification while this one is outstanding.
+                if await self._notifying.notify(max(position, result.head)):
                     return _folded(result)
                 _log.warning("out of time, and nothing to notify with: the sender will have to try again")
                 return problem(500, "not folded yet; try again")
+            if result.position >= position:
+                return _folded(result)
         except Exception:
             _log.exception("the notification of position %d could not be met; the sender will try again", position)
         else:

@@ -58,11 +58,11 @@ pytest.register_assert_rewrite(
 
 from .kit import Contract, Lab, in_colour  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
-from .log_concurrency import LogConcurrency  # noqa: E402
+from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
 from .views_committing import ViewsCommitting  # noqa: E402
-from .views_concurrency import ViewsConcurrency  # noqa: E402
+from .views_concurrency import ViewsConcurrency, ViewsStepping  # noqa: E402
 from .views_reading import ViewsPulling, ViewsReading  # noqa: E402
 
 __all__ = [
@@ -75,11 +75,11 @@ __all__ = [
 ]
 
 
-class LogContract(LogAppending, LogRepeating, LogReading, LogKeeping, LogConcurrency):
+class LogContract(LogAppending, LogRepeating, LogReading, LogKeeping, LogConcurrency, LogStepping):
     """The contract of `Log`: every sentence of it that a test can hold."""
 
 
-class ViewsContract(ViewsCommitting, ViewsPulling, ViewsReading, ViewsConcurrency):
+class ViewsContract(ViewsCommitting, ViewsPulling, ViewsReading, ViewsConcurrency, ViewsStepping):
     """The contract of `Views`, folded from the same backend's log."""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
@@ -13,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 from typing_extensions import Self
 
+from ..._io import blocking
 from ...domain.events import ANY, FREE, Appended, Expectation, Receipt, StoredEvent
 from ...domain.projections import ProjectionId, Stopped
 from ...domain.registry import Registry
@@ -28,12 +31,15 @@ from ...ports import (
     NoticeTransport,
     Outcome,
     Progress,
+    Pull,
     Views,
 )
 from ..colours import Colour, Face
+from ..pausing import pausing
 from .fuse import Fused
 
 C = TypeVar("C", bound="Contract")
+T = TypeVar("T")
 
 NOW_US = 1_700_000_000_000_000
 """The recorded time of the first append of each test, in microseconds."""
@@ -50,8 +56,11 @@ class Lab:
         reopens: Whether the storage outlives the backend object.
     """
 
-    def __init__(self, colour: Colour, opened: Callable[[], Backend], *, reopens: bool) -> None:
+    def __init__(
+        self, colour: Colour, opened: Callable[[], Backend], *, reopens: bool, whole_pages: bool = True
+    ) -> None:
         self.colour = colour
+        self._whole_pages = whole_pages
         self.reopens = reopens
         self._opened = opened
         self._backends: list[Backend] = []
@@ -127,6 +136,10 @@ class Lab:
         """Append an event per payload, and insist that it went well."""
         return appended(await self.log.append(self.appending(stream, *payloads, expected=expected, key=key)))
 
+    def page(self, found: Sequence[object], expected: list[T]) -> list[T]:
+        """What a page has to hold: all that is expected, or at least the first of it where pages may end sooner."""
+        return expected if self._whole_pages else expected[: max(1, len(found))]
+
     async def fill(self, count: int, *, stream: str = "filled") -> list[StoredEvent]:
         """Append so many small events one by one. Answers the whole log."""
         for index in range(count):
@@ -193,6 +206,23 @@ class Lab:
         assert committed.pulled is None, "something was pulled that was not asked for"
         return committed.outcomes[0]
 
+    async def warm_up(self) -> None:
+        """Do everything once."""
+        somebody = ProjectionId("somebody", 1)
+        (row,) = await self.fill(1)
+        await self.append("filled", key="key")
+        await self.log.recall("filled", "key")
+        await self.stream("filled")
+        commit = await self.committing(somebody, row[0], {"a": b"1"})
+        await self.views.commit([commit], Pull((somebody,), 1, 1, settle=True))
+        await self.views.pull(Pull((somebody,), 1, 1))
+        await self.views.load([(somebody, ["a"])])
+        await self.views.get_many(somebody, ["a"])
+        await self.views.count(somebody)
+        await self.documents(somebody)
+        await self.log.settle((await self.log.head())[0])
+        await self.log.withdraw(1, 1)
+
     async def documents(self, projection: ProjectionId) -> dict[str, bytes]:
         """All documents of a view, page by page."""
         found: dict[str, bytes] = {}
@@ -228,15 +258,69 @@ def conflict(answer: Appended | Conflict | KeyReused) -> Conflict:
     return answer
 
 
+class Stepping:
+    """What a test works with that runs its callers in every order of steps."""
+
+    def __init__(self, make: Callable[[str], Lab], *, waits: bool, anew: bool) -> None:
+        self._make = make
+        self._waits = waits
+        self._anew = anew
+        self._names = itertools.count()
+        self._lab: Lab | None = None
+
+    def __enter__(self) -> Self:
+        # What a backend does once only, such as sending a server its scripts, belongs to no schedule.
+        blocking.run(self.fresh().warm_up())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lab is not None:
+            self._lab.__exit__(kind, error, trace)
+
+    def fresh(self) -> Lab:
+        """The lab for the next schedule: on empty storage, or on the same as before, with what is in it."""
+        if self._lab is not None:
+            if not self._anew:
+                return self._lab
+            self._lab.__exit__(None, None, None)
+        self._lab = self._make(f"schedule-{next(self._names)}")
+        return self._lab
+
+    def log(self, *, after: bool = False) -> Log:
+        """The log of the present lab, stopping at each wait."""
+        assert self._lab is not None
+        return self._pausing(self._lab, after=after).log(self._lab.colour.port)
+
+    def views(self, *, after: bool = False) -> Views:
+        """The views of the present lab, stopping at each wait."""
+        assert self._lab is not None
+        backend, port = self._pausing(self._lab, after=after), self._lab.colour.port
+        return backend.views(port, backend.log(port))
+
+    def _pausing(self, lab: Lab, *, after: bool) -> Backend:
+        return pausing(lab.backend, after=after, inside=True, outside=not self._waits)
+
+
 class Contract:
     """Base of the contracts. A backend's test class inherits one or several of them, and says how it is opened.
 
     Attributes:
         reopens: Whether the storage outlives the backend object. False for a backend that keeps everything in itself:
             its tests then close it and go on with the same object.
+        waits: Whether all that the backend does, it does by waits of its port: a server's, a file's. The tests in any
+            order of steps then pause it there, and need not pause it around its calls, which are far fewer schedules.
+        anew: Whether those tests open empty storage for each schedule. For a backend that takes other steps when more
+            is stored, or to which an empty storage costs nothing.
+        whole_pages: Whether a page holds all that its bounds let in. False for a log in several parts, of which a page
+            ends where a part ends.
     """
 
     reopens: ClassVar[bool] = True
+    waits: ClassVar[bool] = False
+    anew: ClassVar[bool] = False
+    whole_pages: ClassVar[bool] = True
 
     def open_backend(self, folder: Path) -> Backend:
         """Open the backend on the storage that belongs to a folder, and make that storage if it is not there.
@@ -262,11 +346,19 @@ class Contract:
             yield lab
 
     def _lab(self, colour: Colour, folder: Path) -> Lab:
-        return Lab(colour, lambda: self.open_backend(folder), reopens=self.reopens)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Lab(colour, lambda: self.open_backend(folder), reopens=self.reopens, whole_pages=self.whole_pages)
 
     def stepped(self, folder: Path) -> Lab:
-        """The backend, for a test that steps its callers itself."""
+        """The backend, for a test that runs its callers itself."""
         return self._lab(Colour.BLOCKING, folder)
+
+    @contextmanager
+    def stepping(self, folder: Path) -> Generator[Stepping]:
+        """For a test that steps its callers itself."""
+        make = partial(self._lab, Colour.BLOCKING)
+        with Stepping(lambda name: make(folder / name), waits=self.waits, anew=self.anew) as stepping:
+            yield stepping
 
     def run_tests(self, folder: Path, colour: Colour = Colour.BLOCKING) -> dict[str, BaseException]:
         """Run every test of this contract without pytest's runner, and answer which of them failed, and with what.

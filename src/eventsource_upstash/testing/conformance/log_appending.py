@@ -112,8 +112,9 @@ class LogAppending(Contract):
         for expected in range(5):
             met = conflict(await lab.log.append(lab.appending("a", b"x", expected=expected)))
             assert met.actual == 5
-            assert met.missed == rows[expected:], "missed are the events after the expected revision, as they are read"
-            assert met.complete
+            missed = lab.page(met.missed, rows[expected:])
+            assert met.missed == missed, "missed are the events after the expected revision, as they are read"
+            assert met.complete is (missed == rows[expected:])
 
     @in_colour
     async def test_a_conflict_with_the_future_has_missed_nothing(self, lab: Lab) -> None:
@@ -138,7 +139,7 @@ class LogAppending(Contract):
         for _ in range(4):
             await lab.append("a", large)
         met = conflict(await lab.log.append(lab.appending("a", expected=1)))
-        assert [row[2] for row in met.missed] == [2, 3]
+        assert [row[2] for row in met.missed] == lab.page(met.missed, [2, 3])
         assert met.actual == 4
         assert not met.complete
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from ..._io import blocking
 from ...domain.events import Appended, StoredEvent
 from ...errors import OutcomeUnknown, Unavailable
-from ...ports import MAX_PAGE_BYTES, Conflict, Log
+from ...ports import MAX_PAGE_BYTES, Conflict
 from ..colours import Work
-from ..pausing import pausing
 from ..stepping import Endings, World, explore
 from .kit import Contract, Lab, appended, in_colour
 
@@ -119,12 +118,17 @@ class LogConcurrency(Contract):
         for page in seen:
             assert page == rows[: len(page)], "an event turned up at or below a position that was read before"
 
+
+class LogStepping(Contract):
+    """Two or three callers of the log, in every order of their steps."""
+
     def test_a_reader_is_never_overtaken_in_any_order_of_steps(self, tmp_path: Path) -> None:
-        with self.stepped(tmp_path) as lab:
+        with self.stepping(tmp_path) as stepping:
 
             def world() -> World:
+                lab = stepping.fresh()
                 pages: list[list[StoredEvent]] = []
-                log = _stepping(lab)
+                log = stepping.log()
 
                 async def reader() -> None:
                     pages.extend([(await log.read(0, 1_000, MAX_PAGE_BYTES)).events for _ in range(2)])
@@ -141,10 +145,11 @@ class LogConcurrency(Contract):
             assert explore(world, switches=2).schedules >= 20
 
     def test_one_of_two_appends_wins_in_any_order_of_steps(self, tmp_path: Path) -> None:
-        with self.stepped(tmp_path) as lab:
+        with self.stepping(tmp_path) as stepping:
 
             def world() -> World:
-                log = _stepping(lab)
+                lab = stepping.fresh()
+                log = stepping.log()
                 revision = len(blocking.run(lab.stream("a")))
 
                 def check(endings: Endings) -> None:
@@ -161,10 +166,11 @@ class LogConcurrency(Contract):
             assert explore(world).schedules >= 6
 
     def test_an_append_whose_answer_is_lost_is_repeated_in_any_order_of_steps(self, tmp_path: Path) -> None:
-        with self.stepped(tmp_path) as lab:
+        with self.stepping(tmp_path) as stepping:
 
             def world() -> World:
-                log = _stepping(lab, after=True)
+                lab = stepping.fresh()
+                log = stepping.log(after=True)
                 before = len(blocking.run(lab.everything()))
                 append = lab.appending("a", b"1", b"2", key=f"key-{before}")
 
@@ -189,8 +195,3 @@ class LogConcurrency(Contract):
 
             explored = explore(world, lost_answers=1, refusals=1, switches=1)
             assert explored.lost_answers >= 10
-
-
-def _stepping(lab: Lab, *, after: bool = False) -> Log:
-    """The log of the lab's backend, stopping at each wait."""
-    return pausing(lab.backend, after=after, inside=True).log(lab.colour.port)

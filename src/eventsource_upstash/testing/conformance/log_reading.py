@@ -111,7 +111,7 @@ class LogReading(Contract):
         rows = await lab.fill(5)
         for limit in (1, 2, 4, 5, 6, MAX_PAGE_EVENTS):
             page = await lab.log.read(0, limit, MAX_PAGE_BYTES)
-            assert page.events == rows[:limit]
+            assert page.events == lab.page(page.events, rows[:limit])
             assert page.head == rows[-1][0]
 
     @in_colour
@@ -187,7 +187,7 @@ class LogReading(Contract):
         for after in range(8):
             for limit in (1, 2, 10):
                 page = await lab.log.read_stream("a", after, limit, MAX_PAGE_BYTES)
-                assert page.events == rows[after : after + limit]
+                assert page.events == lab.page(page.events, rows[after : after + limit])
                 assert page.revision == 6
 
     @in_colour
@@ -231,7 +231,8 @@ class LogKeeping(Contract):
         appended(await other.append(lab.appending("a", b"2", expected=1)))
         rows = await lab.everything()
         assert [row[9] for row in rows] == [b"1", b"2"]
-        assert (await other.read(0, 10, MAX_PAGE_BYTES)).events == rows
+        found = (await other.read(0, 10, MAX_PAGE_BYTES)).events
+        assert found == lab.page(found, rows)
         assert await other.recall("a", "key-1") is not None
 
     @in_colour

@@ -10,8 +10,7 @@ from pathlib import Path
 from ..._io import blocking
 from ...domain.projections import ProjectionId
 from ...errors import OutcomeUnknown, Unavailable
-from ...ports import MAX_PAGE_BYTES, Commit, Committed, Outcome, Pull, Views
-from ..pausing import pausing
+from ...ports import MAX_PAGE_BYTES, Commit, Committed, Outcome, Pull
 from ..stepping import Endings, World, explore
 from .kit import Contract, Lab, in_colour
 from .views_committing import TASKS
@@ -87,11 +86,16 @@ class ViewsConcurrency(Contract):
         pulled = await views.pull(Pull((TASKS,), 10, MAX_PAGE_BYTES))
         assert pulled.after == rows[-1][0]
 
+
+class ViewsStepping(Contract):
+    """Two callers of the views, in every order of their steps."""
+
     def test_one_of_two_commits_wins_in_any_order_of_steps(self, tmp_path: Path) -> None:
-        with self.stepped(tmp_path) as lab:
+        with self.stepping(tmp_path) as stepping:
 
             def world() -> World:
-                views = _stepping(lab)
+                lab = stepping.fresh()
+                views = stepping.views()
                 (row,) = [blocking.run(lab.fill(1))[-1]]
                 commit = blocking.run(lab.committing(TASKS, row[0]))
 
@@ -110,10 +114,11 @@ class ViewsConcurrency(Contract):
             assert explore(world).schedules >= 6
 
     def test_a_checkpoint_is_never_ahead_of_its_documents_in_any_order_of_steps(self, tmp_path: Path) -> None:
-        with self.stepped(tmp_path) as lab:
+        with self.stepping(tmp_path) as stepping:
 
             def world() -> World:
-                views = _stepping(lab, after=True)
+                lab = stepping.fresh()
+                views = stepping.views(after=True)
                 head = blocking.run(lab.fill(1))[-1][0]
                 commit = blocking.run(lab.committing(TASKS, head, {"a": b"%d" % head, "b": b"%d" % head}))
 
@@ -135,10 +140,11 @@ class ViewsConcurrency(Contract):
             assert explore(world, crashes=1, switches=2).crashes >= 4
 
     def test_a_commit_whose_answer_is_lost_is_sent_again_in_any_order_of_steps(self, tmp_path: Path) -> None:
-        with self.stepped(tmp_path) as lab:
+        with self.stepping(tmp_path) as stepping:
 
             def world() -> World:
-                views = _stepping(lab, after=True)
+                lab = stepping.fresh()
+                views = stepping.views(after=True)
                 row = blocking.run(lab.fill(1))[-1]
                 before = blocking.run(lab.documents(TASKS)).get("count", b"0")
                 counted = {"count": b"%d" % (int(before) + 1)}
@@ -159,9 +165,3 @@ class ViewsConcurrency(Contract):
                 return World({"left": insistent(), "right": insistent()}, check)
 
             assert explore(world, lost_answers=1, refusals=1, switches=1).lost_answers >= 10
-
-
-def _stepping(lab: Lab, *, after: bool = False) -> Views:
-    """The views of the lab's backend, stopping at each wait."""
-    backend = pausing(lab.backend, after=after, inside=True)
-    return backend.views(lab.colour.port, backend.log(lab.colour.port))

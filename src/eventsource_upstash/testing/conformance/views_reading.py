@@ -36,7 +36,7 @@ class ViewsPulling(Contract):
         for rear in (False, True):
             pulled = await self._pull(lab, TASKS, rear=rear)
             assert (pulled.head, pulled.after) == (rows[-1][0], 0)
-            assert pulled.events == rows
+            assert pulled.events == lab.page(pulled.events, rows)
             assert pulled.progress[0].checkpoint == 0
 
     @in_colour
@@ -46,7 +46,7 @@ class ViewsPulling(Contract):
             await lab.commit(TASKS, rows[index][0])
             pulled = await self._pull(lab, TASKS)
             assert pulled.progress[0].checkpoint == pulled.after == rows[index][0]
-            assert pulled.events == rows[index + 1 :]
+            assert pulled.events == lab.page(pulled.events, rows[index + 1 :])
             assert pulled.head == rows[-1][0]
 
     @in_colour
@@ -58,12 +58,12 @@ class ViewsPulling(Contract):
         front = await self._pull(lab, *names)
         assert [each.projection for each in front.progress] == names
         assert [each.checkpoint for each in front.progress] == [0, rows[1][0], rows[3][0], rows[5][0]]
-        assert (front.after, front.events) == (rows[3][0], rows[4:])
+        assert (front.after, front.events) == (rows[3][0], lab.page(front.events, rows[4:]))
         rear = await self._pull(lab, *names, rear=True)
         assert rear.progress == front.progress
-        assert (rear.after, rear.events) == (0, rows)
+        assert (rear.after, rear.events) == (0, lab.page(rear.events, rows))
         rear = await self._pull(lab, *names[1:], rear=True)
-        assert (rear.after, rear.events) == (rows[1][0], rows[2:])
+        assert (rear.after, rear.events) == (rows[1][0], lab.page(rear.events, rows[2:]))
         backwards = await self._pull(lab, *reversed(names))
         assert backwards.progress == tuple(reversed(front.progress))
         assert backwards.after == rows[3][0]
