@@ -62,12 +62,17 @@ class Keys:
         return f"{self._prefix}once:{key}"
 
     def view(self, projection: ProjectionId) -> str:
-        """A view's record: generation, checkpoint, number of documents, why it is stopped."""
+        """A view's record: generation, checkpoint, number of documents, version of its index, why it is stopped."""
         return f"{self._prefix}view:{projection.name}@{projection.version}"
 
-    def index(self, projection: ProjectionId, generation: int) -> str:
-        """The keys of a view's documents, in order."""
-        return f"{self._prefix}keys:{projection.name}@{projection.version}:{generation}"
+    def index(self, projection: ProjectionId, generation: int, leaf: int = 0) -> str:
+        """The names of a view's documents, in order: one leaf of them. The script of a listing makes the same names."""
+        first = f"{self._prefix}keys:{projection.name}@{projection.version}:{generation}"
+        return f"{first}:{leaf}" if leaf else first
+
+    def leaves(self, projection: ProjectionId, generation: int) -> str:
+        """The directory of the leaves, where there are several."""
+        return f"{self._prefix}leaves:{projection.name}@{projection.version}:{generation}"
 
     def documents(self, projection: ProjectionId, generation: int) -> str:
         """What the keys of a view's documents begin with."""

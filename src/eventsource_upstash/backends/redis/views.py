@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -9,10 +10,11 @@ import msgspec
 
 from ...domain.events import Receipt
 from ...domain.projections import ProjectionId, Stopped
-from ...errors import TooLarge
+from ...errors import EventSourceError, TooLarge
 from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
 from ..rules import judge, pull_apart
 from .entries import to_bytes, to_text
+from .index import LEAF_NAMES, KeyIndex, Spread
 from .keys import Keys
 from .log import Archives, RedisLog, foreign, run
 from .lua import script
@@ -38,6 +40,8 @@ LISTING_PAGE: Final = 250
 MANY: Final = 1_000
 """Documents asked for in one request."""
 
+_log: Final = logging.getLogger("eventsource_upstash.view")
+
 
 class RedisViews:
     """Documents in keys of their own. The log may be in the same database and namespace, or anywhere else.
@@ -47,12 +51,16 @@ class RedisViews:
         keys: The namespace's keys.
         log: The log that they are folded from.
         archives: The backend's: the log of the same backend has the same.
+        leaf_names: Most names in a leaf of a view's key index.
     """
 
-    def __init__(self, transport: Transport, keys: Keys, log: Log, archives: Archives) -> None:
+    def __init__(
+        self, transport: Transport, keys: Keys, log: Log, archives: Archives, *, leaf_names: int = LEAF_NAMES
+    ) -> None:
         self._transport = transport
         self._keys = keys
         self._log = log
+        self._index = KeyIndex(transport, keys, leaf_names)
         self._own = log if isinstance(log, RedisLog) and log.archives is archives else None
 
     @property
@@ -98,7 +106,7 @@ class RedisViews:
         if not record:
             return Progress(projection, GENERATION, 0)
         try:
-            generation, checkpoint, _, rest = record.split(" ", 3)
+            generation, checkpoint, _, _, rest = record.split(" ", 4)
             stopped = msgspec.json.decode(rest, type=Stopped) if rest else None
             return Progress(projection, int(generation), int(checkpoint), stopped)
         except ValueError as error:
@@ -108,7 +116,10 @@ class RedisViews:
         """See `Views.commit`. All commits are one step, where they fit into a request together.
 
         Cost: 1 request; 3 commands, 1 more to pull what is next, and for each commit 1 where documents are new, 2 where
-        some are deleted.
+        some are deleted. A view that has had more than some 50,000 documents has several leaves of names: instead, 1
+        command for each leaf in which names are new, 1 for each in which some are deleted. A split of a leaf costs what
+        `KeyIndex.split` says; and in each other process, with the next names that are new or gone, 1 request and 3
+        commands. So does the first such commit of a process to a view that has several leaves.
         """
         *groups, last = self._grouped(commits)
         outcomes: list[Outcome] = []
@@ -144,25 +155,32 @@ class RedisViews:
 
     async def _commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         own = self._own
-        keys: list[str] = []
-        arguments: list[str | int] = []
-        for commit in commits:
-            self._add(commit, keys, arguments)
-        if own is not None and then is not None:
-            views = [self._keys.view(each) for each in then.projections]
-            keys = [*self._log_keys(own), *views, *keys]
-            arguments = [*self._pull_arguments(own, then), len(views), len(commits), *arguments]
-        else:
-            of = self._keys
-            keys = [of.head, of.notice, of.log, of.log_archive(0), *keys]
-            arguments = ["", "", "", "", "", 0, len(commits), *arguments]
-        try:
-            answer, receipt = await run(self._transport, COMMIT, keys, arguments)
-        except TooLarge as error:
-            names = ", ".join(repr(commit.projection.name) for commit in commits)
-            raise TooLarge(
-                what=f"a commit to the view of projection {names}", size=error.size, limit=error.limit
-            ) from error
+        receipt = Receipt()
+        while True:
+            keys: list[str] = []
+            arguments: list[str | int] = []
+            spreads = [self._add(commit, keys, arguments) for commit in commits]
+            if own is not None and then is not None:
+                views = [self._keys.view(each) for each in then.projections]
+                keys = [*self._log_keys(own), *views, *keys]
+                arguments = [*self._pull_arguments(own, then), len(views), len(commits), *arguments]
+            else:
+                of = self._keys
+                keys = [of.head, of.notice, of.log, of.log_archive(0), *keys]
+                arguments = ["", "", "", "", "", 0, len(commits), *arguments]
+            try:
+                answer, cost = await run(self._transport, COMMIT, keys, arguments)
+            except TooLarge as error:
+                names = ", ".join(repr(commit.projection.name) for commit in commits)
+                raise TooLarge(
+                    what=f"a commit to the view of projection {names}", size=error.size, limit=error.limit
+                ) from error
+            receipt += cost
+            if answer[0] != "again":
+                break
+            for commit, stale in zip(commits, cast("Sequence[tuple[str, str | None] | None]", answer[2]), strict=True):
+                if stale:
+                    self._index.learn(commit.projection, commit.generation, *stale)
         outcomes = tuple(
             Outcome.COMMITTED if not record else judge(self._progress(commit.projection, record), commit)
             for commit, record in zip(commits, cast("Sequence[str | None]", answer[2]), strict=True)
@@ -170,15 +188,27 @@ class RedisViews:
         pulled = None
         if then is not None:
             if own is not None:
-                pulled = self._pulled(own, then, answer[3:], receipt)
+                pulled = self._pulled(own, then, answer[4:], receipt)
             if pulled is None:
                 pulled = await self.pull(then)
                 receipt += pulled.receipt
+        for commit_, leaf in cast("Sequence[tuple[str, str]]", answer[3]):
+            receipt += await self._split(commits[int(commit_) - 1], spreads[int(commit_) - 1], int(leaf) - 1)
         return Committed(outcomes, pulled, receipt)
 
-    def _add(self, commit: Commit, keys: list[str], arguments: list[str | int]) -> None:
+    async def _split(self, commit: Commit, spread: Spread, leaf: int) -> Receipt:
+        """Split a leaf of the index that has become too large. The commit is in: no failure here may deny that."""
+        try:
+            number = spread.leaves[leaf].number
+            return await self._index.split(commit.projection, commit.generation, number, spread.largest)
+        except EventSourceError as error:
+            _log.warning("%s: its key index was not split; a later commit tries again: %s", commit.projection, error)
+            return Receipt()
+
+    def _add(self, commit: Commit, keys: list[str], arguments: list[str | int]) -> Spread:
         """Add a commit to what the script is given."""
-        start = self._keys.documents(commit.projection, commit.generation)
+        of = self._keys
+        start = of.documents(commit.projection, commit.generation)
         documents = commit.documents
         put = {key: document for key, document in documents.items() if document is not None}
         deleted = [key for key, document in documents.items() if document is None]
@@ -186,12 +216,13 @@ class RedisViews:
         if commit.created is not None:
             new = set(commit.created)
             created = [key for key in put if key in new]
-            put = {**{key: put[key] for key in created}, **put}  # the new ones first
             deleted = [key for key in deleted if key not in new]
         stopped = "" if commit.stopped is None else msgspec.json.encode(commit.stopped).decode()
-        keys += [self._keys.view(commit.projection), self._keys.index(commit.projection, commit.generation)]
+        spread = self._index.spread(commit.projection, commit.generation, created, deleted)
+        keys += [of.view(commit.projection), of.leaves(commit.projection, commit.generation)]
         keys += [start + key for key in put]
         keys += [start + key for key in deleted]
+        keys += [of.index(commit.projection, commit.generation, leaf.number) for leaf in spread.leaves]
         arguments += [
             commit.generation,
             commit.expected,
@@ -200,10 +231,18 @@ class RedisViews:
             len(put),
             "" if commit.created is None else len(created),
             len(deleted),
+            spread.version,
+            spread.largest,
+            len(spread.leaves),
         ]
+        for leaf in spread.leaves:
+            arguments += [len(leaf.created), len(leaf.deleted), int(leaf.look)]
         arguments += [to_text(document) for document in put.values()]
-        arguments += created
-        arguments += deleted
+        for leaf in spread.leaves:
+            arguments += leaf.created
+        for leaf in spread.leaves:
+            arguments += leaf.deleted
+        return spread
 
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
         """See `Views.progress`. Asked of the primary. Cost: 1 request, 2 commands."""
@@ -267,13 +306,20 @@ class RedisViews:
     async def items(
         self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
     ) -> tuple[list[tuple[str, bytes]], Receipt]:
-        """See `Views.items`. Cost: 1 request, 3 commands."""
+        """See `Views.items`.
+
+        Cost: 1 request, 3 commands. Where the key index has several leaves, 2 more beyond the first one; and for each
+        leaf that ends within the page 2, or 1 if it has nothing to list.
+        """
+        of = self._keys
         answer, receipt = await run(
             self._transport,
             ITEMS,
-            [self._keys.index(projection, GENERATION)],
-            [self._keys.documents(projection, GENERATION), after or "", min(limit, LISTING_PAGE), max_bytes],
+            [of.index(projection, GENERATION), of.view(projection), of.leaves(projection, GENERATION)],
+            [of.documents(projection, GENERATION), after or "", min(limit, LISTING_PAGE), max_bytes],
         )
+        if answer[0] == "lost":
+            raise self._index.lost(projection, GENERATION)
         names, documents = cast("Sequence[Sequence[str]]", answer[2:])
         return [(name, to_bytes(document)) for name, document in zip(names, documents, strict=True)], receipt
 

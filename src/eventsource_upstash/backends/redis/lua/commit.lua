@@ -2,13 +2,19 @@
 -- failure can part them. Then the page that comes next.
 --
 -- KEYS  head, notice, log, archive of the log, records of the views to pull..., then for each commit:
---       the view's record, its key index, documents to put (the new ones first), documents to delete
+--       the view's record, the directory of its key index, documents to put, documents to delete, leaves of the index
+--       that new and deleted names belong to
 -- ARGV  1-5 as for a pull, but '' as the limit for none  6 number of records to pull  7 number of commits
---       then for each commit: generation, expected checkpoint, the new record's beginning and end (around the count),
---       documents to put, those of them that are new, or '' when that is not known, documents to delete;
---       the documents put; the names of the new ones (or of all), and of the deleted ones
--- Answers { 'ok', calls, outcomes, then head, records, after, entries, archive to name or false if one is pulled }:
---       an outcome is false where the commit took effect, and else the record that stands there
+--       then for each commit: generation, expected checkpoint, the new record's beginning and end (around the count and
+--       the index's version), documents to put, those of them that are new, or '' when that is not known, documents to
+--       delete, version of the directory by which leaves are named, names in the largest leaf, leaves;
+--       for each leaf how many names are new and deleted, and '1' to look how large it is;
+--       the documents put; the names of the new ones (or of all), and of the deleted ones, leaf by leaf
+-- Answers { 'ok', calls, outcomes, large, then head, records, after, entries, archive to name or false if one is
+--       pulled }: an outcome is false where the commit took effect, and else the record that stands there; `large` has
+--       the commit and the leaf, counted from 1, of each leaf that has to be split
+--       or { 'again', calls, for each commit false or version and directory }, with nothing written, where the index is
+--       not what the caller takes it to be
 
 local pulled = tonumber(ARGV[6])
 local commits = tonumber(ARGV[7])
@@ -22,19 +28,45 @@ local key, argument = 5 + pulled, 8
 for index = 1, commits do
   local puts, deletes = tonumber(ARGV[argument + 4]), tonumber(ARGV[argument + 6])
   local created = tonumber(ARGV[argument + 5]) or puts
+  local leaves = tonumber(ARGV[argument + 9])
   plan[index] = {
-    key = key, argument = argument, puts = puts, deletes = deletes, created = created,
+    key = key, argument = argument, puts = puts, deletes = deletes, created = created, leaves = leaves,
     certain = ARGV[argument + 5] ~= '',
   }
   keys[#keys + 1] = KEYS[key]
-  key = key + 2 + puts + deletes
-  argument = argument + 7 + puts + created + deletes
+  key = key + 2 + puts + deletes + leaves
+  argument = argument + 10 + 3 * leaves + puts + created + deletes
 end
 
 local found = call('MGET', unpack(keys))
 local head, _, cuts = read_head(found[1])
 if not head then
   return { 'foreign', calls, found[1] }
+end
+
+-- Does everybody who is going to write something name the right leaves?
+local stands, stale, directories = {}, {}, {}
+for index, commit in ipairs(plan) do
+  local at, name = commit.argument, KEYS[commit.key]
+  local is, version = string.match(found[2 + pulled + index] or '1 0 0 0 ', '^(%d+ %d+) %d+ (%S+) ')
+  stale[index] = false
+  if (stands[name] or is) == ARGV[at] .. ' ' .. ARGV[at + 1] then
+    stands[name] = ARGV[at + 2]
+    if commit.leaves > 0 and version ~= ARGV[at + 7] then
+      stale[index] = { version, false }
+      directories[#directories + 1] = { stale[index], KEYS[commit.key + 1] }
+    end
+  end
+end
+if #directories > 0 then
+  local names = {}
+  for index, each in ipairs(directories) do
+    names[index] = each[2]
+  end
+  for index, directory in ipairs(call('MGET', unpack(names))) do
+    directories[index][1][2] = directory
+  end
+  return { 'again', calls, stale }
 end
 
 -- In chunks: what a call takes at once is limited by the engine's stack.
@@ -52,49 +84,61 @@ local function in_chunks(command, values, width)
 end
 
 local outcomes, written = {}, {}
-local put, deleted, removed, checkpoints = {}, {}, {}, {}
+local put, deleted, removed, checkpoints, grown = {}, {}, {}, {}, {}
 for index, commit in ipairs(plan) do
   local at = commit.argument
   local name = KEYS[commit.key]
-  local record = written[name] or found[2 + pulled + index] or '1 0 0 '
-  local generation, checkpoint, documents = string.match(record, '^(%d+) (%d+) (%d+) ')
+  local record = written[name] or found[2 + pulled + index] or '1 0 0 0 '
+  local generation, checkpoint, documents, version = string.match(record, '^(%d+) (%d+) (%d+) (%S+) ')
   if generation ~= ARGV[at] or checkpoint ~= ARGV[at + 1] then
     outcomes[index] = record
   else
     outcomes[index] = false
-    local names = at + 6 + commit.puts
-    local added = commit.created
-    if commit.created > 0 then
-      local members = {}
-      for offset = 1, commit.created do
-        members[#members + 1] = '0'
-        members[#members + 1] = ARGV[names + offset]
-      end
-      -- The index first: it alone can be refused for what stands at its key, and to add again changes nothing.
-      local new = in_chunks({ 'ZADD', KEYS[commit.key + 1] }, members, 2)
-      if not commit.certain then
-        added = new
-      end
-    end
+    local contents = at + 9 + 3 * commit.leaves
     for offset = 1, commit.puts do
       put[#put + 1] = KEYS[commit.key + 1 + offset]
-      put[#put + 1] = ARGV[at + 6 + offset]
+      put[#put + 1] = ARGV[contents + offset]
     end
-    local gone = commit.deletes
-    if commit.deletes > 0 then
+    for offset = 1, commit.deletes do
+      deleted[#deleted + 1] = KEYS[commit.key + 1 + commit.puts + offset]
+    end
+    local added, gone = commit.created, commit.deletes
+    if not commit.certain then
+      added, gone = 0, 0
+    end
+    local new = contents + commit.puts
+    local old = new + commit.created
+    for leaf = 1, commit.leaves do
+      local key = KEYS[commit.key + 1 + commit.puts + commit.deletes + leaf]
+      local sizes = at + 9 + 3 * (leaf - 1)
       local members = {}
-      for offset = 1, commit.deletes do
-        deleted[#deleted + 1] = KEYS[commit.key + 1 + commit.puts + offset]
-        members[offset] = ARGV[names + commit.created + offset]
+      for offset = 1, tonumber(ARGV[sizes + 1]) do
+        members[#members + 1] = '0'
+        members[#members + 1] = ARGV[new + offset]
       end
-      if commit.certain then
-        removed[#removed + 1] = { KEYS[commit.key + 1], members }
-      else
-        gone = in_chunks({ 'ZREM', KEYS[commit.key + 1] }, members, 1)
+      new = new + #members / 2
+      if #members > 0 then
+        -- The index first: it alone can be refused for what stands at its key, and to add again changes nothing.
+        local count = in_chunks({ 'ZADD', key }, members, 2)
+        if not commit.certain then
+          added = added + count
+        end
+        grown[#grown + 1] = { index, leaf, key, ARGV[sizes + 3] == '1' }
+      end
+      members = {}
+      for offset = 1, tonumber(ARGV[sizes + 2]) do
+        members[offset] = ARGV[old + offset]
+      end
+      old = old + #members
+      if #members > 0 and commit.certain then
+        removed[#removed + 1] = { key, members }
+      elseif #members > 0 then
+        gone = gone + in_chunks({ 'ZREM', key }, members, 1)
       end
     end
-    local total = text(tonumber(documents) + added - gone)
-    written[name] = ARGV[at + 2] .. ' ' .. total .. ' ' .. ARGV[at + 3]
+    commit.total = tonumber(documents) + added - gone
+    commit.version = version
+    written[name] = ARGV[at + 2] .. ' ' .. text(commit.total) .. ' ' .. version .. ' ' .. ARGV[at + 3]
     checkpoints[name] = written[name]
   end
 end
@@ -113,12 +157,22 @@ for _, each in ipairs(removed) do
   in_chunks({ 'ZREM', each[1] }, each[2], 1)
 end
 
+-- As long as there is one leaf, it has a name for each document: nothing need be asked.
+local large = {}
+for _, each in ipairs(grown) do
+  local commit = plan[each[1]]
+  local largest = tonumber(ARGV[commit.argument + 8])
+  if commit.version == '0' and commit.total > largest or each[4] and call('ZCARD', each[3]) > largest then
+    large[#large + 1] = { text(each[1]), text(each[2]) }
+  end
+end
+
 if ARGV[1] == '' then
-  return { 'ok', calls, outcomes }
+  return { 'ok', calls, outcomes, large }
 end
 local records = {}
 for index = 1, pulled do
   records[index] = checkpoints[KEYS[4 + index]] or found[2 + index]
 end
 local after, entries, wanted = pull_next(KEYS[3], KEYS[4], KEYS[2], head, cuts, found[2], records, ARGV)
-return { 'ok', calls, outcomes, text(head), records, after, entries, wanted }
+return { 'ok', calls, outcomes, large, text(head), records, after, entries, wanted }
