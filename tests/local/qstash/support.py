@@ -174,6 +174,22 @@ class World:
 
         self.loop.run(wait())
 
+    def crash(self) -> None:
+        """End the server as a kill would, amid whatever it does and storing nothing more, and start another."""
+
+        async def crash() -> None:
+            old = self.server
+            assert old._runner is not None
+            await old.broker.dispatching.stop()
+            await old._runner.cleanup()
+            await old.broker._delivering.close()
+            self.server = QStashServer(old.broker.store._client, old.settings, clock=Clock(), faults=self.faults)
+            await self.server.start()
+            self.app.clock = self.server.clock
+
+        self.loop.run(crash())
+        self.http.base_url = httpx.URL(self.server.url)
+
     def states(self, message: str) -> list[str]:
         """The log of a message, the oldest line first."""
         events = self.http.get("/v2/events", params={"messageId": message}).json()["events"]
@@ -210,8 +226,8 @@ def world(engine_url: str, *, clock: Clock | None = None, flush: bool = True, **
         await server.start()
         return runner, server
 
-    async def stop(runner: web.AppRunner, server: QStashServer) -> None:
-        await server.stop()
+    async def stop(runner: web.AppRunner, made: World) -> None:
+        await made.server.stop()
         await runner.cleanup()
         await client.aclose()
 
@@ -220,7 +236,10 @@ def world(engine_url: str, *, clock: Clock | None = None, flush: bool = True, **
         # verify: there is no TLS here, and loading the certificates takes longer than most of the tests.
         token = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=server.url, headers=token, timeout=60, verify=False) as http:
-            yield World(loop, server, app, faults, http)
+            made = World(loop, server, app, faults, http)
+            try:
+                yield made
+            finally:
+                loop.run(stop(runner, made))
     finally:
-        loop.run(stop(runner, server))
         loop.close()

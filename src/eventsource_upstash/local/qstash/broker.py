@@ -82,6 +82,8 @@ class Broker:
         setting = self.store.clock.get("clock")
         if setting is not None:
             self.clock.restore(setting.offset, setting.frozen)
+        elif self.clock.frozen:
+            await self.keep_clock()
         self.scheduling.restore()
         await self._delivering.open()
         self.dispatching.start()
