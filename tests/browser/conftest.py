@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.examples.cloud import Cloud
+
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = [
     "--no-sandbox",
@@ -28,8 +30,9 @@ ARGUMENTS = [
 class Server:
     """The example, served; it can be killed and started again on the same port."""
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, variables: dict[str, str] | None = None) -> None:
         self.backend = backend
+        self.variables = variables or {}
         self.port = 0
         self.start()
 
@@ -37,7 +40,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "examples.todo.serve"],
             cwd=ROOT,
-            env={**os.environ, "PORT": str(self.port), "TODO_BACKEND": self.backend},
+            env={**os.environ, "PORT": str(self.port), "TODO_BACKEND": self.backend, **self.variables},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -56,9 +59,27 @@ class Server:
         self.process.stdout.close()
 
 
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[Cloud]:
+    with Cloud() as cloud:
+        yield cloud
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(f"sqlite:{tmp_path / 'todo.db'}")
+def backend() -> str:
+    """Where the events are: tests that are run on Upstash too give it another value."""
+    return "sqlite"
+
+
+@pytest.fixture
+def server(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    if backend == "upstash":
+        cloud: Cloud = request.getfixturevalue("cloud")
+        place = cloud.backend()
+        server = Server(place, cloud.environment(place))
+        cloud.deliver(place, server.url)
+    else:
+        server = Server(f"sqlite:{tmp_path / 'todo.db'}")
     yield server
     server.kill()
 

@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 if TYPE_CHECKING:
     from conftest import Server, Window
 
+everywhere = pytest.mark.parametrize("backend", ["sqlite", "upstash"])
+
 NEW = "What is there to do?"
 NETWORK = (
     "ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|Failed to load resource"
@@ -34,6 +36,7 @@ def log(page: Page) -> list[str]:
     return page.locator(".event .type").all_inner_texts()
 
 
+@everywhere
 def test_a_task_is_added_ticked_edited_and_deleted(page: Page) -> None:
     expect(page.get_by_text("Nothing to do.")).to_be_visible()
     expect(page.get_by_text("No event yet.")).to_be_visible()
@@ -66,6 +69,7 @@ def test_a_task_is_added_ticked_edited_and_deleted(page: Page) -> None:
     assert page.locator(".event .position").all_inner_texts() == ["4", "3", "2", "1"]
 
 
+@everywhere
 def test_a_deletion_is_undone(page: Page) -> None:
     add(page, "One", "Two", "Three")
     page.get_by_label("Done: Two").check()
@@ -169,6 +173,7 @@ def test_text_is_text(page: Page) -> None:
     assert page.evaluate(fits)
 
 
+@everywhere
 def test_a_reload_keeps_everything(page: Page) -> None:
     add(page, "Stay", "Stay too")
     page.get_by_label("Done: Stay", exact=True).check()
@@ -179,6 +184,7 @@ def test_a_reload_keeps_everything(page: Page) -> None:
     expect(page.locator(".event")).to_have_count(3)
 
 
+@everywhere
 def test_two_windows_are_in_step(window: Window) -> None:
     one, other = window(), window()
     add(one, "Shared")
@@ -236,6 +242,7 @@ def test_a_task_deleted_elsewhere_does_not_take_the_text_along(window: Window) -
         shows(page, "Contested and improved", "Above", "Below")
 
 
+@everywhere
 def test_a_lost_connection_is_shown_and_taken_up_again(window: Window, server: Server) -> None:
     page = window(errors=NETWORK)
     add(page, "Before")
@@ -257,6 +264,7 @@ def test_a_lost_connection_is_shown_and_taken_up_again(window: Window, server: S
     expect(page.locator(".event")).to_have_count(2)  # none missed, none twice
 
 
+@everywhere
 def test_many_events_are_told_in_order_and_once(window: Window) -> None:
     page = window()
     page.evaluate(
@@ -273,6 +281,7 @@ def test_many_events_are_told_in_order_and_once(window: Window) -> None:
     expect(page.locator("#lag")).to_have_text("lag 0")
 
 
+@everywhere
 def test_the_page_falls_back_to_asking(window: Window) -> None:
     """Where the server cannot stream, as on AWS Lambda."""
     page = window()

@@ -17,6 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Serve
 
+    from tests.examples.cloud import Cloud
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -61,6 +63,41 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     broken.write_bytes(b"this is no database, and never was" * 100)
     assert "todo.db" in refused(TODO_BACKEND=f"sqlite:{broken}")
     assert "todo.db" in refused(TODO_BACKEND=f"sqlite:{tmp_path / 'nowhere' / 'todo.db'}")
+
+
+NAMES = ["UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN", "QSTASH_TOKEN", "EVENTSOURCE_NOTIFY_URL"]
+
+
+def test_an_environment_without_upstash_is_told_all_it_lacks() -> None:
+    said = refused(TODO_BACKEND="upstash:", **dict.fromkeys([*NAMES, "QSTASH_URL", "QSTASH_TOPIC"], ""))
+    assert [name for name in NAMES if name not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"EVENTSOURCE_NOTIFY_URL": "https://todo.example.com/"}, "has to end with /projections"),
+        ({"EVENTSOURCE_NOTIFY_URL": "todo.example.com/projections"}, "EVENTSOURCE_NOTIFY_URL is no whole URL"),
+        (
+            {"EVENTSOURCE_NOTIFY_URL": "http://localhost:8000/projections", "QSTASH_URL": ""},
+            "this machine, which QStash cannot reach",
+        ),
+        ({"QSTASH_TOPIC": "todo"}, "both set"),
+        ({"QSTASH_CURRENT_SIGNING_KEY": "", "QSTASH_NEXT_SIGNING_KEY": ""}, "no signing keys"),
+        ({"QSTASH_NEXT_SIGNING_KEY": ""}, "QSTASH_NEXT_SIGNING_KEY is not set"),
+        ({"UPSTASH_REDIS_REST_TOKEN": "secret_of_another"}, "UPSTASH_REDIS_REST_TOKEN"),
+        ({"UPSTASH_REDIS_REST_URL": "http://127.0.0.1:9"}, "could not be reached"),
+    ],
+)
+def test_what_is_wrong_with_upstash_is_named_without_its_secrets(
+    cloud: Cloud, changed: dict[str, str], told: str
+) -> None:
+    backend = cloud.backend()
+    said = refused(TODO_BACKEND=backend, **{**cloud.environment(backend), **changed})
+    assert said.startswith("The to-do list cannot be served: ")
+    assert told in said
+    assert "secret" not in said
+    assert "sig_" not in said
 
 
 def test_it_listens_on_this_machine_only_and_stops_while_pages_are_open(serve: Serve) -> None:

@@ -71,6 +71,11 @@ async function load() {
 
 // -- Commands --
 
+async function done(position) {
+  await refresh(position).catch(() => {}); // that the list could not be read is told elsewhere
+  stream.nudge();
+}
+
 // Shows the wish, sends the command, and lets the view speak again once it has got that far.
 async function wish(id, change, send) {
   const mine = { ...wishes.get(id), ...change };
@@ -78,7 +83,7 @@ async function wish(id, change, send) {
   draw();
   try {
     const { value, position } = await send();
-    await refresh(position).catch(() => {}); // it was done; that the list could not be read is told elsewhere
+    await done(position);
     return value;
   } catch (error) {
     if (error.status === 404) refresh().catch(() => {});
@@ -104,7 +109,7 @@ async function add(text) {
   draw();
   try {
     const { position } = await api.create(ghost.text, ghost.id);
-    await refresh(position).catch(() => {});
+    await done(position);
     say(`Added: ${ghost.text}`);
   } catch (problem) {
     if (api.open(problem)) unsure = ghost;
@@ -162,7 +167,7 @@ async function undo() {
   toast.hide();
   try {
     const { value, position } = await api.restore(deletion.id);
-    await refresh(position).catch(() => {});
+    await done(position);
     toast.show(`“${shorten(value.text)}” is back`);
   } catch (problem) {
     undoable.push(deletion);
@@ -226,7 +231,7 @@ const STATES = {
 let state = "connecting";
 let caughtUp = false; // whether what arrives is new, or the past that is shown first
 
-new Stream({
+const stream = new Stream({
   recorded(record) {
     log.append(record, caughtUp);
     if (caughtUp) refresh(record.position).catch(() => {});

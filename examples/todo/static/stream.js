@@ -15,6 +15,7 @@ export class Stream {
     this.source = null;
     this.timer = 0;
     this.failures = 0;
+    this.asks = false; // whether the server cannot stream
     this.turn = 0; // which attempt is the present one: an answer to an earlier one is not used
     // A browser opens six connections to one host: hidden windows let go of theirs, so that any number can be open.
     document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.begin()));
@@ -38,6 +39,11 @@ export class Stream {
   begin() {
     this.stop();
     if (!document.hidden) this.poll();
+  }
+
+  // Something happened here: where we would ask only after a while, ask now.
+  nudge() {
+    if (this.asks) this.begin();
   }
 
   listen() {
@@ -92,6 +98,7 @@ export class Stream {
       page.events.forEach((record) => this.take(record));
       this.on.status(page.status);
       this.failures = 0;
+      this.asks = !page.streams;
       if (page.streams) return this.listen();
       this.on.state("polling");
       this.timer = setTimeout(() => this.poll(), page.more ? 0 : page.every * 1_000);
