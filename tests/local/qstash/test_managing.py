@@ -282,7 +282,8 @@ def test_pages_of_other_sites_are_not_answered(qstash: World) -> None:
 
 
 def test_costs_are_counted_for_each_caller(qstash: World) -> None:
-    # Known of the service: every delivery attempt is billed; "Callbacks are charged as a regular message" (vendor's description).
+    # At the service: every delivery attempt is billed; "Callbacks are charged as a regular message"
+    # (vendor's description).
     qstash.fail(500)
     qstash.publish(x_dev_caller="one")
     qstash.advance(60)

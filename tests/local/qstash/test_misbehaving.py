@@ -123,7 +123,8 @@ def test_a_fault_strikes_the_destination_it_names(qstash: World) -> None:
 
 
 def test_the_claims_of_a_signature(qstash: World) -> None:
-    # Known of the service: HS256, iss, sub (exact), exp five minutes on, nbf, body = base64url(sha256(raw body)); page "Signature".
+    # At the service: HS256, iss, sub (exact), exp five minutes on, nbf, body = base64url(sha256(raw body));
+    # page "Signature".
     before = int(time.time())
     qstash.publish("/a?b=c", "body")
     qstash.idle()

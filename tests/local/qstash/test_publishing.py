@@ -81,7 +81,8 @@ def test_delay_and_not_before(qstash: World) -> None:
 
 
 def test_a_duplicate_answers_202_for_ten_minutes_even_after_delivery(qstash: World) -> None:
-    # Known of the service: the window is 10 minutes, a duplicate answers 202, and counts even if the first is already delivered.
+    # At the service: the window is 10 minutes, a duplicate answers 202, and counts even if the first is
+    # already delivered.
     url = f"/v2/publish/{APP}/"
     first = qstash.post(url, "1", upstash_deduplication_id="position-7")
     qstash.idle()
@@ -116,7 +117,7 @@ def test_content_based_deduplication_looks_at_destination_body_and_headers(qstas
 @pytest.mark.parametrize(
     ("path", "headers", "word"),
     [
-        # Known of the service: an id may not contain a colon.
+        # At the service: an id may not contain a colon.
         (f"/v2/publish/{APP}", {"upstash_deduplication_id": "a:b"}, "':'"),
         ("/v2/publish/https%3A%2F%2Fapp.example.com", {}, "destination"),
         ("/v2/publish/ftp://app.example.com", {}, "scheme"),
@@ -207,7 +208,7 @@ def test_a_url_group_gets_a_message_for_each_endpoint(qstash: World) -> None:
 def test_only_what_lies_below_a_mapped_url_is_mapped(engine_url: str) -> None:
     with world(engine_url, strict=True) as qstash:
         assert qstash.post(f"/v2/publish/{APP}/a", "x").status_code == 200
-        # Known of the service: loopback destinations are refused by the service.
+        # At the service: loopback destinations are refused by the service.
         for local in ("http://localhost:1/", "http://127.0.0.1:1", "http://[::1]/", "http://0.0.0.0/"):
             answer = qstash.post(f"/v2/publish/{local}", "x")
             assert (answer.status_code, "loopback" in answer.json()["error"]) == (400, True), local

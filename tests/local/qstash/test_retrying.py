@@ -31,7 +31,7 @@ def test_three_retries_after_12_s_2_min_28_s_and_30_min_8_s_then_dead(qstash: Wo
     assert {delivery.headers["Upstash-Message-Id"] for delivery in qstash.app.deliveries} == {message}
     assert [letter["messageId"] for letter in qstash.dead()] == [message]
     assert qstash.states(message) == ["CREATED", *["ACTIVE", "ERROR", "RETRY"] * 3, "ACTIVE", "ERROR", "FAILED"]
-    assert qstash.server.metrics().counted["total"]["messages"] == 4  # Known of the service: every delivery attempt is billed
+    assert qstash.server.metrics().counted["total"]["messages"] == 4  # At the service: every delivery attempt is billed
 
 
 def test_the_back_off_ends_at_a_day() -> None:
@@ -122,7 +122,8 @@ def test_a_destination_that_asks_to_wait_is_waited_for(qstash: World) -> None:
 
 
 def test_489_with_its_header_goes_to_the_dead_letters_at_once(qstash: World) -> None:
-    # Known of the service: status 489 with Upstash-NonRetryable-Error: true. Without the header it is an error like any other.
+    # At the service: status 489 with Upstash-NonRetryable-Error: true. Without the header it is an error
+    # like any other.
     qstash.fail(489, headers={"Upstash-NonRetryable-Error": "true"})
     message = qstash.publish()
     qstash.idle()
