@@ -28,6 +28,7 @@ REST, COSTS = "rest", "costs"
 
 FILES = {"": "benchmarks-table.md", REST: "benchmarks-rest-table.md", COSTS: "costs-table.md"}
 """The tables' names in the folder of `--markdown`."""
+ACTIONS_FILE = "costs-actions-table.md"
 
 
 def arguments() -> argparse.Namespace:
@@ -152,9 +153,10 @@ def main() -> int:
     if not options.only or COSTS in options.only:
         make(UPSTASH, python, "Upstash")
         costs = Costs.measured(UPSTASH.python, quick=options.quick)
-        print(costs.markdown())
+        print(costs.actions_markdown(), costs.markdown(), sep="\n")
         if options.markdown:
             (options.markdown / FILES[COSTS]).write_text(costs.markdown())
+            (options.markdown / ACTIONS_FILE).write_text(costs.actions_markdown())
     if options.json:
         options.json.write_text(values(results))
     return 0

@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from upstash_redis import Redis
 
-from benchmarks import costs_2023, costs_by_hand, todo
+from benchmarks import costs_2023, costs_actions, costs_by_hand, todo
 from benchmarks.bill import Bill
 from benchmarks.costs_2023 import CLIENTS
 from benchmarks.ours import registry, tasks
@@ -186,10 +186,11 @@ def lists(upstash: LocalUpstash) -> dict[str, Bill]:
 def warm_up(upstash: LocalUpstash) -> None:
     """Each script is compiled once in the life of a database."""
     by_reader(upstash, 10, CYCLE)
+    costs_actions.counted(upstash)
     upstash.flush()
 
 
-def measured(scale: float) -> Iterable[tuple[str, dict[str, dict[str, float]]]]:
+def measured(scale: float) -> Iterable[tuple[str, object]]:
     ways = {"worker": by_worker, "reader": by_reader, "by hand": by_hand}
     with LocalUpstash() as upstash:
         warm_up(upstash)
@@ -199,6 +200,8 @@ def measured(scale: float) -> Iterable[tuple[str, dict[str, dict[str, float]]]]:
                 actions = max(size, CYCLE, int(total * scale) // size * size)
                 bills[str(size)] = asdict(run(upstash, size, actions))
             yield way, bills
+        yield "actions", costs_actions.counted(upstash)
+        upstash.flush()
         kinds = [line.kind for line in todo.lines(CYCLE)]
         yield "2023", {str(size): asdict(costs_2023.bill(kinds, size)) for size in BURSTS}
         reads = lists(upstash) | {"2023, list": costs_2023.listed(LISTED)}

@@ -32,10 +32,11 @@ READS = {
 
 @dataclass(frozen=True)
 class Costs:
-    """By way, and by burst; and what reading costs."""
+    """By way, and by burst; what reading costs; and each action with what it may cost."""
 
     bills: dict[str, dict[int, Bill]]
     reads: dict[str, Bill]
+    actions: list[tuple[str, int, str, int, int]]
 
     @classmethod
     def measured(cls, python: Path, *, quick: bool) -> Costs:
@@ -44,12 +45,13 @@ class Costs:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"the costs could not be counted:\n{done.stderr}")
-        told: dict[str, dict[str, dict[str, float]]] = json.loads(done.stdout)
+        told = json.loads(done.stdout)
+        actions = [(title, *rest) for title, *rest in told.pop("actions")]
         reads = {name: Bill(**numbers) for name, numbers in told.pop("reads").items()}
         bills = {
             way: {int(burst): Bill(**numbers) for burst, numbers in by_burst.items()} for way, by_burst in told.items()
         }
-        return cls(bills, reads)
+        return cls(bills, reads, actions)
 
     def markdown(self) -> str:
         bursts = list(self.bills["worker"])
@@ -72,6 +74,15 @@ class Costs:
             for bill in (self.reads[name],)
         ]
         return "\n\n".join(map(table, (dollars, counts, reads))) + "\n"
+
+    def actions_markdown(self) -> str:
+        """What each action costs: promised, and counted."""
+        lines = [["action", "HTTP requests", "Redis commands, at most", "as counted"]]
+        lines += [[title, str(sent), most, str(commands)] for title, _, most, sent, commands in self.actions]
+        exceeded = [
+            title for title, requests, most, sent, commands in self.actions if sent > requests or commands > int(most)
+        ]
+        return table(lines) + "\n" + "".join(f"\n{title}: above what is promised.\n" for title in exceeded)
 
 
 def number(value: float) -> str:

@@ -43,11 +43,8 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self.space = space = f"{{{namespace}}}:"
         self.log = [f"{space}head", f"{space}notice", f"{space}log", f"{space}log:0"]
-        self.view, self.index, self.document = (
-            f"{space}view:tasks@1",
-            f"{space}keys:tasks@1:1",
-            f"{space}doc:tasks@1:1:",
-        )
+        self.view, self.document = f"{space}view:tasks@1", f"{space}doc:tasks@1:1:"
+        self.directory, self.index = f"{space}leaves:tasks@1:1", f"{space}keys:tasks@1:1"
 
 
 KEYS = Keys("bench")
@@ -160,15 +157,17 @@ def catch_up(connection: Connection, names: Keys) -> int:
         put = {**{key: put[key] for key in new}, **put}
         gone = [key for key, document in documents.items() if document is None and key in stored]
         count += len(new) - len(gone)
-        keys = [*names.log, names.view, names.view, names.index]
-        keys += [names.document + key for key in (*put, *gone)]
+        leaves = 1 if new or gone else 0
+        keys = [*names.log, names.view, names.view, names.directory]
+        keys += [names.document + key for key in (*put, *gone)] + [names.index] * leaves
         counts = [str(len(put)), str(len(new)), str(len(gone))]
-        arguments = [*want, "1", "1", "1", after, f"1 {position}", "", *counts]
+        arguments = [*want, "1", "1", "1", after, f"1 {position}", "", *counts, "0", "50000", str(leaves)]
+        arguments += [str(len(new)), str(len(gone)), "0"] * leaves
         arguments += [encode(document).decode() for document in put.values()]
         answer = connection.run(views.COMMIT.sha, keys, [*arguments, *new, *gone])
-        if answer[2] != [None]:
-            raise RuntimeError("somebody else has folded this page")
-        after, entries = answer[5], answer[6]
+        if answer[2] != [None] or answer[3]:
+            raise RuntimeError("somebody else has folded this page, or the index has to be split")
+        after, entries = answer[6], answer[7]
     return count
 
 

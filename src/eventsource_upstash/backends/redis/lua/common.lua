@@ -96,6 +96,17 @@ local function bounded(max_bytes)
   end
 end
 
+-- The entries that a page needs: those that end with one of the `limit` events after a number, so that entries of many
+-- events are not read for nothing; or the one entry that is longer than that.
+local function read_entries(key, after, last, limit)
+  local start = text(after + 1) .. '-0'
+  local entries = call('XRANGE', key, start, text(math.min(last, after + limit)), 'COUNT', limit)
+  if #entries == 0 then
+    entries = call('XRANGE', key, start, text(last), 'COUNT', 1)
+  end
+  return entries
+end
+
 -- Entries for a reply: at most so many events, and up to the entry that reaches so many bytes of payload. `fixed` words
 -- of an entry come before its first event.
 local function take_entries(entries, fixed, limit, max_bytes)

@@ -9,8 +9,7 @@ local function read_page(log, archive, named, cuts, after, head, limit, max_byte
     end
     key = archive
   end
-  local entries = call('XRANGE', key, text(after + 1) .. '-0', text(head), 'COUNT', limit)
-  return nil, take_entries(entries, 10, limit, max_bytes)
+  return nil, take_entries(read_entries(key, after, head, limit), 10, limit, max_bytes)
 end
 
 -- How far the projections are, and the page that comes next for them.

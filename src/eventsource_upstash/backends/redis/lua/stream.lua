@@ -21,5 +21,5 @@ if index < all then
   end
   key = KEYS[2]
 end
-local entries = call('XRANGE', key, text(after + 1) .. '-0', '+', 'COUNT', ARGV[2])
+local entries = read_entries(key, after, revision, tonumber(ARGV[2]))
 return { 'ok', calls, text(revision), take_entries(entries, 12, tonumber(ARGV[2]), tonumber(ARGV[3])), false }
