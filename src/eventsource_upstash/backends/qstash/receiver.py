@@ -114,7 +114,7 @@ class Receiver:
         if not is_seconds(leeway, MAX_LEEWAY):
             problems.append(f"leeway={leeway!r}: it is a number of seconds from 0 to {MAX_LEEWAY:.0f}")
         refuse(problems)
-        self.keys = {region: SigningKeys(*pair) for region, pair in pairs.items()}
+        self.keys: dict[str, SigningKeys] = {region: SigningKeys(*pair) for region, pair in pairs.items()}
         self._url = url
         self._proxies = proxies
         self._leeway = leeway

@@ -102,7 +102,7 @@ class QStash:
         self.signal: Signal | None = None
         self.client = client
         # As the console gave it out for years, with the path of publishing behind it.
-        self.url = (url or DEFAULT_URL).rstrip("/").removesuffix("/v2/publish")
+        self.url: str = (url or DEFAULT_URL).rstrip("/").removesuffix("/v2/publish")
         self._token = token or ""
         self._pairs = {region: SigningKeys(str(pair[0]), str(pair[1])) for region, pair in pairs.items()}
 

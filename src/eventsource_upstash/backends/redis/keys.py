@@ -39,11 +39,11 @@ class Keys:
             raise Misuse(
                 f"namespace={namespace!r}: it has 1 to 64 letters, digits and . _ -, and starts with a letter or digit"
             )
-        self.namespace = namespace
+        self.namespace: str = namespace
         self._prefix = prefix = f"{{{namespace}}}:"
-        self.head = f"{prefix}head"
-        self.notice = f"{prefix}notice"
-        self.log = f"{prefix}log"
+        self.head: str = f"{prefix}head"
+        self.notice: str = f"{prefix}notice"
+        self.log: str = f"{prefix}log"
 
     def log_archive(self, index: int) -> str:
         """A key of the log that is full."""

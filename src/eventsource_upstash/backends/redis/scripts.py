@@ -23,9 +23,9 @@ class Script:
     __slots__ = ("name", "plain", "plain_sha", "reads", "sha", "text")
 
     def __init__(self, name: str, text: str, *, reads: bool = False) -> None:
-        self.name = name
-        self.text = text
-        self.reads = reads
+        self.name: str = name
+        self.text: str = text
+        self.reads: bool = reads
         first, newline, rest = text.partition("\n")
         self.plain: str = newline + rest if first.startswith("#!") else text
         self.sha: str = _sha1(self.text)

@@ -93,17 +93,17 @@ class Call:
     )
 
     def __init__(self, what: str, keys: Sequence[str], budget: Budget, *, reads: bool) -> None:
-        self.what = what
-        self.keys = keys
-        self.reads = reads
-        self.budget = budget
-        self.unknown = False
-        self.failed = False
-        self.requests = 0
-        self.commands = 0
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.retries = 0
+        self.what: str = what
+        self.keys: Sequence[str] = keys
+        self.reads: bool = reads
+        self.budget: Budget = budget
+        self.unknown: bool = False
+        self.failed: bool = False
+        self.requests: int = 0
+        self.commands: int = 0
+        self.bytes_sent: int = 0
+        self.bytes_received: int = 0
+        self.retries: int = 0
 
     def sent(self, size: int) -> None:
         """Note that a request was sent, or may have been."""

@@ -40,9 +40,9 @@ class QStashServer:
         faults: Faults | None = None,
         meter: Meter | None = None,
     ) -> None:
-        self.settings = settings or Settings()
-        self.clock = clock or Clock()
-        self.broker = Broker(
+        self.settings: Settings = settings or Settings()
+        self.clock: Clock = clock or Clock()
+        self.broker: Broker = Broker(
             client,
             self.settings,
             self.clock,

@@ -42,15 +42,15 @@ class Broker:
         self.clock = clock
         self.faults = faults
         self.meter = meter
-        self.store = Store(client)
-        self.logbook = Logbook(self.store, clock)
-        self.queues = Queueing(self.store)
-        self.flow = FlowControlling(self.store)
+        self.store: Store = Store(client)
+        self.logbook: Logbook = Logbook(self.store, clock)
+        self.queues: Queueing = Queueing(self.store)
+        self.flow: FlowControlling = FlowControlling(self.store)
         self._delivering = Delivering(self.store, settings, clock, meter)
-        self.publishing = Publishing(
+        self.publishing: Publishing = Publishing(
             self.store, settings, clock, meter, self.queues, self.flow, self.logbook, route=self._route
         )
-        self.settling = Settling(
+        self.settling: Settling = Settling(
             self.store,
             clock,
             meter,
@@ -60,9 +60,9 @@ class Broker:
             push=self._push,
             fill=self._fill,
         )
-        self.scheduling = Scheduling(self.store, clock, meter, self.publishing.publish, woken=self._wake)
-        self.dead_letters = DeadLetters(self.store, clock, self.publishing, self.logbook)
-        self.dispatching = Dispatching(
+        self.scheduling: Scheduling = Scheduling(self.store, clock, meter, self.publishing.publish, woken=self._wake)
+        self.dead_letters: DeadLetters = DeadLetters(self.store, clock, self.publishing, self.logbook)
+        self.dispatching: Dispatching = Dispatching(
             self.store,
             clock,
             self.queues,

@@ -15,7 +15,7 @@ from .views import dead_letter_view, event_view
 
 __all__ = ["routes"]
 
-routes = web.RouteTableDef()
+routes: web.RouteTableDef = web.RouteTableDef()
 
 LOG_PAGE: Final = {"logs": 100, "events": 1000}
 """Lines of the log at most in one answer: 100 in the description, "Default and max is 1000" in the Python SDK."""

@@ -14,7 +14,7 @@ from .views import group_view
 
 __all__ = ["routes"]
 
-routes = web.RouteTableDef()
+routes: web.RouteTableDef = web.RouteTableDef()
 
 MAX_PARALLELISM = 100
 

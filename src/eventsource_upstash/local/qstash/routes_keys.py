@@ -11,7 +11,7 @@ from .records import FlowKey
 
 __all__ = ["routes"]
 
-routes = web.RouteTableDef()
+routes: web.RouteTableDef = web.RouteTableDef()
 
 
 @routes.get("/v2/keys")

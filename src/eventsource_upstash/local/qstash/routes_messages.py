@@ -14,7 +14,7 @@ from .views import message_view
 
 __all__ = ["routes"]
 
-routes = web.RouteTableDef()
+routes: web.RouteTableDef = web.RouteTableDef()
 
 
 class _Item(msgspec.Struct):

@@ -12,7 +12,7 @@ from .views import schedule_view
 
 __all__ = ["routes"]
 
-routes = web.RouteTableDef()
+routes: web.RouteTableDef = web.RouteTableDef()
 
 
 @routes.get("/v2/schedules")

@@ -97,16 +97,16 @@ class Store:
     def __init__(self, client: Redis, prefix: str = "qstash:") -> None:
         self._client = client
         self._prefix = prefix
-        self.messages = Table(self, "messages", Message)
-        self.dead_letters = Table(self, "dead-letters", DeadLetter)
-        self.deduplications = Table(self, "deduplications", Deduplication)
-        self.schedules = Table(self, "schedules", Schedule)
-        self.groups = Table(self, "groups", UrlGroup)
-        self.queues = Table(self, "queues", Queue)
-        self.flow_keys = Table(self, "flow-keys", FlowKey)
-        self.keys = Table(self, "keys", Keys)
-        self.clock = Table(self, "clock", ClockSetting)
-        self.counters = Table(self, "counters", int)
+        self.messages: Table[Message] = Table(self, "messages", Message)
+        self.dead_letters: Table[DeadLetter] = Table(self, "dead-letters", DeadLetter)
+        self.deduplications: Table[Deduplication] = Table(self, "deduplications", Deduplication)
+        self.schedules: Table[Schedule] = Table(self, "schedules", Schedule)
+        self.groups: Table[UrlGroup] = Table(self, "groups", UrlGroup)
+        self.queues: Table[Queue] = Table(self, "queues", Queue)
+        self.flow_keys: Table[FlowKey] = Table(self, "flow-keys", FlowKey)
+        self.keys: Table[Keys] = Table(self, "keys", Keys)
+        self.clock: Table[ClockSetting] = Table(self, "clock", ClockSetting)
+        self.counters: Table[int] = Table(self, "counters", int)
         self.events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._pending: dict[tuple[str, str], bytes | None] = {}
         self._lines: list[bytes] = []
