@@ -43,7 +43,7 @@ class Budget:
         self._draw = draw
         self._started = clock()
         self._ends = self._started + seconds
-        self.tried = 0
+        self.tried: int = 0
 
     @property
     def left(self) -> float:
