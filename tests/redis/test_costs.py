@@ -310,6 +310,32 @@ def test_each_further_page_costs_two_requests_and_at_most_ten_commands(counted: 
     Colour.BLOCKING.run(scenario())
 
 
+def test_pages_within_one_large_append_cost_one_command_more_at_most(counted: Counted) -> None:
+    """The page that ends within an entry is looked for by its events first, and then by its entry."""
+    face = Face(Colour.BLOCKING, counted.backend(), registry_of("tasks"))
+
+    async def scenario() -> None:
+        await face.append("list", *tasks_of(range(20)))
+        counted.spent()
+        two = await face.catch_up(page_size=10)
+        assert two.receipt == counted.spent()
+        await face.append("list", *tasks_of(range(100, 150)))
+        counted.spent()
+        five = await face.catch_up(page_size=10)
+        assert five.receipt == counted.spent()
+        assert (two.applied, five.applied) == (20, 50)
+        within(minus(five.receipt, two.receipt), requests=3 * 2, commands=3 * 10)
+        await face.append("list", *tasks_of(range(200, 210)))
+        counted.spent()
+        check((await face.catch_up()).receipt, counted.spent(), requests=3, commands=12)
+        assert [event.position for event in await face.read(limit=15)] == list(range(1, 16))
+        assert [event.revision for event in await face.read_stream("list", after_revision=15, limit=15)] == list(
+            range(16, 31)
+        )
+
+    Colour.BLOCKING.run(scenario())
+
+
 def test_to_have_nothing_to_do_costs_one_request_and_at_most_three_commands(colour: Colour, counted: Counted) -> None:
     face = Face(colour, counted.backend(), registry_of("tasks"))
 
