@@ -45,10 +45,12 @@ function point(id) {
 // -- The view: asked for when something happened, never twice at a time --
 
 let wanted = 0; // the position that the view must have reached
+let reached = 0; // the position that the list shown has reached at least: asking again could be billed, and for nothing
 let stale = false;
 let running = null;
 
 function refresh(position = 0) {
+  if (position && position <= reached) return Promise.resolve();
   wanted = Math.max(wanted, position);
   stale = true;
   running ??= load().finally(() => (running = null));
@@ -58,8 +60,10 @@ function refresh(position = 0) {
 async function load() {
   while (stale) {
     stale = false;
+    const asked = wanted;
     try {
-      tasks = await api.list(wanted);
+      tasks = await api.list(asked);
+      reached = asked;
     } catch (problem) {
       if (stale) continue; // asked again in the meantime
       throw problem;
@@ -243,7 +247,7 @@ const stream = new Stream({
   },
   reset() {
     log.clear();
-    wanted = 0;
+    wanted = reached = 0;
     refresh().catch(() => {});
   },
   state(name) {
