@@ -142,6 +142,18 @@ def test_the_installed_package_knows_its_version(wheel: Built, installed: Instal
     assert [version] == wheel.metadata()["Version"]
 
 
+def test_what_needs_more_packages_says_which(installed: Installed) -> None:
+    words = installed.answer("""
+import json
+from eventsource_upstash import EventStore, Misuse, Registry, UpstashRedis
+try:
+    EventStore(UpstashRedis("https://example.com", "token"), Registry()).head()
+except Misuse as error:
+    print(json.dumps(str(error)))
+""")
+    assert words == "HTTP needs the package httpx: pip install 'eventsource-upstash[upstash]'"
+
+
 def test_the_installed_package_asks_for_little(installed: Installed) -> None:
     """An application that deploys to a function pays for each package at every cold start."""
     names = installed.answer("""

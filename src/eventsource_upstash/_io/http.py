@@ -11,13 +11,16 @@ from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from typing import NoReturn
 
-import anyio
-import httpx
-
 from ..errors import Misuse, OutcomeUnknown, Unavailable
 from .addresses import host_of
 from .pool import POOLS
 from .port import HttpRequest, HttpResponse
+
+try:
+    import anyio
+    import httpx
+except ModuleNotFoundError as error:
+    raise Misuse("HTTP needs the package httpx: pip install 'eventsource-upstash[upstash]'") from error
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
