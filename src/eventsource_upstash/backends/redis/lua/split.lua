@@ -20,11 +20,11 @@ if version ~= '0' then
   lines = found[2] or ''
 end
 if ARGV[3] ~= '0' then
-  _, place = string.find('\n' .. lines, '\n' .. ARGV[3] .. ' [^\n]*\n')
-  if not place then
+  local _, ends = string.find('\n' .. lines, '\n' .. ARGV[3] .. ' [^\n]*\n')
+  if not ends then
     return { 'lost', calls }
   end
-  place = place - 1
+  place = ends - 1
 elseif version ~= '0' and lines == '' then
   return { 'lost', calls }
 end
