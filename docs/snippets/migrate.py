@@ -1,13 +1,23 @@
 """Bringing the events of the 2023 to-do application over."""
 
+# --8<-- [start:imports]
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 from eventsource_upstash import EventStore, Misuse, connect
-from examples.todo.domain import Task, TaskCreated, TaskDeleted, TaskUpdated, registry, tasks
+
+# --8<-- [end:imports]
+from examples.todo.domain import (  # isort: skip
+    Task,
+    TaskCreated,
+    TaskDeleted,
+    TaskUpdated,
+    registry,
+    tasks,
+)
 
 # --8<-- [start:import]
-import json  # isort: skip
-from collections.abc import Iterable, Iterator  # isort: skip
-from typing import Any  # isort: skip
-
 TYPES = {"create-task": TaskCreated, "update-task": TaskUpdated, "delete-task": TaskDeleted}
 
 
