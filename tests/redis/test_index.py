@@ -622,11 +622,15 @@ def test_what_several_leaves_cost(upstash: LocalUpstash) -> None:
     cold = kept.another()
     assert spent(kept, lambda: cold.page(None, limit=100)[1]) == (1, 3)
     assert spent(kept, lambda: cold.page(None, limit=101)[1]) == (1, 3 + 1 + 2)  # the directory; the second leaf
+    assert spent(kept, lambda: cold.page("200")[1]) == (1, 3 + 2), "after the second leaf's first name"
     assert spent(kept, lambda: cold.page("300")[1]) == (1, 3 + 2)
     assert spent(kept, lambda: cold.page("398")[1]) == (1, 3 + 1)
     kept.leaf_names = 1_000_000  # so that nothing is looked at by chance
     cold = kept.another()
     assert spent(kept, lambda: kept.commit({"000": b"2"}, by=cold)) == (1, 3), "no name is new"
+    late = kept.commit_of({"001": b"1"})._replace(expected=0)
+    lost = blocking.run(cold.views.commit([late], None))
+    assert (lost.outcomes, lost.receipt.requests) == ((Outcome.MISMATCH,), 1), "who writes nothing needs no leaves"
     assert spent(kept, lambda: kept.commit({"001": b"1"}, by=cold)) == (1 + 1, 4 + 3), "it has to learn of the leaves"
     assert spent(kept, lambda: kept.commit({"003": b"1"}, by=cold)) == (1, 4)
     assert spent(kept, lambda: kept.commit({"005": b"1", "301": b"1"}, by=cold)) == (1, 4 + 1)
