@@ -64,17 +64,17 @@ account = registry.aggregate("account", Account)
 
 @balances.on_recorded(Paid)
 def paid(document: Balance | None, recorded: Recorded[Paid]) -> Balance:
-    return _moved(document, recorded)
+    return moved(document, recorded)
 
 
 @balances.on_recorded(Bounced)
 def bounced(document: Balance | None, recorded: Recorded[Bounced]) -> Balance:
-    return _moved(document, recorded)
+    return moved(document, recorded)
 
 
 @fragile.on_recorded(Paid)
 def fragile_paid(document: Balance | None, recorded: Recorded[Paid]) -> Balance:
-    return _moved(document, recorded)
+    return moved(document, recorded)
 
 
 @fragile.on_recorded(Bounced)
@@ -99,7 +99,7 @@ def withdraw(state: Account | None, command: Withdraw) -> Withdrawn:
     return Withdrawn(command.amount)
 
 
-def _moved(document: Balance | None, recorded: Recorded[Paid] | Recorded[Bounced]) -> Balance:
+def moved(document: Balance | None, recorded: Recorded[Paid] | Recorded[Bounced]) -> Balance:
     before = document or Balance()
     return Balance(before.total + recorded.event.amount, (*before.folded, recorded.position))
 
