@@ -37,16 +37,18 @@ def _upstash(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[LocalUpstash, _
     """A local Upstash in the environment, and a site that it delivers to."""
     site = _Site()
     with make_server("127.0.0.1", 0, site, handler_class=_Silent) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         mapping = {PUBLIC: f"http://127.0.0.1:{server.server_port}"}
-        with LocalUpstash(qstash=Settings(mapping=mapping)) as upstash:
-            for name, value in upstash.environment().items():
-                monkeypatch.setenv(name, value)
-            monkeypatch.setenv("EVENTSOURCE_NOTIFY_URL", f"{PUBLIC}/projections")
-            yield upstash, site
-        server.shutdown()
-        thread.join()
+        try:
+            with LocalUpstash(qstash=Settings(mapping=mapping)) as upstash:
+                for name, value in upstash.environment().items():
+                    monkeypatch.setenv(name, value)
+                monkeypatch.setenv("EVENTSOURCE_NOTIFY_URL", f"{PUBLIC}/projections")
+                yield upstash, site
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_connect(monkeypatch: pytest.MonkeyPatch) -> None:

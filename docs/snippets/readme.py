@@ -38,7 +38,7 @@ def completed(task: Task | None, event: TaskCompleted) -> Task | None:
     return task and replace(task, done=True)
 
 
-app = connect("memory:", registry)  # "sqlite:todo.db" keeps it in a file
+app = connect("memory:", registry)  # "sqlite:todo.db" keeps it in a file, "upstash:" in Redis
 app.event_store.append("task-1", TaskCreated("1", "Do the dishes!"), expected_revision=NO_STREAM)
 app.event_store.append("task-1", TaskCompleted("1"), expected_revision=1)
 
