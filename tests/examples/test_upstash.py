@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import httpx
 import pytest
@@ -181,6 +182,7 @@ class Clients:
 
     def _send(self, http: httpx.Client, key: str, method: str, path: str, value: object) -> Any:
         refusals = 0
+        deaf = self._changing and crc32(key.encode()) % 3 == 0  # the first answer is lost on its way
         while True:
             url = self._url
             try:
@@ -193,6 +195,9 @@ class Clients:
                 refusals += 1
                 continue
             assert reply.status_code in {200, 201, 204}, f"{key}: {reply.status_code} {reply.text}"
+            if deaf:
+                deaf = False
+                continue
             with self._moved:
                 self._done += 1
                 self._moved.notify_all()
@@ -234,9 +239,8 @@ def assert_complete_and_exact(backend: str, server: Server, texts: list[list[str
     assert [Task(**task) for task in server.tasks().values()] == [task for _, task in stored]
 
 
-@pytest.mark.parametrize("framework", ["starlette", "flask"])
-def test_a_burst_of_500_tasks_from_8_clients(serve: Serve, backend: str, cloud: Cloud, framework: str) -> None:
-    server = serve(backend, framework)
+def test_a_burst_of_500_tasks_from_8_clients(serve: Serve, backend: str, cloud: Cloud) -> None:
+    server = serve(backend)
     texts = [[f"{client}.{number}" for number in range(62 + client % 2)] for client in range(8)]
     assert sum(map(len, texts)) == 500
     Clients(server, texts, changing=False).join()
@@ -252,11 +256,11 @@ DELIVERIES = ["deliver-twice", "deliver-late", "lose-delivery-answer", "deliver-
 
 @pytest.mark.parametrize("framework", ["starlette", "flask"])
 def test_chaos(serve: Serve, backend: str, cloud: Cloud, framework: str) -> None:
-    """Requests and answers lost, deliveries late, twice, out of order; and the app killed, thrice."""
+    """Requests and answers lost, deliveries late, twice, out of order; and the app killed, twice."""
     server = serve(backend, framework)
     with connect(backend, registry) as app:
         app.schedules.ensure_sweep("*/5 * * * *")
-    texts = [[f"{client}.{number}" for number in range(16)] for client in range(4)]
+    texts = [[f"{client}.{number}" for number in range(12)] for client in range(4)]
     requests = sum(len(types) for each in texts for types in expected(each, changing=True)[1].values())
     with cloud.misbehaving() as upstash:
         for seed, kind in enumerate(REQUESTS):
@@ -266,8 +270,8 @@ def test_chaos(serve: Serve, backend: str, cloud: Cloud, framework: str) -> None
         for kind in DELIVERIES * 2:
             upstash.faults.add(kind, half="qstash", path="https://*", seconds=20)
         clients = Clients(server, texts, changing=True)
-        for round_ in range(1, 4):
-            clients.wait(requests * round_ // 4)
+        for round_ in range(1, 3):
+            clients.wait(requests * round_ // 3)
             server.end(Popen.kill)
             cloud.wait(40)  # what arrives now finds nobody
             server = serve(backend, framework)
