@@ -68,7 +68,7 @@ def read_log(entries: object, after: int, where: str) -> list[StoredEvent]:
         for id_, fields in cast("Iterable[tuple[str, Sequence[str]]]", entries):
             last = int(id_.partition("-")[0])
             events = _events(fields, LOG_FIELDS, 5, fields[1], last, int(fields[3]))
-            if events[0][0] > after + 1:
+            if not _follows(events[0][0], after, first=not rows):
                 break
             rows += events if events[0][0] == after + 1 else [row for row in events if row[0] > after]
             after = last
@@ -90,7 +90,7 @@ def read_stream(entries: object, stream: str, after: int, where: str) -> list[St
         for id_, fields in cast("Iterable[tuple[str, Sequence[str]]]", entries):
             revision = int(id_.partition("-")[0])
             events = _events(fields, STREAM_FIELDS, 3, stream, int(fields[1]), revision)
-            if events[0][2] > after + 1:
+            if not _follows(events[0][2], after, first=not rows):
                 break
             rows += events if events[0][2] == after + 1 else [row for row in events if row[2] > after]
             after = revision
@@ -101,6 +101,13 @@ def read_stream(entries: object, stream: str, after: int, where: str) -> list[St
             f"{where}: stream {stream!r} has no event after revision {after}, though it goes on. {_DAMAGE}"
         )
     return rows
+
+
+def _follows(begin: int, after: int, *, first: bool) -> bool:
+    """Whether an entry that begins there goes on after a number, without a gap. The first one may begin before it."""
+    if begin <= after and not first:
+        raise ValueError("two entries overlap")
+    return begin <= after + 1
 
 
 def _events(

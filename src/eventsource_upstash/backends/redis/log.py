@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, cast
+
+import msgspec
 
 from ...domain.events import ANY, EXISTS, Appended, Receipt, StoredEvent
 from ...errors import EventSourceError, LogRewound, OutcomeUnknown, Refused, TooLarge
@@ -26,7 +29,13 @@ ROLL_AT: Final = 16 * 1024 * 1024
 LOST_AFTER_US: Final = 60_000_000
 """After so many microseconds an outstanding notification counts as lost. Clocks that differ by more cost messages."""
 
+MAX_EVENTS: Final = 3_000
+"""Most events in one append: what a call inside a script takes at once is limited by the engine's stack."""
+
 _KNOWN_STREAMS: Final = 10_000
+
+_RECORD: Final = re.compile(r"([0-9a-f]*) ([0-9]{1,19}) ([0-9]{1,19}) (.+)")
+"""An idempotency record. No stream's name holds a line break."""
 
 
 class Archives:
@@ -80,7 +89,16 @@ class RedisLog:
         """See `Log.append`.
 
         Cost: 1 request; 6 commands, 7 with an idempotency key. Once in 16 MiB one request and up to 3 commands more.
+        Without a key and an expected revision, 1 command more where the stream's last event is younger than this one.
+        Several events that begin a log cost 1 command more.
         """
+        if len(append.events) > MAX_EVENTS:
+            raise TooLarge(
+                what=f"the append to stream {append.stream!r}",
+                size=len(append.events),
+                limit=MAX_EVENTS,
+                unit="events",
+            )
         expected = append.expected
         events = arguments_of(append)
         metadata, tags = optional(append.metadata), optional(append.tags)
@@ -91,14 +109,16 @@ class RedisLog:
             before = f"{append.digest.hex()} "
             after = f" {append.stream}"
         receipt = Receipt()
+        tried = "0"
         while True:
-            stream_archives = self.archives.of(append.stream)
+            # Looked at once, since other threads learn as well: the archives named are the ones that are meant.
+            log_archives, stream_archives = self.archives.log, self.archives.of(append.stream)
             keys = [
                 self.keys.head,
                 self.keys.notice,
                 self.keys.log,
                 self.keys.stream(append.stream),
-                self.keys.log_archive(self.archives.log),
+                self.keys.log_archive(log_archives),
                 self.keys.stream_archive(append.stream, stream_archives),
             ]
             if append.key is not None:
@@ -107,10 +127,10 @@ class RedisLog:
                 len(append.events),
                 "*" if expected is ANY else "+" if expected is EXISTS else expected,
                 identity_of(append),
-                "0",
+                tried,
                 append.recorded_us if append.notifies else "",
                 self._lost_after_us,
-                self.archives.log,
+                log_archives,
                 stream_archives,
                 size,
                 self._roll_at,
@@ -121,7 +141,7 @@ class RedisLog:
                 after,
                 *events,
             ]
-            again = [*arguments[:3], "1", *arguments[4:]]
+            again = None if tried == "2" else [*arguments[:3], "1", *arguments[4:]]
             try:
                 answer, cost = await run(self.transport, APPEND, keys, arguments, again=again)
             except TooLarge as error:
@@ -131,10 +151,15 @@ class RedisLog:
                     limit=error.limit,
                 ) from error
             receipt += cost
-            if answer[0] != "again":
+            if answer[0] == "again":
+                self.archives.log = int(cast("str", answer[2]))
+                self.archives.learn(append.stream, int(cast("str", answer[3])))
+                if receipt.retries:  # an attempt that got no answer may still be on its way
+                    tried = "1"
+            elif answer[0] == "unknown" and self.transport.sends_twice and not receipt.retries:
+                tried = "2"  # nothing failed, as far as is known: that a client may send twice is no reason to refuse
+            else:
                 return await self._appended(append, answer, receipt)
-            self.archives.log = int(cast("str", answer[2]))
-            self.archives.learn(append.stream, int(cast("str", answer[3])))
 
     async def _appended(
         self, append: Append, answer: Sequence[object], receipt: Receipt
@@ -145,10 +170,10 @@ class RedisLog:
             return Appended(int(position), int(revision), receipt, status == "repeated", owes == "1")
         if status == "known":
             record, raised = cast("Sequence[str]", answer[2:])
-            digest, position, revision, stream = record.split(" ", 3)
+            digest, stream, known = self._known(cast("str", append.key), record, receipt)
             if digest != append.digest.hex() or stream != append.stream:
                 return KeyReused(receipt)
-            return Appended(int(position), int(revision), receipt, True, append.notifies and raised == position)
+            return msgspec.structs.replace(known, owes_notification=append.notifies and raised == str(known.position))
         if status == "conflict":
             return await self._conflict(append, answer, receipt)
         raise self._trouble(append, answer)
@@ -215,17 +240,23 @@ class RedisLog:
         record, receipt = await self.transport.command("GET", self.keys.once(key))
         if not isinstance(record, str):
             return None
-        _, position, revision, used_for = record.split(" ", 3)
-        if used_for != stream:
-            return KeyReused(receipt)
-        return Appended(int(position), int(revision), receipt, repeated=True)
+        _, used_for, known = self._known(key, record, receipt)
+        return known if used_for == stream else KeyReused(receipt)
+
+    def _known(self, key: str, record: str, receipt: Receipt) -> tuple[str, str, Appended]:
+        """What an idempotency record says: digest, stream, and the answer. Raises `Refused` for what is none."""
+        match = _RECORD.fullmatch(record)
+        if match is None:
+            raise foreign(self.where, self.keys.once(key))
+        return match[1], match[4], Appended(int(match[2]), int(match[3]), receipt, repeated=True)
 
     async def read(self, after: int, limit: int, max_bytes: int) -> Page:
         """See `Log.read`. Cost: 1 request, 3 commands; in an archive of the log another request and 2 commands."""
         receipt = Receipt()
         while True:
-            keys = [self.keys.head, self.keys.log, self.keys.log_archive(self.archives.reading)]
-            answer, cost = await run(self.transport, READ, keys, [after, limit, max_bytes, self.archives.reading])
+            archive = self.archives.reading  # looked at once: other threads read elsewhere
+            keys = [self.keys.head, self.keys.log, self.keys.log_archive(archive)]
+            answer, cost = await run(self.transport, READ, keys, [after, limit, max_bytes, archive])
             receipt += cost
             _, _, head, entries, wanted = answer
             if not wanted:

@@ -2,7 +2,8 @@
 --
 -- KEYS  head, notice, log, stream, next archive of the log, next archive of the stream, [idempotency record]
 -- ARGV  1 number of events  2 expected revision, '*' for any, '+' for an existing stream  3 identity of this append
---       4 '1' when an earlier attempt may have been applied  5 now in microseconds, '' when the caller cannot notify
+--       4 '1' when an earlier attempt may have been applied, '2' when one may have been of which nobody knows, else '0'
+--       5 now in microseconds, '' when the caller cannot notify
 --       6 microseconds after which a notification counts as lost  7, 8 archives that the caller takes log and stream to
 --       have  9 bytes of this append  10 bytes at which a key is archived  11 stream  12 metadata  13 tags
 --       14 the idempotency record's beginning  15 its end  16... type and payload of each event
@@ -25,7 +26,12 @@ local expected = ARGV[2]
 local identity = ARGV[3]
 local limit = tonumber(ARGV[10])
 
-local records = call('MGET', KEYS[1], KEYS[2])
+local records
+if KEYS[7] then
+  records = call('MGET', KEYS[1], KEYS[2], KEYS[7])
+else
+  records = call('MGET', KEYS[1], KEYS[2])
+end
 local head, bytes, cuts, fresh = read_head(records[1])
 if not head then
   return { 'foreign', calls, records[1] }
@@ -34,6 +40,11 @@ local raised, raised_at = 0, 0
 if records[2] then
   local position, at = string.match(records[2], '^(%d+) (%d+)$')
   raised, raised_at = tonumber(position or 0), tonumber(at or 0)
+end
+
+-- The idempotency record decides before anything else does.
+if KEYS[7] and records[3] then
+  return { 'known', calls, records[3], text(raised) }
 end
 
 local function repeated(position, revision)
@@ -50,17 +61,12 @@ if last then
   revision = number_of(last[1])
   stream_bytes = tonumber(last[2][6])
   stream_cuts = last[2][8]
+  if tonumber(last[2][2]) > head then
+    return { 'rewound', calls, text(head), last[2][2] }
+  end
 end
 
 local conflict = expected ~= '*' and expected ~= text(revision) and (expected ~= '+' or revision == 0)
-
--- The idempotency record decides before the revision does.
-if KEYS[7] and conflict then
-  local known = call('GET', KEYS[7])
-  if known then
-    return { 'known', calls, known, text(raised) }
-  end
-end
 
 if conflict then
   local missed = {}
@@ -81,8 +87,11 @@ if not KEYS[7] and last and last[2][4] == identity then
   return repeated(last[2][2], text(revision))
 end
 
--- Without an expected revision or a key, nothing else tells whether the attempt whose answer was lost took effect.
-if ARGV[4] == '1' and not KEYS[7] and (expected == '*' or expected == '+') and last then
+-- Without an expected revision or a key, nothing else tells whether an earlier attempt took effect. The caller may know
+-- of none: a request that is late, since its caller gave up on it and sent another, or since something on the way has
+-- doubled it, finds events that are younger than itself.
+local late = last and number_of(last[2][4]) >= number_of(identity)
+if (late or ARGV[4] ~= '0') and not KEYS[7] and (expected == '*' or expected == '+') and last then
   local recent = call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', LOOK_BACK)
   for _, entry in ipairs(recent) do
     if entry[2][4] == identity then
@@ -90,7 +99,7 @@ if ARGV[4] == '1' and not KEYS[7] and (expected == '*' or expected == '+') and l
     end
   end
   local oldest = number_of(recent[#recent][2][4])
-  if (#recent == LOOK_BACK or stream_cuts ~= '') and oldest > number_of(identity) - LOOK_BACK_US then
+  if ARGV[4] == '1' and (#recent == LOOK_BACK or stream_cuts ~= '') and oldest > number_of(identity) - LOOK_BACK_US then
     return { 'unknown', calls }
   end
 end
@@ -107,9 +116,25 @@ end
 local position = text(head + count)
 local after = text(revision + count)
 
-if KEYS[7] and not call('SET', KEYS[7], ARGV[14] .. position .. ' ' .. after .. ARGV[15], 'NX') then
-  local known = call('GET', KEYS[7])
-  return { 'known', calls, known, text(raised) }
+local entry = { 'XADD', KEYS[3], '', 's', ARGV[11], 'r', after, 'i', identity, 'm', ARGV[12], 't', ARGV[13] }
+local copy = { 'XADD', KEYS[4], '', 'p', position, 'i', identity, 'b', '', 'a', '', 'm', ARGV[12], 't', ARGV[13] }
+for index = 16, #ARGV do
+  entry[#entry + 1] = ARGV[index]
+  copy[#copy + 1] = ARGV[index]
+end
+
+-- Where the engine's stack is too small for so many events, this fails before anything is written.
+local function fits(...)
+  return select('#', ...)
+end
+fits(unpack(copy))
+
+-- A log without its head: several events could come to stand among those that are there.
+if fresh and count > 1 then
+  local there = call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+  if there then
+    return { 'rewound', calls, text(head), text(number_of(there[1])) }
+  end
 end
 
 -- From here on each write is taken back if a later one is refused (the database may be full at any of them).
@@ -120,7 +145,12 @@ local function refused(answer)
     reason = answer.err
   end
   for index = #undo, 1, -1 do
-    try(unpack(undo[index]))
+    local step = undo[index]
+    try(unpack(step))
+    -- A key begun here has to go as a whole, or the one that was put away could not come back to its name.
+    if step.begun and try('XLEN', step[2]) == 0 then
+      try('DEL', step[2])
+    end
   end
   return { 'error', calls, reason }
 end
@@ -128,39 +158,44 @@ local function failed(answer)
   return type(answer) == 'table' and answer.err
 end
 
-if KEYS[7] then
-  undo[#undo + 1] = { 'DEL', KEYS[7] }
+local function put_away(key, archive)
+  local moved = try('RENAMENX', key, archive)
+  if moved == 0 then
+    return { err = 'something stands at ' .. archive }
+  end
+  undo[#undo + 1] = { 'RENAMENX', archive, key }
+  return moved
 end
+
 if cut then
-  local moved = try('RENAMENX', KEYS[3], KEYS[5])
-  if failed(moved) or moved == 0 then
+  local moved = put_away(KEYS[3], KEYS[5])
+  if failed(moved) then
     return refused(moved)
   end
-  undo[#undo + 1] = { 'RENAMENX', KEYS[5], KEYS[3] }
   bytes = 0
   cuts = cuts .. (cuts == '' and '' or ',') .. text(head + 1)
 end
 if cut_stream then
-  local moved = try('RENAMENX', KEYS[4], KEYS[6])
-  if failed(moved) or moved == 0 then
+  local moved = put_away(KEYS[4], KEYS[6])
+  if failed(moved) then
     return refused(moved)
   end
-  undo[#undo + 1] = { 'RENAMENX', KEYS[6], KEYS[4] }
   stream_bytes = 0
   stream_cuts = stream_cuts .. (stream_cuts == '' and '' or ',') .. text(revision + 1)
 end
 bytes = bytes + tonumber(ARGV[9])
 stream_bytes = stream_bytes + tonumber(ARGV[9])
 
--- An entry that was taken back leaves its id behind: the next one at the same place counts on after the hyphen.
+-- An entry that was taken back leaves its id behind: the next one at the same place counts on after the hyphen, by the
+-- time, so that it can be taken back any number of times; and by tomorrow's, where this clock is behind another.
 local function add(key, number, fields, begun)
   local answer
-  for sequence = 0, 9 do
-    fields[3] = text(number) .. '-' .. sequence
+  local moment = number_of(identity)
+  for _, sequence in ipairs({ 0, moment, moment + 86400000000 }) do
+    fields[3] = text(number) .. '-' .. text(sequence)
     answer = try(unpack(fields))
     if not failed(answer) then
-      -- A key begun here has to go as a whole, or the one that was put away could not come back to its name.
-      undo[#undo + 1] = begun and { 'DEL', key } or { 'XDEL', key, fields[3] }
+      undo[#undo + 1] = { 'XDEL', key, fields[3], begun = begun }
       return answer
     end
     if not string.find(answer.err, 'equal or smaller', 1, true) then
@@ -174,15 +209,8 @@ local function add(key, number, fields, begun)
   return answer
 end
 
-local entry = { 'XADD', KEYS[3], '', 's', ARGV[11], 'r', after, 'i', identity, 'm', ARGV[12], 't', ARGV[13] }
-local copy = {
-  'XADD', KEYS[4], '', 'p', position, 'i', identity, 'b', text(stream_bytes), 'a', stream_cuts,
-  'm', ARGV[12], 't', ARGV[13],
-}
-for index = 16, #ARGV do
-  entry[#entry + 1] = ARGV[index]
-  copy[#copy + 1] = ARGV[index]
-end
+copy[9] = text(stream_bytes)
+copy[11] = stream_cuts
 
 local answer = add(KEYS[3], head + count, entry, cut or fresh)
 if failed(answer) then
@@ -197,6 +225,16 @@ if failed(answer) then
   return refused(answer)
 end
 
+if KEYS[7] then
+  answer = try('SET', KEYS[7], ARGV[14] .. position .. ' ' .. after .. ARGV[15], 'NX')
+  if not answer then
+    answer = { err = 'WRONGTYPE something else stands at ' .. KEYS[7] }
+  end
+  if failed(answer) then
+    return refused(answer)
+  end
+  undo[#undo + 1] = { 'DEL', KEYS[7] }
+end
 local record = FORMAT .. ' ' .. position .. ' ' .. text(bytes) .. ' ' .. cuts
 local write = { fresh and 'MSETNX' or 'MSET', KEYS[1], record }
 local owes = '0'
