@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 if TYPE_CHECKING:
     from conftest import Server, Window
@@ -262,6 +262,29 @@ def test_a_lost_connection_is_shown_and_taken_up_again(window: Window, server: S
     page.get_by_label(NEW).press("Enter")
     shows(page, "Too early", "Before")
     expect(page.locator(".event")).to_have_count(2)  # none missed, none twice
+
+
+def test_a_task_whose_answer_was_lost_is_there_once(window: Window) -> None:
+    page = window(errors="ERR_FAILED")
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if len(lost) < 2:  # the page itself asks twice
+            lost.append(route.fetch().status)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/tasks", lose)
+    page.get_by_label(NEW).fill("Only once")
+    page.get_by_label(NEW).press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The server cannot be reached.")
+    expect(page.get_by_label(NEW)).to_have_value("Only once")
+    page.get_by_label(NEW).press("Enter")
+    expect(page.get_by_label(NEW)).to_have_value("")
+    shows(page, "Only once")
+    expect(page.locator(".event")).to_have_count(1)
+    assert lost == [201, 201]
 
 
 @everywhere
