@@ -1,7 +1,9 @@
-"""What the whole suite shares: how Hypothesis searches."""
+"""What the whole suite shares: how Hypothesis searches, and which tests one Python is enough for."""
 
 import os
+import re
 
+import pytest
 from hypothesis import settings
 
 # No deadline: a slow machine is no failure. In CI an example that failed is printed as a line that reproduces it
@@ -9,3 +11,20 @@ from hypothesis import settings
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=False, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# What another Python could not change: programs beside it (the local Upstash, the official packages, what was built),
+# and further variations of contracts that are held on every Python already.
+ONE_PYTHON = re.compile(
+    r"""
+    tests/local/ | tests/packaging/ | tests/qstash/test_agreement | tests/redis/test_index
+    | ::TestUpstashRedis(Rolling|RollingEachTime|WithAClient|WithoutKeyLocking):: | ::TestViewsIn(SQLite|Redis)::
+    | tests/examples/.*upstash
+    """,
+    re.VERBOSE,
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if ONE_PYTHON.search(item.nodeid):
+            item.add_marker(pytest.mark.one_python)
