@@ -2,8 +2,8 @@
 
 Called as ``.venv/bin/python .ci/suite.py [pytest's arguments]``. The Python of ``.venv`` is the primary one, and its
 output is shown as it comes. Each other one has an environment of its own, ``.venv-3.X``, and runs the same tests, but
-for those that one Python is enough for (``tests/conftest.py``); its output is shown only where something failed. A version that is not installed is named. The last line is pytest's own
-summary.
+for those that one Python is enough for (``tests/conftest.py``); its output is shown only where something failed. A
+version that is not installed is named. The last line is pytest's own summary.
 """
 
 from __future__ import annotations
