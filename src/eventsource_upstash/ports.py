@@ -176,7 +176,8 @@ class Log(Protocol):
         """Events of the whole log after a position, exclusive, in order of position.
 
         Answers at most `limit` events, and ends with the event that reaches `max_bytes` of payload; but at least one
-        event if there is any. An empty page means that `after` is at or beyond the head.
+        event if there is any. A log in several parts may end a page where a part ends. An empty page means that
+        `after` is at or beyond the head.
         """
         ...
 
@@ -323,8 +324,10 @@ class Views(Protocol):
         """Write documents and checkpoints, each commit in one atomic step, and pull what comes next.
 
         A commit takes effect only if generation and checkpoint are what it expects, and writes nothing otherwise.
+        Commits of one projection in one call are taken in their order: each meets what those before it have left.
 
         Raises:
+            Misuse: A checkpoint below the one expected: a view is never taken back. None of it was written.
             Unavailable: None of it was written.
             OutcomeUnknown: The answer was lost. Sending it again is safe.
             TooLarge: More bytes than one step can take; nothing was sent. Fewer events make a smaller commit.

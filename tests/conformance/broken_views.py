@@ -254,6 +254,49 @@ class FindsAHundred(ViewsWrapper):
         return await self.inner.get_many(projection, keys[:100])
 
 
+class LoadsForTheFirst(ViewsWrapper):
+    """Whatever projection is asked for, it looks among the documents of the first."""
+
+    async def load(
+        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
+    ) -> tuple[list[dict[str, bytes]], Receipt]:
+        return await self.inner.load([(wanted[0][0], keys) for _, keys in wanted])
+
+
+class TakesTheLastOfAProjection(ViewsWrapper):
+    """Of several commits of one projection it does the last one only."""
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        last = {commit.projection: commit for commit in commits}
+        committed = await self.inner.commit(list(last.values()), then)
+        outcomes = dict(zip(last, committed.outcomes, strict=True))
+        return committed._replace(outcomes=tuple(outcomes[commit.projection] for commit in commits))
+
+
+class SkipsWhatGoesBack(ViewsWrapper):
+    """A commit that would take a view back is left out without a word, and the others are done."""
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        forward = [commit for commit in commits if commit.checkpoint >= commit.expected]
+        committed = await self.inner.commit(forward, then)
+        outcomes = iter(committed.outcomes)
+        answered = [next(outcomes) if commit in forward else Outcome.MISMATCH for commit in commits]
+        return committed._replace(outcomes=tuple(answered))
+
+
+class ListsNewOnesOnly(ViewsWrapper):
+    """It takes a document that is not named as new for one that was there before."""
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        kept = [
+            commit._replace(documents={key: each for key, each in commit.documents.items() if key in commit.created})
+            if commit.created is not None
+            else commit
+            for commit in commits
+        ]
+        return await self.inner.commit(kept, then)
+
+
 class ItemsInOrderOfUtf16(ViewsWrapper):
     async def items(
         self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int

@@ -9,18 +9,23 @@ from typing import Final, TypeVar
 from eventsource_upstash import Memory
 from eventsource_upstash.ports import Backend, Log, Views
 from eventsource_upstash.testing import BackendWrapper, LogContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing.conformance import Contract, FreeNotificationsContract, NotificationsContract
 from tests.conformance import broken_log as logs
+from tests.conformance import broken_notifying as notifying
 from tests.conformance import broken_repeats as repeats
 from tests.conformance import broken_views as views
 from tests.conformance.broken_log import BrokenLog
 from tests.conformance.broken_views import BrokenViews
 from tests.conformance.separate import SeparateViews
+from tests.stepping import broken_notices as notices
+from tests.stepping.broken_notices import around
+from tests.stepping.model import OwingMemory
 
 T = TypeVar("T")
 
 
-class Everything(LogContract, ViewsContract, PromisesContract):
-    """Every contract, over a backend that some function opens."""
+class Opened(Contract):
+    """A contract over a backend that some function opens."""
 
     def __init__(self, opened: Callable[[Path], Backend], *, reopens: bool) -> None:
         self.reopens = reopens  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  the guards differ in it
@@ -28,6 +33,14 @@ class Everything(LogContract, ViewsContract, PromisesContract):
 
     def open_backend(self, folder: Path) -> Backend:
         return self._opened(folder)
+
+
+class Everything(Opened, FreeNotificationsContract, LogContract, ViewsContract, PromisesContract):
+    """Every contract that a backend keeps whose notifications cost nothing."""
+
+
+class Remembering(Opened, NotificationsContract):
+    """The contract of a log whose notifications cost something."""
 
 
 class Drawers:
@@ -118,6 +131,9 @@ LOGS: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
         "test_a_conflict_carries_at_most_a_page_of_bytes",
         "test_a_conflict_carries_at_most_a_page_of_events",
     ),
+    notifying.NeverOwes: ("test_every_append_owes_a_notification",),
+    notifying.BelievesThePosition: ("test_settle_answers_the_head",),
+    notifying.NotesItInTheLog: ("test_neither_settle_nor_withdraw_changes_an_event",),
     logs.CostsSomething: ("test_every_operation_has_a_price",),
     logs.LooksAndThenWrites: ("test_one_of_two_appends_wins_in_any_order_of_steps",),
     logs.ShowsALaterOneFirst: ("test_a_reader_is_never_overtaken_in_any_order_of_steps",),
@@ -169,6 +185,13 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
     views.ItemsInOnePage: ("test_pages_put_together_are_the_view",),
     views.CountsWhatWasWritten: ("test_count",),
     views.NeverEmpty: ("test_a_view_never_written_is_empty",),
+    views.LoadsForTheFirst: ("test_documents_of_several_projections_are_loaded_at_once",),
+    views.TakesTheLastOfAProjection: ("test_commits_of_one_projection_are_taken_in_their_order",),
+    views.SkipsWhatGoesBack: ("test_a_view_is_never_taken_back",),
+    views.ListsNewOnesOnly: (
+        "test_new_documents_are_listed_and_counted_whether_they_are_named_or_not",
+        "test_nothing_is_lost_when_a_page_makes_a_commit_too_large",
+    ),
     views.LooksAndThenCommits: ("test_one_of_two_commits_wins_in_any_order_of_steps",),
     views.CommitsInTwoSteps: (
         "test_a_checkpoint_is_never_ahead_of_its_documents_in_any_order_of_steps",
@@ -179,10 +202,38 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
 }
 
 
+NOTIFYING: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
+    notifying.AlwaysOwes: (
+        "test_while_one_is_outstanding_no_append_owes_another",
+        "test_of_appends_at_once_one_owes",
+    ),
+    notifying.NeverOwes: ("test_it_is_settled_at_the_head",),
+    notifying.LeavesItToWhoCannot: ("test_an_append_that_cannot_notify_owes_nothing",),
+    notifying.RaisesBeforeItWrites: ("test_what_was_not_written_raises_nothing",),
+    notifying.NeverSettles: (
+        "test_it_is_settled_at_the_head",
+        "test_a_pull_settles_when_everybody_is_at_the_head",
+        "test_a_commit_settles_when_everybody_is_at_the_head",
+    ),
+    notifying.SettlesAnywhere: ("test_it_is_not_settled_below_the_head",),
+    notices.NeverWithdraws: ("test_one_that_was_not_sent_is_withdrawn",),
+    notifying.WithdrawsAnother: ("test_only_the_one_that_was_not_sent_is_withdrawn",),
+    notices.WithdrawsWhatTheClockSays: ("test_one_that_an_append_owed_again_is_withdrawn",),
+    notifying.NeverTakesItForLost: ("test_after_a_while_it_counts_as_lost",),
+    notices.OwesOnceOnly: ("test_an_append_sent_again_owes_its_own_still",),
+    notifying.OwesAnothersAgain: ("test_an_append_sent_again_does_not_owe_anothers",),
+}
+
+SETTLING: Final[Mapping[Callable[[Views, Log], Views], tuple[str, ...]]] = {
+    notices.SettlesForAnybody: ("test_a_pull_settles_when_everybody_is_at_the_head",),
+    notices.AnswersTheHeadOfBefore: ("test_a_commit_settles_when_everybody_is_at_the_head",),
+}
+
+
 class Guard:
     """A broken backend, and the tests that have to notice."""
 
-    def __init__(self, name: str, everything: Everything, caught_by: tuple[str, ...]) -> None:
+    def __init__(self, name: str, everything: Opened, caught_by: tuple[str, ...]) -> None:
         self.name = name
         self.everything = everything
         self.caught_by = caught_by
@@ -196,6 +247,14 @@ def _with_views(broken: Callable[[Views], Views]) -> Everything:
     return Everything(lambda _: BrokenViews(broken), reopens=False)
 
 
+def _remembering(broken: Callable[[Log], Log]) -> Remembering:
+    return Remembering(lambda _: BrokenLog(broken, OwingMemory()), reopens=False)
+
+
+def _settling(broken: Callable[[Views, Log], Views]) -> Remembering:
+    return Remembering(lambda _: around(views=broken)(OwingMemory()), reopens=False)
+
+
 def _name(broken: Callable[..., object]) -> str:
     return getattr(broken, "__name__", repr(broken))
 
@@ -203,6 +262,8 @@ def _name(broken: Callable[..., object]) -> str:
 GUARDS: Final = [
     *(Guard(_name(broken), _with_log(broken), caught_by) for broken, caught_by in LOGS.items()),
     *(Guard(_name(broken), _with_views(broken), caught_by) for broken, caught_by in VIEWS.items()),
+    *(Guard(f"{_name(broken)} (remembering)", _remembering(broken), by) for broken, by in NOTIFYING.items()),
+    *(Guard(_name(broken), _settling(broken), by) for broken, by in SETTLING.items()),
     Guard(
         "LosesEverythingWhenItIsReopened",
         Everything(Drawers(lost="everything"), reopens=True),
@@ -229,7 +290,9 @@ GUARDS: Final = [
     ),
 ]
 
-UNBROKEN: Final = {
+UNBROKEN: Final[Mapping[str, Opened]] = {
+    "remembering": Remembering(lambda _: BrokenLog(lambda log: log, OwingMemory()), reopens=False),
+    "remembering, wrapped": Remembering(lambda _: around()(OwingMemory()), reopens=False),
     "Memory": Everything(lambda _: Memory(), reopens=False),
     "wrapped": Everything(lambda _: BackendWrapper(Memory()), reopens=False),
     "reopened": Everything(Drawers(), reopens=True),

@@ -7,17 +7,19 @@ from pathlib import Path
 from eventsource_upstash import Memory, SQLite
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import LogContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing.conformance import FreeNotificationsContract, NotificationsContract
 from tests.conformance.separate import SeparateViews
+from tests.stepping.model import OwingMemory
 
 
-class TestMemory(LogContract, ViewsContract, PromisesContract):
+class TestMemory(FreeNotificationsContract, LogContract, ViewsContract, PromisesContract):
     reopens = False
 
     def open_backend(self, folder: Path) -> Backend:
         return Memory()
 
 
-class TestSQLite(LogContract, ViewsContract, PromisesContract):
+class TestSQLite(FreeNotificationsContract, LogContract, ViewsContract, PromisesContract):
     waits = True
 
     def open_backend(self, folder: Path) -> Backend:
@@ -29,3 +31,12 @@ class TestViewsInAnotherFile(ViewsContract, PromisesContract):
 
     def open_backend(self, folder: Path) -> Backend:
         return SeparateViews(SQLite(folder / "events.db"), SQLite(folder / "views.db"))
+
+
+class TestTheModelOfNotifications(NotificationsContract, LogContract, ViewsContract):
+    """The reference model that the notification protocol is stepped on."""
+
+    reopens = False
+
+    def open_backend(self, folder: Path) -> Backend:
+        return OwingMemory()

@@ -10,9 +10,12 @@ import pytest
 
 from eventsource_upstash.testing import LogContract, PromisesContract, ViewsContract
 from eventsource_upstash.testing.colours import Colour
-from tests.conformance.guards import GUARDS, UNBROKEN, Everything, Guard
+from eventsource_upstash.testing.conformance import FreeNotificationsContract, NotificationsContract
+from tests.conformance.guards import GUARDS, UNBROKEN, Everything, Guard, Remembering
 
-TESTS = {name for name in dir(Everything) if name.startswith("test_")}
+TESTS = {name for contract in (Everything, Remembering) for name in dir(contract) if name.startswith("test_")}
+
+CONTRACTS = (LogContract, ViewsContract, PromisesContract, FreeNotificationsContract, NotificationsContract)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_every_test_can_fail(folder: Path) -> None:
 
 def test_every_test_of_the_parts_is_in_the_whole() -> None:
     # Two parts with a test of one name would leave one of them out.
-    parts = [part for contract in (LogContract, ViewsContract, PromisesContract) for part in contract.__bases__]
+    parts = [part for contract in CONTRACTS for part in contract.__bases__]
     names = [name for part in parts for name in vars(part) if name.startswith("test_")]
     assert len(names) == len(set(names))
     assert set(names) == TESTS

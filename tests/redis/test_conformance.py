@@ -17,10 +17,11 @@ from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import LogContract, PromisesContract, ViewsContract
 from eventsource_upstash.testing.colours import Colour
-from eventsource_upstash.testing.conformance import Lab
+from eventsource_upstash.testing.conformance import Contract, Lab, NotificationsContract
 from eventsource_upstash.testing.conformance.log_appending import LogAppending, LogRepeating
 from eventsource_upstash.testing.conformance.log_concurrency import LogConcurrency, LogStepping
 from eventsource_upstash.testing.conformance.log_reading import LogKeeping, LogReading
+from eventsource_upstash.testing.conformance.notifying import LogSettling
 from eventsource_upstash.testing.conformance.views_committing import ViewsCommitting
 from eventsource_upstash.testing.conformance.views_concurrency import ViewsConcurrency
 from eventsource_upstash.testing.conformance.views_reading import ViewsPulling, ViewsReading
@@ -51,22 +52,8 @@ class OnUpstash:
         assert receipt.commands >= receipt.requests
 
 
-class InOneColour(
-    LogAppending,
-    LogRepeating,
-    LogReading,
-    LogKeeping,
-    LogConcurrency,
-    ViewsCommitting,
-    ViewsPulling,
-    ViewsReading,
-    ViewsConcurrency,
-    PromisesContract,
-):
-    """For what is set up otherwise: the contracts in one colour, without the tests of every order of steps.
-
-    Both of these show what is the same in every set-up, and `TestUpstashRedis` runs them.
-    """
+class OneColour(Contract):
+    """For what is set up otherwise. What is the same in every set-up, `TestUpstashRedis` shows in both colours."""
 
     colour: ClassVar[Colour] = Colour.BLOCKING
 
@@ -76,7 +63,24 @@ class InOneColour(
             yield lab
 
 
-class TestUpstashRedis(OnUpstash, LogContract, ViewsContract, PromisesContract):
+class ViewsInOneColour(OneColour, ViewsCommitting, ViewsPulling, ViewsReading, ViewsConcurrency, PromisesContract):
+    """The contract of views and the promises, without the tests of every order of steps."""
+
+
+class InOneColour(
+    ViewsInOneColour,
+    NotificationsContract,
+    LogAppending,
+    LogRepeating,
+    LogReading,
+    LogKeeping,
+    LogSettling,
+    LogConcurrency,
+):
+    """Every contract, without the tests of every order of steps."""
+
+
+class TestUpstashRedis(OnUpstash, NotificationsContract, LogContract, ViewsContract, PromisesContract):
     pass
 
 
@@ -114,7 +118,7 @@ class TestUpstashRedisWithAClient(OnUpstash, InOneColour):
         self.clients: list[upstash_redis.Redis] = []
         yield
         for client in self.clients:
-            client.close()
+            client.close()  # type: ignore[no-untyped-call]
 
 
 class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour):
@@ -132,7 +136,7 @@ class TestViewsInSQLite(OnUpstash, InOneColour):
         return SeparateViews(super().open_backend(folder), SQLite(folder / "views.db"))
 
 
-class TestViewsInRedis(OnUpstash, InOneColour):
+class TestViewsInRedis(OnUpstash, ViewsInOneColour):
     """The log is in a file, and the views are in Redis."""
 
     colour = Colour.EVENT_LOOP

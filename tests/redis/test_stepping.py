@@ -6,7 +6,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -88,7 +88,7 @@ def test_every_event_is_folded(name: str, opened: Callable[[], UpstashRedis], re
     ],
     ids=["never withdrawn", "content with the position in the message"],
 )
-def test_a_wrong_protocol_is_caught(case: str, wrong: Mapping[str, object], opened: Callable[[], UpstashRedis]) -> None:
+def test_a_wrong_protocol_is_caught(case: str, wrong: Mapping[str, Any], opened: Callable[[], UpstashRedis]) -> None:
     wishes, bounds, after, _ = CASES[case]
     with pytest.raises(ScheduleFailed, match=r"nobody"):
         explore(on_redis(opened, wishes._replace(**wrong), after=after), **bounds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -113,7 +113,7 @@ class Wrong(NamedTuple):
     """A protocol with something wrong in it, and the case that has to notice."""
 
     case: Case
-    wrong: Mapping[str, object]
+    wrong: Mapping[str, Any]
     never_lost: bool = False
 
 

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..domain.events import StoredEvent
+from ..errors import Misuse
 from ..ports import Commit, Log, Outcome, Progress, Pull, Pulled, Views
+
+
+def check_commits(commits: Sequence[Commit]) -> None:
+    """Refuse what would take a view back. Raises `Misuse`."""
+    for commit in commits:
+        if commit.checkpoint < commit.expected:
+            raise Misuse(
+                f"projection {commit.projection.name!r}: a commit from position {commit.expected} to "
+                f"{commit.checkpoint} would take its view back; nothing was written"
+            )
 
 
 def judge(progress: Progress, commit: Commit) -> Outcome:

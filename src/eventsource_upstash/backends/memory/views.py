@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...domain.events import FREE, Receipt
 from ...domain.projections import ProjectionId
 from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
-from ..rules import judge, pull_apart
+from ..rules import check_commits, judge, pull_apart
 from .state import State
 
 
@@ -25,6 +25,7 @@ class MemoryViews:
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         """See `Views.commit`."""
+        check_commits(commits)
         with self._state.lock:
             outcomes = tuple(self._commit(commit) for commit in commits)
         pulled = None if then is None else await self.pull(then)

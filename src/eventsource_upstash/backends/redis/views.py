@@ -12,7 +12,7 @@ from ...domain.events import Receipt
 from ...domain.projections import ProjectionId, Stopped
 from ...errors import EventSourceError, TooLarge
 from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
-from ..rules import judge, pull_apart
+from ..rules import check_commits, judge, pull_apart
 from .entries import to_bytes, to_text
 from .index import LEAF_NAMES, KeyIndex, Spread
 from .keys import Keys
@@ -121,6 +121,7 @@ class RedisViews:
         `KeyIndex.split` says; and in each other process, with the next names that are new or gone, 1 request and 3
         commands. So does the first such commit of a process to a view that has several leaves.
         """
+        check_commits(commits)
         *groups, last = self._grouped(commits)
         outcomes: list[Outcome] = []
         receipt = Receipt()
@@ -132,7 +133,10 @@ class RedisViews:
         return Committed((*outcomes, *committed.outcomes), committed.pulled, receipt + committed.receipt)
 
     def _grouped(self, commits: Sequence[Commit]) -> list[list[Commit]]:
-        """Commits in groups that fit into one request each. Raises `TooLarge` for one that does not fit at all."""
+        """Commits in groups that fit into one request each, no two of one projection together.
+
+        Raises `TooLarge` for one that does not fit at all.
+        """
         groups: list[list[Commit]] = [[]]
         documents = size = 0
         for commit in commits:
@@ -145,7 +149,8 @@ class RedisViews:
                     unit="documents",
                 )
             bytes_ = sum([len(document) for document in commit.documents.values() if document is not None])
-            if groups[-1] and (documents + count > MAX_DOCUMENTS or size + bytes_ > MAX_TOGETHER):
+            again = any(each.projection == commit.projection for each in groups[-1])
+            if groups[-1] and (again or documents + count > MAX_DOCUMENTS or size + bytes_ > MAX_TOGETHER):
                 groups.append([])
                 documents = size = 0
             groups[-1].append(commit)

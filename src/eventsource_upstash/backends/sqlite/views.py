@@ -10,7 +10,7 @@ from ..._io.port import Port
 from ...domain.events import FREE, Receipt
 from ...domain.projections import ProjectionId, Stopped
 from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
-from ..rules import judge, next_after, pull_apart
+from ..rules import check_commits, judge, next_after, pull_apart
 from .database import Database
 from .log import SQLiteLog, head_of, read_page
 
@@ -58,6 +58,7 @@ class SQLiteViews:
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         """See `Views.commit`. All commits share one transaction; one that lost takes no other with it."""
+        check_commits(commits)
 
         def work(cursor: sqlite3.Cursor) -> tuple[tuple[Outcome, ...], Pulled | None]:
             outcomes = tuple([_commit(cursor, commit) for commit in commits])

@@ -14,8 +14,9 @@ class TestMyBackend(LogContract, ViewsContract, PromisesContract):
 `open_backend` is called with an empty folder for each test, and again with the same folder where a test opens the
 storage again; a backend on a server makes a namespace of the folder's path. What has to be set up around the tests goes
 into pytest's fixtures, as ever. A backend that keeps everything in its own object says `reopens = False`. One that
-costs money replaces `check_receipt`. A backend of a log only, or of views only, inherits only that contract, and opens
-something else beside it, such as `Memory`.
+costs money replaces `check_receipt`; one whose notifications cost some inherits `NotificationsContract` as well, and
+every other one `FreeNotificationsContract`. A backend of a log only, or of views only, inherits only that contract, and
+opens something else beside it, such as `Memory`.
 
 Each test that is given a `lab` runs twice: stepped over the blocking port, with a thread for each of several callers,
 and on an event loop. The tests `..._in_any_order_of_steps` pause the backend at every wait and run all orders in which
@@ -48,6 +49,7 @@ pytest.register_assert_rewrite(
             "log_appending",
             "log_concurrency",
             "log_reading",
+            "notifying",
             "promises",
             "views_committing",
             "views_concurrency",
@@ -60,6 +62,7 @@ from .kit import Contract, Lab, in_colour  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
+from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
 from .views_committing import ViewsCommitting  # noqa: E402
 from .views_concurrency import ViewsConcurrency, ViewsStepping  # noqa: E402
@@ -67,16 +70,26 @@ from .views_reading import ViewsPulling, ViewsReading  # noqa: E402
 
 __all__ = [
     "Contract",
+    "FreeNotificationsContract",
     "Lab",
     "LogContract",
+    "NotificationsContract",
     "PromisesContract",
     "ViewsContract",
     "in_colour",
 ]
 
 
-class LogContract(LogAppending, LogRepeating, LogReading, LogKeeping, LogConcurrency, LogStepping):
+class LogContract(LogAppending, LogRepeating, LogReading, LogKeeping, LogSettling, LogConcurrency, LogStepping):
     """The contract of `Log`: every sentence of it that a test can hold."""
+
+
+class NotificationsContract(OutstandingNotifications):
+    """The contract of a log whose notifications cost something, and of views that settle them."""
+
+
+class FreeNotificationsContract(FreeNotifications):
+    """The contract of a log whose notifications cost nothing."""
 
 
 class ViewsContract(ViewsCommitting, ViewsPulling, ViewsReading, ViewsConcurrency, ViewsStepping):

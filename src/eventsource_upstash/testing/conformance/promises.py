@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -18,11 +18,12 @@ from ...errors import (
     OutcomeUnknown,
     ProjectionStopped,
     StaleView,
+    TooLarge,
     Unavailable,
 )
-from ...ports import Backend
+from ...ports import Backend, Commit, Committed, Pull, Views
 from ..colours import Face, Work
-from ..wrapping import BackendWrapper
+from ..wrapping import BackendWrapper, ViewsWrapper
 from .kit import Contract, Lab, in_colour
 from .subject import Account, Balance, Overdrawn, Paid, Renamed, Subject, Withdraw, Withdrawn
 
@@ -56,6 +57,37 @@ class Failing(BackendWrapper):
             self._after.remove(call)
             raise OutcomeUnknown(f"the answer of {call} was lost on purpose")
         return answer
+
+
+class Narrow(BackendWrapper):
+    """A backend whose commits are too large when they hold more than so many documents, or a certain one.
+
+    Attributes:
+        most: How many documents one step can take.
+        never: The key of a document that no step can take.
+    """
+
+    def __init__(self, inner: Backend, most: int, never: str = "") -> None:
+        super().__init__(inner)
+        self.most = most
+        self.never = never
+
+    def wrap_views(self, views: Views) -> Views:
+        return NarrowViews(views, self)
+
+
+class NarrowViews(ViewsWrapper):
+    """The views of `Narrow`."""
+
+    def __init__(self, inner: Views, of: Narrow) -> None:
+        super().__init__(inner)
+        self._of = of
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        keys = [key for commit in commits for key in commit.documents]
+        if len(keys) > self._of.most or self._of.never in keys:
+            raise TooLarge(what="a commit", size=len(keys), limit=self._of.most)
+        return await self.inner.commit(commits, then)
 
 
 async def pay(face: Face, count: int, *, streams: int = 3) -> list[Appended]:
@@ -175,6 +207,33 @@ class NothingIsLost(Contract):
         subject.broken = False
         assert (await face.catch_up()).complete
         assert [each.state for each in await face.status()] == ["current", "current"]
+        await check_views(face, subject)
+
+    @in_colour
+    async def test_nothing_is_lost_when_a_page_makes_a_commit_too_large(self, lab: Lab) -> None:
+        for most in (1, 2, 3):
+            subject = Subject()
+            await pay(lab.face(subject.registry), EVENTS, streams=7)
+            face = lab.face(subject.registry, backend=Narrow(lab.backend, most))
+            assert (await face.catch_up()).complete
+            await check_views(face, subject)
+
+    @in_colour
+    async def test_nothing_is_lost_when_one_event_makes_a_commit_too_large(self, lab: Lab) -> None:
+        subject = Subject()
+        face = lab.face(subject.registry)
+        await pay(face, 5)
+        large = await face.append("large", Paid(1))
+        last = (await pay(face, 5))[-1]
+        narrow = lab.face(subject.registry, backend=Narrow(lab.backend, 100, never="large"))
+        error = await _raised(narrow.catch_up())
+        assert isinstance(error, ProjectionStopped)
+        assert (error.projection, error.position) == ("balances", large.position)
+        status = {each.name: each for each in await face.status()}
+        assert (status["balances"].state, status["balances"].checkpoint) == ("stopped", large.position - 1)
+        assert (status["ledger"].state, status["ledger"].checkpoint) == ("current", last.position)
+        await check_views(face, subject)
+        assert (await face.catch_up()).complete
         await check_views(face, subject)
 
     @in_colour

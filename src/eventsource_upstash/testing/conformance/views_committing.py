@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ...domain.projections import ProjectionId, Stopped
+from ...errors import Misuse
 from ...ports import MAX_PAGE_BYTES, Commit, Outcome, Pull
 from .kit import Contract, Lab, in_colour
 
@@ -157,6 +160,56 @@ class ViewsCommitting(Contract):
         for name, won in zip(names, (True, False, True, False, False, True), strict=True):
             assert (await lab.documents(name)).get("a") == (name.name.encode() if won else None)
             assert ((await lab.progress(name)).checkpoint == rows[2][0]) is won
+
+    @in_colour
+    async def test_commits_of_one_projection_are_taken_in_their_order(self, lab: Lab) -> None:
+        rows = await lab.fill(4)
+        first = await lab.committing(TASKS, rows[0][0], {"a": b"1", "b": b"1", "c": b"1"})
+        second = first._replace(expected=rows[0][0], checkpoint=rows[1][0], documents={"a": None, "b": b"2", "d": b"2"})
+        third = second._replace(expected=rows[1][0], checkpoint=rows[2][0], documents={"a": b"3", "b": None})
+        again = first._replace(checkpoint=rows[3][0], documents={"a": b"late", "e": b"late"})
+        committed = await lab.views.commit([first, second, third, again], None)
+        assert committed.outcomes == (*[Outcome.COMMITTED] * 3, Outcome.MISMATCH)
+        assert await lab.documents(TASKS) == {"a": b"3", "c": b"1", "d": b"2"}
+        assert (await lab.views.count(TASKS))[0] == 3
+        assert (await lab.progress(TASKS)).checkpoint == rows[2][0]
+
+    @in_colour
+    async def test_a_view_is_never_taken_back(self, lab: Lab) -> None:
+        rows = await lab.fill(3)
+        await lab.commit(TASKS, rows[1][0], {"a": b"1"})
+        back = (await lab.committing(TASKS, rows[2][0], {"a": b"2"}))._replace(checkpoint=rows[0][0])
+        other = await lab.committing(LISTS, rows[0][0], {"a": b"1"})
+        for commits in ([back], [other, back]):
+            with pytest.raises(Misuse, match="tasks"):
+                await lab.views.commit(commits, None)
+        assert (await lab.progress(TASKS)).checkpoint == rows[1][0]
+        assert await lab.documents(TASKS) == {"a": b"1"}
+        assert (await lab.progress(LISTS)).checkpoint == 0
+
+    @in_colour
+    async def test_new_documents_are_listed_and_counted_whether_they_are_named_or_not(self, lab: Lab) -> None:
+        rows = await lab.fill(5)
+        expected: dict[str, bytes] = {}
+        steps: list[dict[str, bytes | None]] = [
+            {"a": b"1", "b": b"1", "never there": None},
+            {"a": b"2", "c": b"2"},
+            {"a": None, "d": b"3", "gone again": None},
+            {"a": b"4", "b": None, "c": b"4"},
+            {"a": None, "c": None, "d": None},
+        ]
+        for name in (TASKS, LISTS):
+            expected.clear()
+            for row, documents in zip(rows, steps, strict=True):
+                commit = await lab.committing(name, row[0], documents)
+                created = [key for key in documents if key not in expected] if name is TASKS else None
+                assert await lab.outcome(commit._replace(created=created)) is Outcome.COMMITTED
+                for key, document in documents.items():
+                    expected.pop(key, None)
+                    if document is not None:
+                        expected[key] = document
+                assert await lab.documents(name) == expected
+                assert (await lab.views.count(name))[0] == len(expected)
 
     @in_colour
     async def test_a_stop_is_kept_until_a_commit_says_otherwise(self, lab: Lab) -> None:

@@ -149,6 +149,23 @@ class ViewsReading(Contract):
         assert (await lab.views.get_many(TASKS, [*documents, "nobody", *list(documents)[:3]]))[0] == documents
 
     @in_colour
+    async def test_documents_of_several_projections_are_loaded_at_once(self, lab: Lab) -> None:
+        rows = await lab.fill(2)
+        await lab.commit(TASKS, rows[0][0], {"a": b"1", "b": b"2", "c": b"3"})
+        await lab.commit(LISTS, rows[1][0], {"a": b"other", "z": bytes(range(256))})
+        unseen = ProjectionId("unseen", 1)
+        wanted = [(LISTS, ["z", "a", "b"]), (unseen, ["a"]), (TASKS, ["c", "nobody", "a"])]
+        found, _ = await lab.views.load(wanted)
+        assert found == [{"z": bytes(range(256)), "a": b"other"}, {}, {"c": b"3", "a": b"1"}]
+        found, _ = await lab.views.load([(TASKS, ["a"]), (LISTS, [])])
+        assert found == [{"a": b"1"}, {}]
+        many = [f"{index}" for index in range(1_200)]
+        assert (await lab.views.load([(TASKS, [*many, "b"]), (LISTS, [*many, "a"])]))[0] == [
+            {"b": b"2"},
+            {"a": b"other"},
+        ]
+
+    @in_colour
     async def test_items_are_in_order_of_the_keys_characters(self, lab: Lab) -> None:
         documents = await self._put(lab, *KEYS)
         items, _ = await lab.views.items(TASKS, None, len(KEYS) + 1, MAX_PAGE_BYTES)
