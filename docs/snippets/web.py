@@ -15,7 +15,7 @@ def test_starlette(in_empty_folder: None) -> None:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import JSONResponse
-    from starlette.routing import Mount, Route
+    from starlette.routing import Route
 
     from eventsource_upstash.web import asgi_app
 
@@ -39,7 +39,7 @@ def test_starlette(in_empty_folder: None) -> None:
     app = Starlette(
         routes=[
             Route("/tasks/{id}/complete", complete, methods=["POST"]),
-            Mount("/projections", asgi_app(todo)),
+            Route("/projections", asgi_app(todo), methods=["POST"]),
         ],
         lifespan=lifespan,
     )
