@@ -16,7 +16,7 @@ from eventsource_upstash.backends.redis.log import APPEND, Archives, RedisLog
 from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.backends.redis.transport import HttpTransport, Transport
 from eventsource_upstash.domain.events import ANY, EXISTS, Appended, Expectation, Receipt
-from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.local import Limits, LocalUpstash
 from eventsource_upstash.ports import MAX_PAGE_BYTES, Append
 from tests.unit.todo import TaskCreated, Todo, todo
 
@@ -255,3 +255,41 @@ def test_the_scripts_of_appends_are_what_is_recorded(upstash: LocalUpstash, name
     transport = Recording(upstash)
     append(log_of(transport, namespace), an(1))
     assert [script for script, _, _ in transport.scripts] == [APPEND]
+
+
+# What the service does otherwise than one would think.
+
+
+class Lagging(Recording):
+    """A copy that has seen nothing yet answers each plain command."""
+
+    async def command(self, *command: str | int) -> tuple[object, Receipt]:
+        return None, Receipt(1, 1)
+
+
+def test_a_copy_that_lags_behind_neither_sets_the_head_back_nor_writes_twice(
+    upstash: LocalUpstash, namespace: str
+) -> None:
+    """Views that are kept elsewhere, and are ahead of such a head, would take the log for rewound."""
+    log = log_of(Lagging(upstash), namespace)
+    keyed = Append("s", ANY, [("t", 1, b"1")], NOW, 1, key="k", digest=b"1")
+    first = append(log, keyed)
+    assert blocking.run(log.head())[0] == 1
+    assert blocking.run(log.recall("s", "k")) is None, "the copy does not know"
+    again = append(log, keyed)
+    assert again.repeated
+    assert (again.position, blocking.run(log.head())[0]) == (first.position, 1)
+
+
+def test_pages_get_smaller_where_the_server_gives_none_so_large(namespace: str, the: Todo) -> None:
+    with LocalUpstash(limits=Limits(request=500_000)) as small:
+        app = App(UpstashRedis(small.redis_url, small.redis_token, namespace=namespace), the.registry, None)
+        for number in range(100):
+            app.event_store.append("tasks", TaskCreated(str(number), "x" * 20_000))
+        wanted = [str(number) for number in range(100)]
+        assert ids(app) == wanted
+        stream = UpstashRedis(small.redis_url, small.redis_token, namespace=namespace)  # it has learnt nothing yet
+        other = App(stream, the.registry, None).event_store
+        assert [recorded.revision for recorded in other.read_stream("tasks")] == list(range(1, 101))
+        app.event_store.append("tasks", TaskCreated("large", "x" * 400_000))
+        assert ids(app) == [*wanted, "large"]

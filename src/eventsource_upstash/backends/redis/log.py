@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import msgspec
 
-from ...domain.events import ANY, EXISTS, Appended, Receipt, StoredEvent
+from ...domain.events import ANY, EXISTS, MAX_POSITION, Appended, Receipt, StoredEvent
 from ...errors import EventSourceError, LogRewound, OutcomeUnknown, Refused, TooLarge
 from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
 from ..rules import bounded
@@ -32,6 +32,9 @@ LOST_AFTER_US: Final = 60_000_000
 MAX_EVENTS: Final = 3_000
 """Most events in one append: what a call inside a script takes at once is limited by the engine's stack."""
 
+SMALLEST_PAGE: Final = 64 * 1024
+"""Bytes that a page is asked for at least."""
+
 _KNOWN_STREAMS: Final = 10_000
 
 _RECORD: Final = re.compile(r"([0-9a-f]*) ([0-9]{1,19}) ([0-9]{1,19}) (.+)")
@@ -42,16 +45,32 @@ class Archives:
     """How many archives the log and its streams were last seen to have, so that a script can be handed the next one.
 
     A wrong guess costs one more request: the script answers what it needed.
+
+    Attributes:
+        log: Archives of the log, for the next append.
+        reading: The archive that was last read from.
+        page_bytes: Most bytes of payload to ask for at once.
     """
 
     def __init__(self) -> None:
         self.log = 0
         self.reading = 0
+        self.page_bytes = MAX_PAGE_BYTES
         self._streams: dict[str, int] = {}
 
     def of(self, stream: str) -> int:
         """Archives of a stream."""
         return self._streams.get(stream, 0)
+
+    def shrink(self, page_bytes: int) -> bool:
+        """Ask for smaller pages from now on, since the server gave none of that size. False: it is small already.
+
+        How large a reply is for the service, with everything that it escapes, is for the service to say.
+        """
+        if page_bytes <= SMALLEST_PAGE:
+            return False
+        self.page_bytes = min(self.page_bytes, max(SMALLEST_PAGE, page_bytes // 2))
+        return True
 
     def learn(self, stream: str, count: int) -> None:
         """Note how many a stream has. Only those that have any are kept, and not endlessly many of them."""
@@ -256,7 +275,13 @@ class RedisLog:
         while True:
             archive = self.archives.reading  # looked at once: other threads read elsewhere
             keys = [self.keys.head, self.keys.log, self.keys.log_archive(archive)]
-            answer, cost = await run(self.transport, READ, keys, [after, limit, max_bytes, archive])
+            size = min(max_bytes, self.archives.page_bytes)
+            try:
+                answer, cost = await run(self.transport, READ, keys, [after, limit, size, archive])
+            except TooLarge:
+                if self.archives.shrink(size):
+                    continue
+                raise
             receipt += cost
             _, _, head, entries, wanted = answer
             if not wanted:
@@ -278,7 +303,13 @@ class RedisLog:
         archive = 0
         while True:
             keys = [self.keys.stream(stream), self.keys.stream_archive(stream, archive)]
-            answer, cost = await run(self.transport, STREAM, keys, [after_revision, limit, max_bytes, archive])
+            size = min(max_bytes, self.archives.page_bytes)
+            try:
+                answer, cost = await run(self.transport, STREAM, keys, [after_revision, limit, size, archive])
+            except TooLarge:
+                if self.archives.shrink(size):
+                    continue
+                raise
             receipt += cost
             _, _, answered, entries, wanted = answer
             if not wanted:
@@ -291,9 +322,13 @@ class RedisLog:
         return StreamPage(bounded(events, max_bytes), revision, receipt)
 
     async def head(self) -> tuple[int, Receipt]:
-        """See `Log.head`. Cost: 1 request, 1 command."""
-        record, receipt = await self.transport.command("GET", self.keys.head)
-        return self.position_of(record), receipt
+        """See `Log.head`. Cost: 1 request, 2 commands.
+
+        Asked of the primary: whoever is ahead of a copy that lags behind would take the log for rewound.
+        """
+        keys = [self.keys.head, self.keys.log, self.keys.log_archive(0)]
+        answer, receipt = await run(self.transport, READ, keys, [MAX_POSITION, 1, 1, 0])
+        return int(cast("str", answer[2])), receipt
 
     def position_of(self, record: object) -> int:
         """The position in a head record. Raises `Refused` for what is none."""
