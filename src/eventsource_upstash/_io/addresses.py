@@ -6,13 +6,10 @@ from ..errors import Misuse
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, for messages; nothing else of it, since paths and queries may hold secrets."""
+    """The host of a URL, for messages; nothing else of it, since paths and queries may hold secrets."""
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    if parts.hostname is None:
-        return "a URL"
-    return parts.hostname if parts.port is None else f"{parts.hostname}:{parts.port}"
+    return urlsplit(url).hostname or "a URL"
 
 
 def check_base_url(name: str, url: str) -> str:
