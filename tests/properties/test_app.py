@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from eventsource_upstash import Memory, SQLite
+from eventsource_upstash import Memory, Misuse, SQLite
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing.colours import Colour
 from tests.conformance import broken_log as logs
@@ -101,5 +101,5 @@ BROKEN_VIEWS = [
 )
 def test_the_machine_finds_what_is_broken(backend: Callable[[], Backend]) -> None:
     searching = settings(_settings(300), derandomize=True, phases=[Phase.generate], database=None)
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, Misuse)):  # what would take a view back, the views beneath refuse
         run_state_machine_as_test(broken(backend), settings=searching)
