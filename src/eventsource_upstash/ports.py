@@ -29,6 +29,7 @@ __all__ = [
     "Committed",
     "Conflict",
     "KeyReused",
+    "Listed",
     "Log",
     "NoticeTransport",
     "Notices",
@@ -310,6 +311,20 @@ class Committed(NamedTuple):
     receipt: Receipt = FREE
 
 
+class Listed(NamedTuple):
+    """Documents of a view, in order of their keys.
+
+    Attributes:
+        documents: Key and document of each.
+        more: Whether there may be others behind them; False where there are none.
+        receipt: What it cost.
+    """
+
+    documents: list[tuple[str, bytes]]
+    more: bool
+    receipt: Receipt = FREE
+
+
 class Views(Protocol):
     """Documents of projections, and how far each projection is.
 
@@ -352,12 +367,10 @@ class Views(Protocol):
         """The documents under those keys that exist."""
         ...
 
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
         """Documents by key, in order of the key's characters, after a key (exclusive) or from the first.
 
-        Bounded as `Log.read`: fewer than `limit` does not mean the end, an empty page does.
+        Bounded as `Log.read`: fewer than `limit` does not mean the end. A page that says `more` holds at least one.
         """
         ...
 

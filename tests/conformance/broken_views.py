@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from eventsource_upstash import Memory, Receipt
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.domain.projections import ProjectionId
-from eventsource_upstash.ports import Backend, Commit, Committed, Log, Outcome, Progress, Pull, Pulled, Views
+from eventsource_upstash.ports import Backend, Commit, Committed, Listed, Log, Outcome, Progress, Pull, Pulled, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 
 ALL = 2**40
@@ -105,9 +105,7 @@ class OneViewForAllVersions(Rewriting):
         ]
         return tuple(named), head, receipt
 
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
         return await self.inner.items(_one(projection), after, limit, max_bytes)
 
     async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
@@ -298,36 +296,36 @@ class ListsNewOnesOnly(ViewsWrapper):
 
 
 class ItemsInOrderOfUtf16(ViewsWrapper):
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
-        items, receipt = await self.inner.items(projection, None, ALL, ALL)
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
+        items, _, receipt = await self.inner.items(projection, None, ALL, ALL)
         start = b"" if after is None else after.encode("utf-16-be")
         ordered = sorted(items, key=lambda item: item[0].encode("utf-16-be"))
-        return [item for item in ordered if item[0].encode("utf-16-be") > start][:limit], receipt
+        found = [item for item in ordered if item[0].encode("utf-16-be") > start]
+        return Listed(found[:limit], len(found) > limit, receipt)
 
 
 class ItemsInclusive(ViewsWrapper):
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
-        items, receipt = await self.inner.items(projection, None, ALL, ALL)
-        return [item for item in items if after is None or item[0] >= after][:limit], receipt
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
+        items, _, receipt = await self.inner.items(projection, None, ALL, ALL)
+        found = [item for item in items if after is None or item[0] >= after]
+        return Listed(found[:limit], len(found) > limit, receipt)
 
 
 class ItemsWithoutBounds(ViewsWrapper):
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
         return await self.inner.items(projection, after, ALL, ALL)
 
 
 class ItemsInOnePage(ViewsWrapper):
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
-        items, receipt = await self.inner.items(projection, after, limit, max_bytes)
-        return (items if after is None else []), receipt
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
+        page = await self.inner.items(projection, after, limit, max_bytes)
+        return page._replace(more=False)
+
+
+class ItemsWithoutEnd(ViewsWrapper):
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
+        page = await self.inner.items(projection, after, limit, max_bytes)
+        return page._replace(more=True)
 
 
 class CountsWhatWasWritten(ViewsWrapper):

@@ -442,11 +442,12 @@ def test_a_page_of_a_listing_costs_one_request_and_at_most_three_commands(colour
         await face.catch_up()
         counted.spent()
         for after, found in ((None, 10), ("18", 9), ("9", 0)):
-            page, receipt = await store.items(tasks.id, after, 10, 1_000_000)
+            page, _, receipt = await store.items(tasks.id, after, 10, 1_000_000)
             assert len(page) == found
             check(receipt, counted.spent(), requests=1, commands=3)
-        assert len(await face.items(tasks, limit=10)) == 10
-        within(counted.spent(), requests=1, commands=3)
+        for limit, found in ((10, 10), (100, 20), (None, 20)):
+            assert len(await face.items(tasks, limit=limit)) == found
+            within(counted.spent(), requests=1, commands=3)
         await face.close()
 
     colour.run(scenario())

@@ -75,7 +75,7 @@ class Process:
         self.views = self.backend.views(self.port, self.backend.log(self.port))
 
     def page(self, after: str | None, limit: int = 1_000, max_bytes: int = MAX_PAGE_BYTES) -> tuple[list[str], Receipt]:
-        items, receipt = blocking.run(self.views.items(TASKS, after, limit, max_bytes))
+        items, _, receipt = blocking.run(self.views.items(TASKS, after, limit, max_bytes))
         return [name for name, _ in items], receipt
 
     def listed(self, after: str | None = None, limit: int = 1_000) -> list[tuple[str, bytes]]:

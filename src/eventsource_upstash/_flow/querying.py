@@ -106,12 +106,13 @@ class Querying:
         await self._fresh(projection, at_least, timeout)
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
-            stored, _ = await self._views.items(projection.id, after, size, MAX_PAGE_BYTES)
-            if not stored:
+            page = await self._views.items(projection.id, after, size, MAX_PAGE_BYTES)
+            if page.documents:
+                yield projection.documents(page.documents)
+            if not page.more:
                 return
-            after = stored[-1][0]
-            limit = None if limit is None else limit - len(stored)
-            yield projection.documents(stored)
+            after = page.documents[-1][0]
+            limit = None if limit is None else limit - len(page.documents)
 
     async def count(self, projection: Projection[D], at_least: int | None, timeout: float) -> int:
         """See `View.count`."""

@@ -44,6 +44,7 @@ from ..ports import (
     Committed,
     Conflict,
     KeyReused,
+    Listed,
     Log,
     Page,
     Progress,
@@ -145,9 +146,7 @@ class ViewsWrapper:
         """See `Views.get_many`."""
         return await self.around("views.get_many", lambda: self.inner.get_many(projection, keys))
 
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
         """See `Views.items`."""
         return await self.around("views.items", lambda: self.inner.items(projection, after, limit, max_bytes))
 

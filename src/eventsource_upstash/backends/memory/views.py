@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...domain.events import FREE, Receipt
 from ...domain.projections import ProjectionId
-from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
+from ...ports import Commit, Committed, Listed, Log, Outcome, Progress, Pull, Pulled
 from ..rules import check_commits, judge, pull_apart
 from .state import State
 
@@ -75,9 +75,7 @@ class MemoryViews:
         documents = self._state.documents.get(projection)
         return {} if documents is None else {key: documents[key] for key in keys if key in documents}
 
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
         """See `Views.items`."""
         state = self._state
         with state.lock:
@@ -93,7 +91,7 @@ class MemoryViews:
                 size += len(documents[key])
                 if size >= max_bytes:
                     break
-            return found, FREE
+            return Listed(found, start + len(found) < len(keys))
 
     async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
         """See `Views.count`."""

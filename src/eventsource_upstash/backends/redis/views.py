@@ -11,7 +11,7 @@ import msgspec
 from ...domain.events import Receipt
 from ...domain.projections import ProjectionId, Stopped
 from ...errors import EventSourceError, TooLarge
-from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
+from ...ports import Commit, Committed, Listed, Log, Outcome, Progress, Pull, Pulled
 from ..rules import check_commits, judge, pull_apart
 from .entries import to_bytes, to_text
 from .index import LEAF_NAMES, KeyIndex, Spread
@@ -308,9 +308,7 @@ class RedisViews:
             first += len(names)
         return found, receipt
 
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
         """See `Views.items`.
 
         Cost: 1 request, 3 commands. Where the key index has several leaves, 2 more beyond the first one; and for each
@@ -325,8 +323,9 @@ class RedisViews:
         )
         if answer[0] == "lost":
             raise self._index.lost(projection, GENERATION)
-        names, documents = cast("Sequence[Sequence[str]]", answer[2:])
-        return [(name, to_bytes(document)) for name, document in zip(names, documents, strict=True)], receipt
+        names, documents, more = cast("tuple[Sequence[str], Sequence[str], str]", answer[2:])
+        listed = [(name, to_bytes(document)) for name, document in zip(names, documents, strict=True)]
+        return Listed(listed, more == "1", receipt)
 
     async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
         """See `Views.count`. Cost: 1 request, 1 command."""

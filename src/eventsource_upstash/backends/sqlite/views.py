@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..._io.port import Port
 from ...domain.events import FREE, Receipt
 from ...domain.projections import ProjectionId, Stopped
-from ...ports import Commit, Committed, Log, Outcome, Progress, Pull, Pulled
+from ...ports import Commit, Committed, Listed, Log, Outcome, Progress, Pull, Pulled
 from ..rules import check_commits, judge, next_after, pull_apart
 from .database import Database
 from .log import SQLiteLog, head_of, read_page
@@ -95,22 +95,20 @@ class SQLiteViews:
         """See `Views.get_many`."""
         return await self._port.call(partial(self._database.read, partial(_get_many, projection, keys))), FREE
 
-    async def items(
-        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[str, bytes]], Receipt]:
+    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
         """See `Views.items`."""
 
-        def work(cursor: sqlite3.Cursor) -> list[tuple[str, bytes]]:
+        def work(cursor: sqlite3.Cursor) -> Listed:
             found: list[tuple[str, bytes]] = []
             size = 0
             for key, document in cursor.execute(_ITEMS, (*projection, after or "", limit)):
                 found.append((key, document))
                 size += len(document)
                 if size >= max_bytes:
-                    break
-            return found
+                    return Listed(found, more=True)
+            return Listed(found, len(found) >= limit)
 
-        return await self._port.call(partial(self._database.read, work)), FREE
+        return await self._port.call(partial(self._database.read, work))
 
     async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
         """See `Views.count`."""

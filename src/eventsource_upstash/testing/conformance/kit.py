@@ -228,12 +228,13 @@ class Lab:
         found: dict[str, bytes] = {}
         after: str | None = None
         while True:
-            page, _ = await self.views.items(projection, after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
-            if not page:
+            page, more, _ = await self.views.items(projection, after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
+            found.update(page)
+            if not more:
                 return found
+            assert page, "a page says that there is more, and is empty"
             assert after is None or page[-1][0] > after, "a page does not lead any further in the view"
             after = page[-1][0]
-            found.update(page)
 
 
 def appended(answer: Appended | Conflict | KeyReused) -> Appended:

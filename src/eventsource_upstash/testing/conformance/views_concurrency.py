@@ -66,7 +66,7 @@ class ViewsConcurrency(Contract):
         async def reader() -> None:
             for _ in range(ROUNDS * 2):
                 seen.append((await lab.views.get_many(TASKS, ["left", "right"]))[0])
-                items, _ = await lab.views.items(TASKS, None, 10, MAX_PAGE_BYTES)
+                items, _, _ = await lab.views.items(TASKS, None, 10, MAX_PAGE_BYTES)
                 seen.append(dict(items))
                 await lab.colour.breathe()
 

@@ -126,7 +126,7 @@ class ViewsReading(Contract):
     async def test_a_view_never_written_is_empty(self, lab: Lab) -> None:
         assert (await lab.views.get_many(TASKS, ["a"]))[0] == {}
         assert (await lab.views.items(TASKS, None, 10, MAX_PAGE_BYTES))[0] == []
-        assert (await lab.views.items(TASKS, "a", 10, MAX_PAGE_BYTES))[0] == []
+        assert (await lab.views.items(TASKS, "a", 10, MAX_PAGE_BYTES))[:2] == ([], False)
         assert (await lab.views.count(TASKS))[0] == 0
 
     @in_colour
@@ -168,7 +168,7 @@ class ViewsReading(Contract):
     @in_colour
     async def test_items_are_in_order_of_the_keys_characters(self, lab: Lab) -> None:
         documents = await self._put(lab, *KEYS)
-        items, _ = await lab.views.items(TASKS, None, len(KEYS) + 1, MAX_PAGE_BYTES)
+        items, _, _ = await lab.views.items(TASKS, None, len(KEYS) + 1, MAX_PAGE_BYTES)
         assert [key for key, _ in items] == sorted(KEYS)
         assert dict(items) == documents
 
@@ -177,7 +177,7 @@ class ViewsReading(Contract):
         await self._put(lab, *KEYS)
         ordered = sorted(KEYS)
         for after in (*ordered, "a ", "aaa", "nobody", "\U0010ffff"):
-            items, _ = await lab.views.items(TASKS, after, len(KEYS), MAX_PAGE_BYTES)
+            items, _, _ = await lab.views.items(TASKS, after, len(KEYS), MAX_PAGE_BYTES)
             assert [key for key, _ in items] == [key for key in ordered if key > after]
 
     @in_colour
@@ -187,7 +187,7 @@ class ViewsReading(Contract):
         for limit in (1, 5, 6, 7):
             assert len((await lab.views.items(TASKS, None, limit, MAX_PAGE_BYTES))[0]) == min(limit, 6)
         for max_bytes, count in ((1, 1), (10, 1), (11, 2), (30, 3), (1_000, 6)):
-            items, _ = await lab.views.items(TASKS, None, 100, max_bytes)
+            items, _, _ = await lab.views.items(TASKS, None, 100, max_bytes)
             assert [key for key, _ in items] == [f"{index}" for index in range(count)], f"max_bytes={max_bytes}"
 
     @in_colour
@@ -195,8 +195,11 @@ class ViewsReading(Contract):
         documents = await self._put(lab, *KEYS)
         for limit, max_bytes in ((1, MAX_PAGE_BYTES), (4, MAX_PAGE_BYTES), (100, 30)):
             found: list[tuple[str, bytes]] = []
-            while page := (await lab.views.items(TASKS, found[-1][0] if found else None, limit, max_bytes))[0]:
+            more = True
+            while more:
+                page, more, _ = await lab.views.items(TASKS, found[-1][0] if found else None, limit, max_bytes)
                 found += page
+                assert page or not more, "a page says that there is more, and is empty"
                 assert len(found) <= len(KEYS), "documents are handed out again and again"
             assert found == sorted(documents.items())
 

@@ -3,7 +3,7 @@
 --
 -- KEYS  first leaf of the key index, the view's record, directory of the leaves
 -- ARGV  what documents' keys begin with, key to start after or '', limit, max bytes
--- Answers { 'ok', calls, names, documents } or { 'lost', calls } without the directory that there has to be
+-- Answers { 'ok', calls, names, documents, '1' where there may be more behind them, else '0' } or { 'lost', calls } without the directory that there has to be
 
 -- The last member of a first leaf that is not the only one. No name holds this character, and none comes after it.
 local MARK = '\244\143\191\191'
@@ -92,4 +92,4 @@ while leaf do
     leaf = leaves[at]
   end
 end
-return { 'ok', calls, listed, found }
+return { 'ok', calls, listed, found, leaf and '1' or '0' }
