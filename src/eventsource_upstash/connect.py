@@ -85,14 +85,14 @@ def upstash(namespace: str | None, environ: Mapping[str, str]) -> Parts:
     from .backends.redis.backend import environment_problems
     from .backends.redis.keys import Keys
 
-    problems = [*environment_problems(environ), *read_environment(environ).problems]
+    problems = [*environment_problems(environ, namespace=False), *read_environment(environ).problems]
     if namespace is not None:
         Keys(namespace)
     if problems:
         listed = "".join(f"\n- {problem}" for problem in dict.fromkeys(problems))
         raise Misuse(
             f"connect('upstash:'): the environment lacks something.{listed}\nThe values stand in the Upstash console; "
-            "'eventsource-upstash dev' prints those of a local Upstash"
+            "'eventsource-upstash dev' prints those of a local Upstash, but for the endpoint's URL, which is yours"
         )
     return Parts(
         UpstashRedis.from_env(namespace=namespace, environ=environ),

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .domain.events import CatchUp, Recorded
+    from .domain.events import CatchUp, Receipt, Recorded
 
 __all__ = [
     "ConcurrencyError",
@@ -77,6 +77,7 @@ class ConcurrencyError(EventSourceError):
         events: The recorded events after the expected revision, oldest first, so that a decision can
             be made again without a read. At most one page of them: `complete` says whether it is all.
         complete: Whether `events` holds everything that was missed.
+        receipt: What the append cost that met it; None where nobody counted.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class ConcurrencyError(EventSourceError):
         actual: int,
         events: Sequence[Recorded[object]] = (),
         complete: bool = True,
+        receipt: Receipt | None = None,
     ) -> None:
         at = f"is at revision {actual}" if actual else "does not exist"
         want = f"revision {expected}" if isinstance(expected, int) and expected else expected
@@ -101,6 +103,7 @@ class ConcurrencyError(EventSourceError):
         self.actual = actual
         self.events: tuple[Recorded[object], ...] = tuple(events)
         self.complete = complete
+        self.receipt = receipt
 
 
 class Unavailable(EventSourceError):
@@ -127,7 +130,7 @@ class TooLarge(Refused):
         what: What is too large.
         size: How much it has; None where only the server knows.
         limit: How much it may have.
-        unit: Of what: bytes, or documents.
+        unit: Of what: bytes, documents or events.
     """
 
     def __init__(self, *, what: str, size: int | None, limit: int, unit: str = "bytes") -> None:
@@ -216,15 +219,18 @@ class LogRewound(EventSourceError):
     """A view has reached a position that the log does not have (any more): the log was restored or lost writes.
 
     Attributes:
-        projection: The projection's name.
-        checkpoint: The position that its view has reached.
+        projection: The projection's name; None where the log itself holds more than its head says.
+        checkpoint: The position that its view, or the log, has reached.
         head: The last position of the log.
     """
 
-    def __init__(self, *, projection: str, checkpoint: int, head: int) -> None:
+    def __init__(self, *, projection: str | None, checkpoint: int, head: int) -> None:
         super().__init__(
             f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is "
             "older than the view. Restore the log, or give the projection a new version so that it is built anew."
+            if projection is not None
+            else f"the log holds events up to position {checkpoint}, but its head says {head}: part of the database is "
+            "older than the rest, as after a fail-over. Nothing was written. Restore the database as a whole"
         )
         self.projection = projection
         self.checkpoint = checkpoint

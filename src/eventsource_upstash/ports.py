@@ -166,10 +166,10 @@ class Log(Protocol):
         """
         ...
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
-        """What the append to that stream under that idempotency key answered, `repeated`; None if there was none.
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
+        """What the append to that stream under that idempotency key answered, `repeated`.
 
-        `KeyReused` when the key was used for another stream.
+        `KeyReused` when the key was used for another stream; what the look cost, and nothing else, when there was none.
         """
         ...
 

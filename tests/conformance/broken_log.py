@@ -234,7 +234,7 @@ class FoldsNames(LogWrapper):
             replace(append, stream=_folded(append.stream), key=_folded(append.key or "") or None)
         )
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         return await self.inner.recall(_folded(stream), _folded(key))
 
     async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from eventsource_upstash import Appended
+from eventsource_upstash import Appended, Receipt
+from eventsource_upstash.domain.events import FREE
 from eventsource_upstash.ports import Append, Conflict, KeyReused, Log
 from eventsource_upstash.testing import LogWrapper
 from tests.conformance.broken_log import ALL, Answer
@@ -34,16 +35,16 @@ class RemembersKeysItself(LogWrapper):
             self.known[key] = (append.digest, append.stream, answer)
         return answer
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         if key not in self.known:
-            return None
+            return FREE
         _, of, answer = self.known[key]
         return replace(answer, repeated=True) if of == stream else KeyReused()
 
 
 class CannotRecall(LogWrapper):
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
-        return None
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
+        return FREE
 
 
 class KeepsKeysPerStream(LogWrapper):
@@ -51,7 +52,7 @@ class KeepsKeysPerStream(LogWrapper):
         key = append.key and f"{append.stream}/{append.key}"
         return await self.inner.append(replace(append, key=key))
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         return await self.inner.recall(stream, f"{stream}/{key}")
 
 

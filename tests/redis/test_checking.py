@@ -120,15 +120,28 @@ def test_a_namespace_that_something_else_uses_is_refused(own: LocalUpstash, kind
         App(described(own, "check"), Registry(), None).check()
 
 
-def test_signing_keys_of_another_account_are_told(upstash: LocalUpstash) -> None:
+def test_signing_keys_of_another_account_are_refused(upstash: LocalUpstash) -> None:
+    transport = notifying(upstash, current_signing_key="sig_other", next_signing_key="sig_others_next")
+    with pytest.raises(Refused, match="would be refused") as caught:
+        App(Memory(), Registry(), transport).check()
+    assert "sig_" not in str(caught.value)
+
+
+def test_signing_keys_that_are_missing_or_rotated_are_told(upstash: LocalUpstash) -> None:
     for keys, words in (
-        ({"current_signing_key": "sig_other", "next_signing_key": "sig_others_next"}, "will be refused"),
         ({"next_signing_key": "sig_others_next"}, "was rotated"),
         ({"current_signing_key": None, "next_signing_key": None}, "no signing keys are set"),
     ):
         (doubt,) = App(Memory(), Registry(), notifying(upstash, **keys)).check()
         assert words in doubt
         assert "sig_" not in doubt
+
+
+def test_a_url_group_that_is_not_there_is_refused(upstash: LocalUpstash) -> None:
+    environment = upstash.environment()
+    transport = QStash("nobody", token=environment["QSTASH_TOKEN"], url=upstash.qstash_url)
+    with pytest.raises(Refused, match="no URL group 'nobody'"):
+        App(Memory(), Registry(), transport).check()
 
 
 def test_a_wrong_token_of_qstash_is_refused(upstash: LocalUpstash) -> None:

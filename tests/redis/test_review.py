@@ -15,10 +15,12 @@ from eventsource_upstash.backends.redis.keys import Keys
 from eventsource_upstash.backends.redis.log import APPEND, Archives, RedisLog
 from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.backends.redis.transport import HttpTransport, Transport
+from eventsource_upstash.backends.redis.views import RedisViews
 from eventsource_upstash.domain.events import ANY, EXISTS, Appended, Expectation, Receipt
+from eventsource_upstash.domain.projections import ProjectionId
 from eventsource_upstash.local import Limits, LocalUpstash
-from eventsource_upstash.ports import MAX_PAGE_BYTES, Append
-from tests.unit.todo import TaskCreated, Todo, todo
+from eventsource_upstash.ports import MAX_PAGE_BYTES, Append, Commit, Conflict, KeyReused, Pull
+from tests.unit.todo import CompleteTask, CreateTask, TaskCreated, Todo, todo
 
 _numbers = count(1)
 NOW = 1_800_000_000_000_000
@@ -275,7 +277,7 @@ def test_a_copy_that_lags_behind_neither_sets_the_head_back_nor_writes_twice(
     keyed = Append("s", ANY, [("t", 1, b"1")], NOW, 1, key="k", digest=b"1")
     first = append(log, keyed)
     assert blocking.run(log.head())[0] == 1
-    assert blocking.run(log.recall("s", "k")) is None, "the copy does not know"
+    assert isinstance(blocking.run(log.recall("s", "k")), Receipt), "the copy does not know"
     again = append(log, keyed)
     assert again.repeated
     assert (again.position, blocking.run(log.head())[0]) == (first.position, 1)
@@ -293,3 +295,58 @@ def test_pages_get_smaller_where_the_server_gives_none_so_large(namespace: str, 
         assert [recorded.revision for recorded in other.read_stream("tasks")] == list(range(1, 101))
         app.event_store.append("tasks", TaskCreated("large", "x" * 400_000))
         assert ids(app) == [*wanted, "large"]
+
+
+def test_views_look_once_where_other_threads_read(upstash: LocalUpstash, namespace: str) -> None:
+    for looks in (0, 1):
+        archives = Restless()
+        log = log_of(Recording(upstash), f"{namespace}-{looks}", archives, roll_at=1)
+        for number in range(4):
+            append(log, an(number, at=NOW + number))
+        views = RedisViews(log.transport, Keys(f"{namespace}-{looks}"), log, archives)
+        view = ProjectionId("v", 1)
+        for number in range(3):
+            archives.looks = looks
+            pulled = blocking.run(views.pull(Pull((view,), 1, 1000)))
+            assert [row[9] for row in pulled.events] == [b"%d" % number]
+            archives.looks = looks
+            blocking.run(views.commit([Commit(view, 1, number, number + 1, {})], Pull((view,), 1, 1000)))
+
+
+def test_a_catch_up_asks_for_less_where_the_server_gives_no_more(namespace: str, the: Todo) -> None:
+    with LocalUpstash(limits=Limits(request=500_000)) as small:
+        app = App(UpstashRedis(small.redis_url, small.redis_token, namespace=namespace), the.registry, None)
+        app.event_store.append("tasks", *[TaskCreated(f"a{number}", "y") for number in range(1000)])
+        for number in range(60):
+            app.event_store.append("tasks", TaskCreated(str(number), "x" * 20_000))
+        assert app.projector.catch_up().complete
+        assert app.projection_store.view(the.tasks).count() == 1_060
+
+
+def test_what_an_execution_costs_is_all_counted(upstash: LocalUpstash, namespace: str, the: Todo) -> None:
+    def counted() -> tuple[float, float]:
+        mine = upstash.metrics()["redis"].get(namespace, {})
+        return mine.get("requests", 0), mine.get("commands", 0)
+
+    app = App(UpstashRedis(upstash.redis_url, upstash.token_for(namespace), namespace=namespace), the.registry, None)
+    other = App(UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=namespace), the.registry, None)
+    before = counted()
+    done = app.event_store.execute(the.task, "tasks", CreateTask("1", "x"), idempotency_key="k")
+    after = counted()
+    assert (done.receipt.requests, done.receipt.commands) == (after[0] - before[0], after[1] - before[1])
+
+    log = app.event_store.flow._log
+    real, late = log.append, [True]
+
+    async def overtaken(what: Append) -> Appended | Conflict | KeyReused:
+        if late.pop() if late else False:
+            other.event_store.append("tasks", TaskCreated("2", "x"))
+        return await real(what)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "append", overtaken)
+        before = counted()
+        done = app.event_store.execute(the.task, "tasks", CompleteTask())
+        after = counted()
+    assert done.revision == 3
+    assert (done.receipt.requests, done.receipt.commands) == (after[0] - before[0], after[1] - before[1])

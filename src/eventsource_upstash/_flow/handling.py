@@ -10,7 +10,17 @@ from typing import Final, TypeVar, cast
 
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.codec import encode_metadata, encode_tags
-from ..domain.events import FREE, MAX_POSITION, NUMBER_BITS, Appended, Expectation, NewEvent, Recorded, StoredEvent
+from ..domain.events import (
+    FREE,
+    MAX_POSITION,
+    NUMBER_BITS,
+    Appended,
+    Expectation,
+    NewEvent,
+    Receipt,
+    Recorded,
+    StoredEvent,
+)
 from ..domain.names import check_idempotency_key as _check_key
 from ..domain.names import check_stream, check_tags
 from ..domain.registry import Registry
@@ -109,6 +119,7 @@ class Handling:
                 actual=answer.actual,
                 events=missed,
                 complete=answer.complete and error is None,
+                receipt=answer.receipt,
             )
         return _key_used(key, stream)
 
@@ -200,8 +211,11 @@ class Handling:
         receipt = loaded.receipt
         while True:
             # After the load, not before it: whoever executed under this key in between has changed what was loaded.
-            if key is not None and (known := await self._recall(stream, key)) is not None:
-                return await self._executed_before(aggregate, stream, known)
+            if key is not None:
+                known = await self._recall(stream, key)
+                if isinstance(known, Appended):
+                    return await self._executed_before(aggregate, stream, known, receipt)
+                receipt += known
             events = aggregate.decide_on(loaded.state, command)
             if not events:
                 return Executed(loaded.state, loaded.revision, None, (), receipt)
@@ -214,29 +228,32 @@ class Handling:
                     raise
                 retries -= 1
                 loaded = await self._refresh(aggregate, stream, loaded, conflict)
-                receipt += loaded.receipt
+                receipt += (conflict.receipt or FREE) + loaded.receipt
                 continue
             except IdempotencyKeyReused:
                 # Somebody executed under this key between our look and our append, and decided otherwise.
-                if (known := await self._recall(stream, cast("str", key))) is None:
+                known = await self._recall(stream, cast("str", key))
+                if not isinstance(known, Appended):
                     raise
-                return await self._executed_before(aggregate, stream, known)
+                return await self._executed_before(aggregate, stream, known, receipt)
             if appended.repeated:
-                return await self._executed_before(aggregate, stream, appended)
+                return await self._executed_before(aggregate, stream, appended, receipt)
             return Executed(state, appended.revision, appended.position, events, receipt + appended.receipt)
 
-    async def _recall(self, stream: str, key: str) -> Appended | None:
+    async def _recall(self, stream: str, key: str) -> Appended | Receipt:
         _check_key(key)
         answer = await self._log.recall(stream, key)
         if isinstance(answer, KeyReused):
             raise _key_used(key, stream)
         return answer
 
-    async def _executed_before(self, aggregate: Aggregate[S], stream: str, known: Appended) -> Executed[S]:
+    async def _executed_before(
+        self, aggregate: Aggregate[S], stream: str, known: Appended, receipt: Receipt
+    ) -> Executed[S]:
         """What an earlier call under the same key did: the state is what the stream says, not what we would decide."""
         loaded = await self._load(aggregate, stream, None, 0)
         return Executed(
-            loaded.state, loaded.revision, known.position, (), known.receipt + loaded.receipt, repeated=True
+            loaded.state, loaded.revision, known.position, (), receipt + known.receipt + loaded.receipt, repeated=True
         )
 
     async def _refresh(

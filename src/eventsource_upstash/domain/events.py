@@ -96,7 +96,7 @@ class CatchUp(msgspec.Struct, frozen=True):
     """What a catch-up did.
 
     Attributes:
-        applied: How many events were folded, counted once per projection.
+        applied: How often an event was folded into a document: once for each projection, and for each of its keys.
         position: The position that every projection has reached.
         head: The log's last position when it ended.
         complete: Whether every projection reached the head, or `until` where that was given.

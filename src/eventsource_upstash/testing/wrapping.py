@@ -16,8 +16,8 @@ To change what one call does, replace the method of a `LogWrapper` or a `ViewsWr
 
 ```python
 class Forgetful(LogWrapper):
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
-        return None
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
+        return FREE
 
 
 class ForgetfulBackend(BackendWrapper):
@@ -85,7 +85,7 @@ class LogWrapper:
         """See `Log.append`."""
         return await self.around("log.append", lambda: self.inner.append(append))
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         """See `Log.recall`."""
         return await self.around("log.recall", lambda: self.inner.recall(stream, key))
 

@@ -74,11 +74,11 @@ class MemoryLog:
         missed = bounded(missed, MAX_PAGE_BYTES)
         return Conflict(actual, missed, complete=len(missed) == max(0, actual - after))
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         """See `Log.recall`."""
         known = self._state.keys.get(key)
         if known is None:
-            return None
+            return FREE
         return _repeated(known[2]) if known[1] == stream else KeyReused()
 
     async def read(self, after: int, limit: int, max_bytes: int) -> Page:

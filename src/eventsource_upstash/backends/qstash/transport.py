@@ -198,7 +198,7 @@ class QStash:
         """See `NoticeTransport.check`: the token, and whether the signing keys are the account's. Cost: 1 request."""
         from .checking import look_at
 
-        return await look_at(port, self.url, self._token, self._pairs) if self.client is None else ()
+        return await look_at(port, self.url, self._token, self.destination, self._pairs) if self.client is None else ()
 
     def verifier(self, public_url: str | None) -> Verifier | None:
         """See `NoticeTransport.verifier`: a receiver."""

@@ -75,8 +75,7 @@ class UpstashRedis:
         self._archives = Archives()
         self._tokens = SyncTokens()
         self._transports: WeakKeyDictionary[Port, Transport] = WeakKeyDictionary()
-        if client is None:
-            self._transport_checks()
+        self._transport_checks()
 
     @classmethod
     def from_env(cls, *, namespace: str | None = None, environ: Mapping[str, str] | None = None) -> UpstashRedis:
@@ -159,7 +158,7 @@ class UpstashRedis:
         """Nothing is held open here: connections belong to the process and to each event loop."""
 
 
-def environment_problems(environ: Mapping[str, str]) -> list[str]:
+def environment_problems(environ: Mapping[str, str], *, namespace: bool = True) -> list[str]:
     """What is wrong with the variables of Redis, all of it. Values are never repeated: they may be secrets."""
     from ..._io.addresses import check_base_url
 
@@ -177,7 +176,7 @@ def environment_problems(environ: Mapping[str, str]) -> list[str]:
         problems.append(f"{TOKEN} is not set: it stands beside the URL")
     elif not token.isascii() or not token.isprintable() or " " in token or token[0] in "\"'":
         problems.append(f"{TOKEN} holds what no token holds: a space, a quotation mark, a line break")
-    if environ.get(NAMESPACE):
+    if namespace and environ.get(NAMESPACE):
         try:
             Keys(environ[NAMESPACE])
         except Misuse as error:

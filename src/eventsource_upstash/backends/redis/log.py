@@ -245,20 +245,18 @@ class RedisLog:
                 "idempotency_key or an expected revision, and the same call again is safe"
             )
         if answer[0] == "rewound":
-            return LogRewound(
-                projection="(the log itself)", checkpoint=int(cast("str", answer[3])), head=int(cast("str", answer[2]))
-            )
+            return LogRewound(projection=None, checkpoint=int(cast("str", answer[3])), head=int(cast("str", answer[2])))
         return Refused(
             f"{self.where}: the append to stream {append.stream!r} was refused: {str(answer[2])[:300]!r}; nothing was "
             "written. If the database is full, raise its plan; if the namespace is used by something else, choose "
             "another one"
         )
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         """See `Log.recall`. Cost: 1 request, 1 command."""
         record, receipt = await self.transport.command("GET", self.keys.once(key))
         if not isinstance(record, str):
-            return None
+            return receipt
         _, used_for, known = self._known(key, record, receipt)
         return known if used_for == stream else KeyReused(receipt)
 

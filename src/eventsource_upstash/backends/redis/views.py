@@ -74,18 +74,25 @@ class RedisViews:
         receipt = Receipt()
         own = self._own
         while True:
-            keys = [*self._log_keys(own), *[self._keys.view(each) for each in pull.projections]]
-            answer, cost = await run(self._transport, PULL, keys, self._pull_arguments(own, pull))
+            archive = own.archives.reading  # looked at once: other threads read elsewhere
+            size = min(pull.max_bytes, own.archives.page_bytes)
+            keys = [*self._log_keys(own, archive), *[self._keys.view(each) for each in pull.projections]]
+            try:
+                answer, cost = await run(self._transport, PULL, keys, self._pull_arguments(pull, archive, size))
+            except TooLarge:
+                if own.archives.shrink(size):
+                    continue
+                raise
             receipt += cost
             if (pulled := self._pulled(own, pull, answer[2:], receipt)) is not None:
                 return pulled
 
-    def _log_keys(self, own: RedisLog) -> list[str]:
-        return [own.keys.head, own.keys.notice, own.keys.log, own.keys.log_archive(own.archives.reading)]
+    def _log_keys(self, own: RedisLog, archive: int) -> list[str]:
+        return [own.keys.head, own.keys.notice, own.keys.log, own.keys.log_archive(archive)]
 
     @staticmethod
-    def _pull_arguments(own: RedisLog, pull: Pull) -> list[str | int]:
-        return [pull.limit, pull.max_bytes, int(pull.rear), int(pull.settle), own.archives.reading]
+    def _pull_arguments(pull: Pull, archive: int, size: int) -> list[str | int]:
+        return [pull.limit, size, int(pull.rear), int(pull.settle), archive]
 
     def _pulled(self, own: RedisLog, pull: Pull, answer: Sequence[object], receipt: Receipt) -> Pulled | None:
         """What a script answered; None when it has to be asked again for another archive of the log."""
@@ -167,8 +174,10 @@ class RedisViews:
             spreads = [self._add(commit, keys, arguments) for commit in commits]
             if own is not None and then is not None:
                 views = [self._keys.view(each) for each in then.projections]
-                keys = [*self._log_keys(own), *views, *keys]
-                arguments = [*self._pull_arguments(own, then), len(views), len(commits), *arguments]
+                archive = own.archives.reading
+                size = min(then.max_bytes, own.archives.page_bytes)
+                keys = [*self._log_keys(own, archive), *views, *keys]
+                arguments = [*self._pull_arguments(then, archive, size), len(views), len(commits), *arguments]
             else:
                 of = self._keys
                 keys = [of.head, of.notice, of.log, of.log_archive(0), *keys]
@@ -176,6 +185,11 @@ class RedisViews:
             try:
                 answer, cost = await run(self._transport, COMMIT, keys, arguments)
             except TooLarge as error:
+                if error.size is None and then is not None:
+                    # The server found the request too large, or the page in the reply to it: then it is in.
+                    committed = await self._commit(commits, None)
+                    behind = await self.pull(then)
+                    return Committed(committed.outcomes, behind, receipt + committed.receipt + behind.receipt)
                 names = ", ".join(repr(commit.projection.name) for commit in commits)
                 raise TooLarge(
                     what=f"a commit to the view of projection {names}", size=error.size, limit=error.limit

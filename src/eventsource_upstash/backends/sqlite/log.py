@@ -46,7 +46,7 @@ class SQLiteLog:
         """See `Log.append`."""
         return await self._port.call(partial(self._database.write, partial(_append, append)))
 
-    async def recall(self, stream: str, key: str) -> Appended | KeyReused | None:
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         """See `Log.recall`."""
         return await self._port.call(partial(self._database.read, partial(_recall, stream, key)))
 
@@ -158,10 +158,10 @@ def _conflict(append: Append, actual: int, cursor: sqlite3.Cursor) -> Appended |
     return Conflict(actual, missed, complete=len(missed) == actual - after)
 
 
-def _recall(stream: str, key: str, cursor: sqlite3.Cursor) -> Appended | KeyReused | None:
+def _recall(stream: str, key: str, cursor: sqlite3.Cursor) -> Appended | KeyReused | Receipt:
     known = cursor.execute(_KNOWN_KEY, (key,)).fetchone()
     if known is None:
-        return None
+        return FREE
     return Appended(known[2], known[3], repeated=True) if known[1] == stream else KeyReused()
 
 

@@ -244,7 +244,7 @@ def appended(answer: Appended | Conflict | KeyReused) -> Appended:
     return answer
 
 
-def repeats(answer: Appended | Conflict | KeyReused | None, first: Appended) -> bool:
+def repeats(answer: Appended | Conflict | KeyReused | Receipt, first: Appended) -> bool:
     """Whether an answer is what the append answered that was written before."""
     return isinstance(answer, Appended) and (answer.position, answer.revision, answer.repeated) == (
         first.position,

@@ -8,7 +8,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from ...domain.events import StoredEvent
+from ...domain.events import Appended, StoredEvent
 from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS
 from .kit import Contract, Lab, appended, in_colour
 
@@ -233,7 +233,7 @@ class LogKeeping(Contract):
         assert [row[9] for row in rows] == [b"1", b"2"]
         found = (await other.read(0, 10, MAX_PAGE_BYTES)).events
         assert found == lab.page(found, rows)
-        assert await other.recall("a", "key-1") is not None
+        assert isinstance(await other.recall("a", "key-1"), Appended)
 
     @in_colour
     async def test_a_log_is_used_from_several_threads_and_event_loops(self, lab: Lab) -> None:

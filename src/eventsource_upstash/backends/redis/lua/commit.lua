@@ -172,7 +172,7 @@ if ARGV[1] == '' then
 end
 local records = {}
 for index = 1, pulled do
-  records[index] = checkpoints[KEYS[4 + index]] or found[2 + index]
+  records[index] = checkpoints[KEYS[4 + index]] or found[2 + index] or false
 end
 local after, entries, wanted = pull_next(KEYS[3], KEYS[4], KEYS[2], head, cuts, found[2], records, ARGV)
 return { 'ok', calls, outcomes, large, text(head), records, after, entries, wanted }

@@ -48,7 +48,9 @@ local function list(names)
   for index, name in ipairs(names) do
     keys[index] = ARGV[1] .. name
   end
-  for index, document in ipairs(call('MGET', unpack(keys))) do
+  local documents = call('MGET', unpack(keys))
+  for index = 1, #keys do
+    local document = documents[index]
     if document then
       local fits, full = take({ names[index], document }, size_of(document))
       if not fits then

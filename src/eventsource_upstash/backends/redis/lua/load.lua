@@ -11,7 +11,9 @@ for start = 1, #KEYS, 1000 do
   for index = start, math.min(#KEYS, start + 999) do
     part[#part + 1] = KEYS[index]
   end
-  for index, document in ipairs(call('MGET', unpack(part))) do
+  local documents = call('MGET', unpack(part))
+  for index = 1, #part do
+    local document = documents[index] or false
     if document and not take({ document }, 0) then
       return { 'ok', calls, found }
     end

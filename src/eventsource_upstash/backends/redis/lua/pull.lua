@@ -15,7 +15,7 @@ if not head then
 end
 local records = {}
 for index = 3, #keys do
-  records[index - 2] = found[index]
+  records[index - 2] = found[index] or false
 end
 local after, entries, wanted = pull_next(KEYS[3], KEYS[4], KEYS[2], head, cuts, found[2], records, ARGV)
 return { 'ok', calls, text(head), records, after, entries, wanted }
