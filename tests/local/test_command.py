@@ -87,22 +87,44 @@ def test_writes_the_variables_and_keeps_the_others(tmp_path: Path) -> None:
         assert lines[:6] == [
             "# mine",
             "OTHER=1",
-            f"QSTASH_URL={dev.variables['QSTASH_URL']}",
+            f"export QSTASH_URL={dev.variables['QSTASH_URL']}",
             "QSTASH_URL_OF_MINE=2",
             "",
             "LAST='a b'",
         ]
         assert sorted(line.split("=")[0] for line in lines[6:]) == sorted(set(NAMES) - {"QSTASH_URL"})
+        assert [line for line in dev.printed if "replaced" in line] == ["replaced another value of QSTASH_URL"]
         assert file.stat().st_mode & 0o777 == 0o640
         assert [path.name for path in tmp_path.iterdir()] == [".env.local"]
 
 
 def test_new_file_of_variables_is_for_this_user_only(tmp_path: Path) -> None:
     file = tmp_path / "env"
-    write_variables(file, {"A": "1"})
-    write_variables(file, {"A": "2", "B": "x=y"})
+    assert write_variables(file, {"A": "1"}) == []
+    assert write_variables(file, {"A": "2", "B": "x=y"}) == ["A"]
     assert file.read_text() == "A=2\nB=x=y\n"
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "replaced"),
+    [
+        ("A=1", "A=2", ["A"]),
+        ("export A=1", "export A=2", ["A"]),
+        ("  export   A = 1", "  export   A=2", ["A"]),
+        ("A=2", "A=2", []),
+        ("A='2'", "A=2", []),
+        ('A="1"', "A=2", ["A"]),
+        ("A=", "A=2", []),
+        ("A=1\nA=3", "A=2", ["A"]),
+        ("# A=1", "# A=1\nA=2", []),
+    ],
+)
+def test_which_values_were_replaced(tmp_path: Path, before: str, after: str, replaced: list[str]) -> None:
+    file = tmp_path / "env"
+    file.write_text(before)
+    assert write_variables(file, {"A": "2"}) == replaced
+    assert file.read_text() == f"{after}\n"
 
 
 def test_file_that_cannot_be_written(tmp_path: Path) -> None:
@@ -124,7 +146,7 @@ def test_port_is_taken(option: str) -> None:
         port = str(taken.getsockname()[1])
         result = subprocess.run(command("dev", *PORTS, option, port), check=False, capture_output=True, text=True)
     assert result.returncode == 1
-    assert f"port {port} is taken" in result.stderr
+    assert f"port {port} is taken. Choose another with {option} PORT" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from eventsource_upstash import Refused
+from eventsource_upstash._io.port import HttpResponse
+from eventsource_upstash.backends.qstash.answers import meaning
 from eventsource_upstash.local import Faults, LocalUpstash
 from eventsource_upstash.local.faults import KINDS
+from eventsource_upstash.local.qstash.clock import Clock
 from tests.local.conftest import Rest
 
 
@@ -150,6 +154,11 @@ def test_faults_over_http(struck: Rest, key: str) -> None:
     assert struck.post(["GET", key]).status_code == 200
     for bad in ({"kind": "nonsense"}, {}, {"kind": "delay", "count": "many"}, [1]):
         assert httpx.post(url, json=bad).status_code == 400
+    unknown = httpx.post(url, json={"kind": "delay", "times": 3})
+    assert unknown.status_code == 400
+    assert "`times`" in unknown.json()["error"]
+    assert "kind, half, path, command, count, skip, probability, seed, seconds" in unknown.json()["error"]
+    assert httpx.get(url).json()["faults"] == []
     httpx.post(url, json={"kind": "delay"})
     assert httpx.delete(url).json() == {"faults": []}
 
@@ -157,6 +166,18 @@ def test_faults_over_http(struck: Rest, key: str) -> None:
 def test_unknown_kind() -> None:
     with pytest.raises(ValueError, match="lose-answer"):
         Faults().add("nonsense")
+
+
+def test_the_quota_of_qstash_begins_anew_at_the_next_midnight() -> None:
+    noon = 1_795_262_400_000  # 2026-11-21 12:00 UTC
+    with LocalUpstash(clock=Clock(frozen_at=noon)) as upstash:
+        upstash.faults.add("quota", half="qstash", count=None)
+        headers = {"Authorization": f"Bearer {upstash.environment()['QSTASH_TOKEN']}"}
+        answer = httpx.post(f"{upstash.qstash_url}/v2/publish/http://127.0.0.1:9/x", headers=headers)
+    assert (answer.status_code, answer.headers["RateLimit-Reset"]) == (429, "1795305600")
+    said = meaning(HttpResponse(answer.status_code, dict(answer.headers), answer.content), "")
+    assert isinstance(said, Refused)
+    assert "limit 1000, anew at 2026-11-22 00:00 UTC" in str(said)
 
 
 def test_lost_answer_of_qstash(faulty: LocalUpstash, struck: Rest) -> None:

@@ -140,6 +140,12 @@ def test_the_day_is_used_up_and_its_headers_are_no_numbers(number: str) -> None:
         send(Carrier(answer(429, {}, ratelimit_limit=number, ratelimit_reset=number)))
 
 
+@pytest.mark.parametrize("reset", ["86400", "1", "1795305600000"])
+def test_a_reset_that_is_no_unix_time_is_not_told(reset: str) -> None:
+    with pytest.raises(Refused, match=r"limit 1000\)\."):
+        send(Carrier(answer(429, {}, ratelimit_limit="1000", ratelimit_reset=reset)))
+
+
 LOOPBACK = "invalid destination url: endpoint resolves to a loopback address: ::1"
 
 

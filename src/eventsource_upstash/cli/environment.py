@@ -14,10 +14,14 @@ __all__ = ["write_variables"]
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
 
 
-def write_variables(path: Path, variables: Mapping[str, str]) -> None:
+def write_variables(path: Path, variables: Mapping[str, str]) -> list[str]:
     """Set variables in a file, each where it stands already, new ones at the end; every other line stays as it is.
 
-    The file is replaced in one step, keeps its permissions, and is made for this user only if it is new.
+    The file is replaced in one step, keeps its permissions, and is made for this user only if it is new. What stands
+    before a name, as `export` does, is kept.
+
+    Returns:
+        The names of the variables that had another value before.
 
     Raises:
         OSError: It cannot be read or written.
@@ -29,12 +33,14 @@ def write_variables(path: Path, variables: Mapping[str, str]) -> None:
         before, mode = "", 0o600
     left = dict(variables)
     lines: list[str] = []
+    replaced: list[str] = []
     for line in before.splitlines():
         found = _ASSIGNMENT.match(line)
-        name = found.group(1) if found else None
-        if name in variables:
+        if found is not None and (name := found.group(1)) in variables:
+            if _value(line[found.end() :]) not in {"", variables[name]} and name not in replaced:
+                replaced.append(name)
             if name in left:  # what stands there twice is written once
-                lines.append(f"{name}={left.pop(name)}")
+                lines.append(f"{line[: found.start(1)]}{name}={left.pop(name)}")
         else:
             lines.append(line)
     lines += [f"{name}={value}" for name, value in left.items()]
@@ -47,3 +53,10 @@ def write_variables(path: Path, variables: Mapping[str, str]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return replaced
+
+
+def _value(text: str) -> str:
+    """What a value says, without the quotes that may stand around it."""
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

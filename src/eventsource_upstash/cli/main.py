@@ -61,14 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, end)
     try:
         upstash.start()
-    except (EngineUnavailable, EngineGone, PortTaken, ValueError) as error:
+    except PortTaken as error:
+        return _fail(f"port {error.port} is taken. Choose another with --{error.half}-port PORT (0: a free one)")
+    except (EngineUnavailable, EngineGone, ValueError) as error:
         return _fail(str(error))
     except EngineError as error:
         return _fail(f"the Redis of --redis-url does not let us in: {error.text}")
     try:
+        replaced: list[str] = []
         if options.env_file is not None:
-            write_variables(options.env_file, upstash.environment())
-        _announce(upstash, options.env_file)
+            replaced = write_variables(options.env_file, upstash.environment())
+        _announce(upstash, options.env_file, replaced)
         stop.wait()
     except OSError as error:
         return _fail(f"{options.env_file} cannot be written: {error.strerror}")
@@ -124,12 +127,14 @@ def _mapping(text: str) -> tuple[str, str]:
     return found.group(1), found.group(2)
 
 
-def _announce(upstash: LocalUpstash, env_file: Path | None) -> None:
+def _announce(upstash: LocalUpstash, env_file: Path | None, replaced: Sequence[str]) -> None:
     _say("Local Upstash, for DEVELOPMENT ONLY: its credentials are public, its data is not safe.\n")
     for name, value in upstash.environment().items():
         _say(f"{name}={value}")
     if env_file is not None:
         _say(f"\nwritten to {env_file}")
+        for name in replaced:  # the old value may have been of a real account: not shown, and not without a word
+            _say(f"replaced another value of {name}")
     _say(f"\nsee it at {upstash.redis_url}/dev\nstop it with Ctrl-C")
 
 

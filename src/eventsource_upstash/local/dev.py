@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .faults import KINDS, Fault, Faults
+from .faults import FIELDS, KINDS, Fault, Faults
 from .metering import Meter
 from .qstash.app import QStashServer
 
@@ -96,7 +96,7 @@ class Dev:
         try:
             fault = self._faults.put(msgspec.json.decode(await request.read(), type=Fault))
         except (msgspec.MsgspecError, ValueError) as error:
-            return _answer({"error": f"not a fault: {error}"}, status=400)
+            return _answer({"error": f"not a fault: {error}. Its fields are: {', '.join(FIELDS)}"}, status=400)
         return _answer(fault, status=201)
 
     async def _remove_faults(self, request: web.Request) -> web.Response:

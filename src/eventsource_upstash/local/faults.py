@@ -29,7 +29,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-__all__ = ["DELIVERY_FAULTS", "HTTP_FAULTS", "KINDS", "Fault", "Faults", "Half", "misbehaving"]
+__all__ = ["DELIVERY_FAULTS", "FIELDS", "HTTP_FAULTS", "KINDS", "Fault", "Faults", "Half", "misbehaving"]
 
 Half = Literal["redis", "qstash"]
 
@@ -65,7 +65,7 @@ KINDS: Final[Mapping[str, str]] = {
 }
 
 
-class Fault(msgspec.Struct, kw_only=True):
+class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One order to misbehave.
 
     Attributes:
@@ -93,6 +93,10 @@ class Fault(msgspec.Struct, kw_only=True):
     seconds: float = 0.1
     id: int = 0
     struck: int = 0
+
+
+FIELDS: Final = tuple(name for name in Fault.__struct_fields__ if name not in {"id", "struck"})
+"""What can be said of a fault. The two others are given by `Faults`."""
 
 
 class Faults:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from .dev import Dev
 from .engine import Engine
-from .faults import Faults
+from .faults import Faults, Half
 from .metering import Meter, Snapshot
 from .qstash.app import QStashServer
 from .qstash.clock import Clock
@@ -40,7 +40,16 @@ _QSTASH_DATABASE: Final = 1
 
 
 class PortTaken(Exception):
-    """Another program listens on the port that was asked for."""
+    """Another program listens on the port that was asked for.
+
+    Attributes:
+        half: Whose port it is: that of `redis_port` or of `qstash_port`.
+    """
+
+    def __init__(self, half: Half, port: int, reason: str | None) -> None:
+        super().__init__(f"port {port} is taken: {reason}. Choose another as {half}_port, or 0 for a free one")
+        self.half: Half = half
+        self.port: int = port
 
 
 class LocalUpstash:
@@ -166,10 +175,10 @@ class LocalUpstash:
         app = create_app(execution, meter=self._meters["redis"], faults=self.faults, tokens=self._tokens)
         for each in (app, self._qstash.application):
             each.middlewares.insert(1, dev.middleware)  # behind the guard
-        self._redis_port = await self._listen(stack, app, self._ports[0])
-        self._qstash_port = await self._listen(stack, self._qstash.application, self._ports[1])
+        self._redis_port = await self._listen(stack, app, "redis", self._ports[0])
+        self._qstash_port = await self._listen(stack, self._qstash.application, "qstash", self._ports[1])
 
-    async def _listen(self, stack: contextlib.AsyncExitStack, app: web.Application, port: int) -> int:
+    async def _listen(self, stack: contextlib.AsyncExitStack, app: web.Application, half: Half, port: int) -> int:
         # Listening on 127.0.0.1 and nowhere else.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -177,7 +186,7 @@ class LocalUpstash:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
             listener.close()
-            raise PortTaken(f"port {port} is taken: {error.strerror}") from error
+            raise PortTaken(half, port, error.strerror) from error
         # What was asked is done, even if the asker has gone: as at the service.
         runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=2.0)
         await runner.setup()

@@ -119,6 +119,6 @@ def _number(headers: Mapping[str, str], name: str) -> str:
 
 def _when(headers: Mapping[str, str], name: str) -> str:
     value = _number(headers, name)
-    if value == "unknown" or len(value) > 11:
-        return ""
+    if value == "unknown" or not 10 <= len(value) <= 11:
+        return ""  # no Unix time of these days: rather no date than one in 1970
     return f", anew at {time.strftime('%Y-%m-%d %H:%M', time.gmtime(int(value)))} UTC"

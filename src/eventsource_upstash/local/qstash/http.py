@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from ..metering import ANONYMOUS, CALLER_HEADER
 from .broker import Broker
 from .errors import ApiError
+from .expressions import DAY
 from .plain_text import plain, plain_headers
 
 __all__ = ["BROKER", "agent_of", "answer", "empty", "guarding", "headers_of", "json_body", "query_of", "quota", "tail"]
@@ -111,13 +112,19 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
         raise ApiError(400, f"invalid body: {problem}") from problem
 
 
-def quota() -> web.Response:
-    """What is answered when the day's messages are used up: the SDKs know it by its headers."""
+def quota(now: int) -> web.Response:
+    """What is answered when the day's messages are used up: the SDKs know it by its headers.
+
+    Args:
+        now: Unix milliseconds. The next day begins at midnight, UTC.
+    """
+    # "Time (in unix timestamp) when the daily limit will reset" (page API Rate Limit Response).
+    reset = (now // DAY + 1) * DAY // 1000
     return web.Response(
         body=msgspec.json.encode({"error": "Exceeded daily rate limit. Please upgrade your plan"}),
         status=429,
         content_type="application/json",
-        headers={"RateLimit-Limit": "1000", "RateLimit-Remaining": "0", "RateLimit-Reset": "86400"},
+        headers={"RateLimit-Limit": "1000", "RateLimit-Remaining": "0", "RateLimit-Reset": str(reset)},
     )
 
 

@@ -27,9 +27,8 @@ NOT_SERVED: Final = {
 
 def application(broker: Broker) -> web.Application:
     """The application. Its routes work once the broker is open."""
-    app = web.Application(
-        middlewares=[guard, guarding, misbehaving(broker.faults, "qstash", quota=quota)], client_max_size=MAX_REQUEST
-    )
+    misbehaviour = misbehaving(broker.faults, "qstash", quota=lambda: quota(broker.clock.now()))
+    app = web.Application(middlewares=[guard, guarding, misbehaviour], client_max_size=MAX_REQUEST)
     app[BROKER] = broker
     for room in (routes_messages, routes_schedules, routes_groups, routes_dead_letters, routes_keys, routes_dev):
         app.add_routes(room.routes)

@@ -21,7 +21,7 @@ _DURATION: Final = re.compile(r"(?:\d+(?:ms|[smhd]))+\Z")
 _PART: Final = re.compile(r"(\d+)(ms|[smhd])")
 
 
-class _Clock(msgspec.Struct):
+class _Clock(msgspec.Struct, forbid_unknown_fields=True):
     """What can be done to the clock.
 
     Attributes:
