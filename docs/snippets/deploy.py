@@ -8,17 +8,38 @@ from eventsource_upstash.local import LocalUpstash
 
 def test_app(upstash: LocalUpstash) -> None:
     # --8<-- [start:app]
+    import logging
     import uuid
 
-    from fastapi import Body, FastAPI, Header, HTTPException, Response
+    from fastapi import Body, FastAPI, Header, HTTPException, Request, Response
+    from fastapi.responses import JSONResponse
     from starlette.routing import Route
 
-    from eventsource_upstash import connect_async
+    from eventsource_upstash import (
+        Misuse,
+        OutcomeUnknown,
+        ProjectionStopped,
+        StaleView,
+        Unavailable,
+        connect_async,
+    )
     from eventsource_upstash.web import asgi_app
 
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     todo = connect_async("upstash:", registry)
     view = todo.projection_store.view(tasks)
     app = FastAPI(routes=[Route("/projections", asgi_app(todo), methods=["POST"])])
+
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        # What was asked cannot be (a key that is too long, say), or can be later: then a client
+        # sends the same again, under the same Idempotency-Key.
+        logging.getLogger("todo").warning("%s", request.url.path, exc_info=error)
+        if isinstance(error, Misuse):
+            return JSONResponse({"detail": "this cannot be done as it was asked"}, 400)
+        return JSONResponse({"detail": "please try again"}, 503, {"Retry-After": "1"})
+
+    for kind in (Misuse, Unavailable, OutcomeUnknown, StaleView, ProjectionStopped):
+        app.add_exception_handler(kind, failed)
 
     @app.post("/tasks", status_code=201)
     async def create_task(
@@ -68,15 +89,27 @@ def test_app(upstash: LocalUpstash) -> None:
         assert listed == {created.json()["id"]: {"text": "x", "done": True}}
         assert client.get("/status").json() == {"state": "current", "head": 2, "lag": 0}
         assert client.post("/projections", json={"position": 0}).status_code == 401
+        assert client.get("/tasks?at_least=3").status_code == 503
+        assert client.get("/tasks?at_least=-1").status_code == 400
+        too_long = {"Idempotency-Key": "k" * 256}
+        assert client.post("/tasks", json={"text": "x"}, headers=too_long).status_code == 400
 
 
 def test_lambda(upstash: LocalUpstash) -> None:
     # --8<-- [start:lambda]
     import json
+    import logging
     import uuid
     from typing import Any
 
-    from eventsource_upstash import connect
+    from eventsource_upstash import (
+        Misuse,
+        OutcomeUnknown,
+        ProjectionStopped,
+        StaleView,
+        Unavailable,
+        connect,
+    )
     from eventsource_upstash.web import lambda_handler
 
     todo = connect("upstash:", registry)
@@ -84,6 +117,18 @@ def test_lambda(upstash: LocalUpstash) -> None:
     notified = lambda_handler(todo)
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+        # What was asked cannot be (a key that is too long, say), or can be later: then a client
+        # sends the same again, under the same Idempotency-Key.
+        try:
+            return route(event, context)
+        except (Misuse, KeyError, ValueError):
+            logging.getLogger("todo").warning("%s", event["rawPath"], exc_info=True)
+            return answer(400, {"detail": "this cannot be done as it was asked"})
+        except (Unavailable, OutcomeUnknown, StaleView, ProjectionStopped):
+            logging.getLogger("todo").warning("%s", event["rawPath"], exc_info=True)
+            return answer(503, {"detail": "please try again"})
+
+    def route(event: dict[str, Any], context: object) -> dict[str, Any]:
         match event["requestContext"]["http"]["method"], event["rawPath"].strip("/").split("/"):
             case "POST", ["projections"]:
                 return notified(event, context)
@@ -115,11 +160,13 @@ def test_lambda(upstash: LocalUpstash) -> None:
         return {"statusCode": status, "headers": headers, "body": json.dumps(value)}
 
     # --8<-- [end:lambda]
-    def call(method: str, path: str, body: str = "", **query: str) -> tuple[int, Any]:
+    def call(
+        method: str, path: str, body: str = "", key: str = "", **query: str
+    ) -> tuple[int, Any]:
         event = {
             "version": "2.0",
             "rawPath": path,
-            "headers": {"host": "todo.example.com"},
+            "headers": {"host": "todo.example.com", "idempotency-key": key},
             "requestContext": {"http": {"method": method}},
             "queryStringParameters": query,
             "body": body,
@@ -136,3 +183,23 @@ def test_lambda(upstash: LocalUpstash) -> None:
     assert call("GET", "/status") == (200, {"state": "current", "head": 2, "lag": 0})
     assert call("POST", "/projections", '{"position": 0}')[0] == 401
     assert call("GET", "/")[0] == 404
+    assert call("GET", "/tasks", at_least="3")[0] == 503
+    for wrong in ("-1", "three"):
+        assert call("GET", "/tasks", at_least=wrong)[0] == 400
+    for body, key in (('{"text": "x"}', "k" * 256), ("{}", ""), ("no JSON", "")):
+        assert call("POST", "/tasks", body, key)[0] == 400
+
+
+def test_each_deployment(upstash: LocalUpstash) -> None:
+    # --8<-- [start:each]
+    import sys
+
+    from eventsource_upstash import connect
+
+    app = connect("upstash:", registry)  # the registry of your app
+    if doubts := app.check():
+        sys.exit("\n".join(doubts))
+    app.schedules.ensure_sweep("*/5 * * * *")
+    app.projector.catch_up()  # what had stopped, what is new; raises what still cannot be folded
+    # --8<-- [end:each]
+    assert [each.schedule_id for each in app.schedules.list()] == ["events-sweep"]

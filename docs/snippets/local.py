@@ -33,6 +33,31 @@ def test_a_task_is_listed(upstash: LocalUpstash) -> None:
     # --8<-- [end:test]
 
 
+# --8<-- [start:delivery]
+def test_a_delivery_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Thread
+    from wsgiref.simple_server import make_server
+
+    from eventsource_upstash import connect
+    from eventsource_upstash.local.qstash.settings import Settings
+    from eventsource_upstash.web import wsgi_app
+
+    sites: dict[str, str] = {}
+    with LocalUpstash(qstash=Settings(mapping=sites)) as upstash:
+        monkeypatch.setenv("EVENTSOURCE_NOTIFY_URL", "https://app.example.com/projections")
+        for name, value in upstash.environment().items():
+            monkeypatch.setenv(name, value)
+        app = connect("upstash:", registry)
+        with make_server("127.0.0.1", 0, wsgi_app(app)) as server:
+            sites["https://app.example.com"] = f"http://127.0.0.1:{server.server_port}"
+            Thread(target=server.serve_forever, daemon=True).start()
+            app.event_store.execute(task, "task-1", CreateTask("Do the dishes"))
+            upstash.run(upstash.qstash.idle())  # delivered, verified, folded
+            server.shutdown()
+        assert app.projection_store.view(tasks).get("task-1") == Task("Do the dishes")
+    # --8<-- [end:delivery]
+
+
 def test_the_rest(upstash: LocalUpstash) -> None:
     from eventsource_upstash import App, UpstashRedis
 

@@ -3,6 +3,7 @@
 # --8<-- [start:imports]
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from eventsource_upstash import EventStore, Misuse, connect
@@ -25,6 +26,7 @@ def import_events(event_store: EventStore, messages: Iterable[dict[str, Any]]) -
     """Append messages of the old topic, in their order.
 
     It can be run again, after a crash or with a longer export: what is in the log is left alone.
+    Costs a request for each event.
 
     Args:
         event_store: The new log, which nobody else writes to yet.
@@ -36,7 +38,7 @@ def import_events(event_store: EventStore, messages: Iterable[dict[str, Any]]) -
     there: set[object] = set()
     revisions: dict[str, int] = {}
     for recorded in event_store.read():
-        there.add((recorded.metadata["partition"], recorded.metadata["offset"]))
+        there.add((recorded.metadata.get("partition"), recorded.metadata.get("offset")))
         revisions[recorded.stream] = recorded.revision
     problems: list[str] = []
     for message in messages:
@@ -85,12 +87,11 @@ EXPORT = [
 ]
 
 
-def test_import(tmp_path: Any) -> None:
-    export = tmp_path / "export.jsonl"
-    export.write_text("\n".join(map(json.dumps, EXPORT)))
+def test_import(in_empty_folder: None) -> None:
+    Path("export.jsonl").write_text("\n".join(map(json.dumps, EXPORT)))
     app = connect("memory:", registry)
     # --8<-- [start:run]
-    with export.open() as file:
+    with Path("export.jsonl").open() as file:  # one message a line
         problems = import_events(app.event_store, map(json.loads, file))
     for problem in problems:
         print(problem)
@@ -120,11 +121,20 @@ def test_again_and_longer() -> None:
     assert [each.metadata["offset"] for each in recorded] == [0, 1, 3, 4, 5, 10]
 
 
+def test_beside_the_apps_own() -> None:
+    app = connect("memory:", registry)
+    app.event_store.append("task-own", TaskCreated("own", "Of the new app"))
+    import_events(app.event_store, EXPORT)
+    import_events(app.event_store, EXPORT)
+    assert app.event_store.head() == 7
+
+
 def test_state_only() -> None:
     app = connect("memory:", registry)
-    old = [Task("b2", "Do all the dishes", done=True)]
     # --8<-- [start:state]
-    for task in old:  # what the old list showed
+    old = [Task("b2", "Do all the dishes", done=True)]  # what the old list showed
+
+    for task in old:
         events: list[object] = [TaskCreated(task.id, task.text)]
         if task.done:
             events.append(TaskUpdated(task.id, task.text, done=True))

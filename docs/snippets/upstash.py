@@ -13,8 +13,10 @@ def test_connect(upstash: LocalUpstash) -> None:
     app = connect("upstash:", registry)
     # --8<-- [end:connect]
     # --8<-- [start:check]
-    for doubt in app.check():
-        print(doubt)
+    import sys
+
+    if doubts := app.check():
+        sys.exit("\n".join(doubts))
     app.schedules.ensure_sweep("*/5 * * * *")
     # --8<-- [end:check]
     assert app.check() == ()
@@ -43,6 +45,12 @@ def test_by_hand(upstash: LocalUpstash) -> None:
     projection_store = ProjectionStore(backend, registry)
     projector = Projector(event_store, projection_store)
     # --8<-- [end:by-hand]
+    # --8<-- [start:settings]
+    import os
+
+    url, token = os.environ["UPSTASH_REDIS_REST_URL"], os.environ["UPSTASH_REDIS_REST_TOKEN"]
+    patient = UpstashRedis(url, token, namespace="todo", total_timeout=60, lost_after=300)
+    # --8<-- [end:settings]
     # --8<-- [start:receipt]
     executed = event_store.execute(
         task, "task-1", CreateTask("Do the dishes"), idempotency_key="order-7"
@@ -54,3 +62,18 @@ def test_by_hand(upstash: LocalUpstash) -> None:
     # --8<-- [end:receipt]
     assert result.applied == 1
     assert result.receipt.commands > 0
+    assert EventStore(patient, registry).head() == 1
+
+
+def test_readers(upstash: LocalUpstash) -> None:
+    upstash.reset_metrics()
+    # --8<-- [start:readers]
+    from eventsource_upstash import App, UpstashRedis
+
+    app = App(UpstashRedis.from_env(), registry, None)  # nobody is told: who reads folds
+    view = app.projection_store.view(tasks)
+    app.event_store.execute(task, "task-1", CreateTask("Do the dishes"))
+    listed = dict(view.items(at_least=app.event_store.head()))
+    # --8<-- [end:readers]
+    assert listed == {"task-1": Task("Do the dishes")}
+    assert not upstash.metrics()["qstash"]["total"]  # nothing was sent

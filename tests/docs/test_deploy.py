@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from eventsource_upstash import Refused
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.local.qstash.settings import Settings
 
-from .snippets import DOCS, blocks, shown
+from .snippets import DOCS, ROOT, blocks, shown
 
 PAGE = DOCS / "guides" / "deploy.md"
 TAB = re.compile(r'^=== "(?P<name>.+)"$', re.MULTILINE)
@@ -112,8 +113,9 @@ def smoke_test(url: str, cloud: LocalUpstash) -> None:
 def test_the_container_is_complete(tmp_path: Path, cloud: LocalUpstash, sites: dict[str, str]) -> None:
     built = files("Container")
     assert set(built) == {"app.py", "requirements.txt", "Dockerfile"}
-    for name in re.findall(r"^COPY (\S+) \.$", built["Dockerfile"], re.MULTILINE):
-        (tmp_path / name).write_text(built[name])
+    copied = re.findall(r"^COPY (\S+) (\S+)$", built["Dockerfile"], re.MULTILINE)
+    assert copied == [("vendor", "vendor"), ("requirements.txt", "."), ("app.py", ".")]
+    (tmp_path / "app.py").write_text(built["app.py"])
     (command,) = re.findall(r"^CMD (.*)$", built["Dockerfile"], re.MULTILINE)
     shell, flag, script = json.loads(command)
     assert (shell, flag) == ("sh", "-c")
@@ -129,6 +131,31 @@ def test_vercel_has_the_same_app_and_needs_no_more(tmp_path: Path) -> None:
     assert built["app.py"] == files("Container")["app.py"]
     assert set(files("Container")["requirements.txt"].split()) == {*built["requirements.txt"].split(), "uvicorn"}
     assert json.loads(built["vercel.json"])["regions"] == ["fra1"]
+
+
+@pytest.mark.parametrize("tab", ["Vercel", "AWS Lambda", "Container"])
+def test_the_library_is_the_wheel_that_the_page_has_built(tab: str) -> None:
+    """No index has it yet, so each deployment brings the wheel of this version along."""
+    version = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)[0]
+    wheel = f"./vendor/eventsource_upstash-{version}-py3-none-any.whl[upstash]"
+    assert files(tab)["requirements.txt"].split()[0] == wheel
+    assert "\n$ pip wheel --no-deps --wheel-dir vendor /path/to/clone\n" in PAGE.read_text("utf-8")
+
+
+def test_a_doubt_ends_the_step_of_a_deployment(cloud: LocalUpstash, monkeypatch: pytest.MonkeyPatch) -> None:
+    from docs.snippets.todo import registry
+
+    (step,) = [shown(block) for block in blocks(PAGE) if "app.check()" in shown(block)]
+    variables = environment(cloud, table())
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    exec(step, {"registry": registry})  # all is well
+    monkeypatch.setenv("QSTASH_NEXT_SIGNING_KEY", "sig_of_before")
+    with pytest.raises(SystemExit, match="the next signing key was rotated"):
+        exec(step, {"registry": registry})
+    monkeypatch.setenv("QSTASH_CURRENT_SIGNING_KEY", "sig_of_another_account")
+    with pytest.raises(Refused, match="would be refused"):
+        exec(step, {"registry": registry})
 
 
 LAMBDA = """
