@@ -98,6 +98,7 @@ def listen(port: str) -> socket.socket:
         raise ValueError(f"PORT={port!r} is not a port: it is a number from 0 to 65535.")
     # The protocol is named because asyncio only then sends small answers at once (TCP_NODELAY) instead of 40 ms later.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    command = os.environ.get("TODO_COMMAND") or "make todo"  # what the person typed: see serve_upstash.py
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, int(port)))
@@ -105,8 +106,8 @@ def listen(port: str) -> socket.socket:
     except OSError as error:
         listener.close()
         reasons = {
-            errno.EADDRINUSE: f"port {port} is taken by another program. Choose another: PORT=8001 make todo.",
-            errno.EACCES: f"port {port} is reserved by the system. Choose another: PORT=8001 make todo.",
+            errno.EADDRINUSE: f"port {port} is taken by another program. Choose another: PORT=8001 {command}.",
+            errno.EACCES: f"port {port} is reserved by the system. Choose another: PORT=8001 {command}.",
         }
         raise OSError(reasons.get(error.errno or 0, f"port {port}: {error.strerror}")) from None
     return listener

@@ -2,12 +2,13 @@
 
 Words after the command go to `eventsource-upstash dev`, as in `python -m examples.todo.serve_upstash --data kept`.
 The two are processes of their own, as they would be on two machines: what the app knows of the other side is its
-environment. When one of them ends, so does the other.
+environment. When one of them ends, so does the other; on Linux both end with this one too, however it is killed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -18,6 +19,11 @@ from pathlib import Path
 
 GRACE = 10.0
 """Seconds that a process may take to stop before it is killed."""
+
+PR_SET_PDEATHSIG = 1
+"""Of `prctl`: the signal that a process gets when the one that started it has ended."""
+
+LIBC = ctypes.CDLL(None)  # looked up here: between fork and exec as little as possible is done
 
 
 async def main() -> str | None:
@@ -48,7 +54,7 @@ async def serve(told: asyncio.Event, running: list[Process]) -> str | None:
             return "The local Upstash did not start."
         environment = read(file)
     print(f"Local Upstash: {environment['UPSTASH_REDIS_REST_URL']}/dev/  (requests, messages, faults)", flush=True)
-    app = await start("examples.todo.serve", TODO_BACKEND="upstash:", **environment)
+    app = await start("examples.todo.serve", TODO_BACKEND="upstash:", TODO_COMMAND="make todo-upstash", **environment)
     running.append(app)
     ended = await first(app.wait(), upstash.wait(), told.wait(), drain(upstash.stdout))
     return None if 2 in ended else "The local Upstash has ended." if 0 not in ended else "The app has ended."
@@ -74,7 +80,19 @@ async def start(module: str, *arguments: str, **variables: str) -> Process:
     for name in ("EVENTSOURCE_NOTIFY_URL", "QSTASH_TOPIC", "QSTASH_REGION"):
         environment.pop(name, None)  # of the real Upstash, perhaps, which this has nothing to do with
     command = [sys.executable, "-m", module, *arguments]
-    return await asyncio.create_subprocess_exec(*command, stdout=output, env=environment, start_new_session=True)
+    us = os.getpid()
+
+    def follow() -> None:
+        # Killed as we were: there is nobody left to hear what a process says when it stops in order. A log that is kept
+        # is closed in order all the same, since the engine outlives whom it works for by that long.
+        if sys.platform == "linux":
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != us:  # gone already
+                os._exit(1)
+
+    return await asyncio.create_subprocess_exec(
+        *command, stdout=output, env=environment, start_new_session=True, preexec_fn=follow
+    )
 
 
 async def drain(output: asyncio.StreamReader) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +89,26 @@ def test_when_one_side_dies_the_other_is_stopped(victim: str, told: str) -> None
         assert gone(app, upstash)
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that it started, and theirs."""
+    started = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*started, *(further for each in started for further in descendants(each))]
+
+
+def test_when_it_is_killed_everything_ends_with_it() -> None:
+    with launched() as (process, app, upstash), contextlib.ExitStack() as stack:
+        started = descendants(process.pid)
+        assert len(started) > 3  # the local Upstash, the engine and its keeper, the app
+        watched = [os.pidfd_open(pid) for pid in started]
+        for each in watched:
+            stack.callback(os.close, each)
+        process.kill()
+        for each in watched:  # readable when the process has ended
+            assert select.select([each], [], [], 60)[0]
+        assert gone(app, upstash)
+        assert process.communicate(timeout=60)[1] == ""
+
+
 def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
     with launched("--data", str(tmp_path)) as (_, app, _):
         httpx.post(f"{app}/api/tasks", json={"text": "Kept"}, trust_env=False).raise_for_status()
@@ -93,11 +116,16 @@ def test_what_is_kept_is_there_again(tmp_path: Path) -> None:
         assert [task["text"] for task in httpx.get(f"{app}/api/tasks", trust_env=False).json()] == ["Kept"]
 
 
-def test_what_is_wrong_is_said(tmp_path: Path) -> None:
-    for arguments, port, told in (
-        ([], "none", "PORT='none' is not a port"),
-        (["--redis-port", "nowhere"], "0", "a port is a number"),
-    ):
+def test_what_is_wrong_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said_of(([], port, "Choose another: PORT=8001 make todo-upstash."))
+    said_of(([], "none", "PORT='none' is not a port"), (["--redis-port", "nowhere"], "0", "a port is a number"))
+
+
+def said_of(*cases: tuple[list[str], str, str]) -> None:
+    """It does not start, and says so in words."""
+    for arguments, port, told in cases:
         done = subprocess.run(
             [sys.executable, "-m", "examples.todo.serve_upstash", *arguments],
             cwd=ROOT,
