@@ -258,10 +258,13 @@ def test_a_view_that_is_ahead_of_a_restored_log(app: App, engine: redis.Redis, n
 
 def test_a_lost_answer_is_asked_for_again(own: LocalUpstash, app: App) -> None:
     append(app, "0")
-    own.faults.add("lose-answer", half="redis")
-    appended = app.event_store.append("tasks", TaskCreated("1", "x"))
-    assert (appended.position, appended.repeated, appended.receipt.retries) == (2, True, 1)
-    assert ids(app) == ["0", "1"]
+    for number, options in enumerate(({}, {"expected_revision": 2}, {"idempotency_key": "k"}), 1):
+        own.faults.add("lose-answer", half="redis")
+        appended = app.event_store.append("tasks", TaskCreated(str(number), "x"), **options)
+        # What this call itself has written is no repeat, however often it had to ask.
+        assert (appended.position, appended.repeated, appended.receipt.retries) == (number + 1, False, 1)
+    assert app.event_store.append("tasks", TaskCreated("3", "x"), idempotency_key="k").repeated
+    assert ids(app) == ["0", "1", "2", "3"]
 
 
 def test_an_outcome_that_stays_unknown(own: LocalUpstash, namespace: str, the: Todo) -> None:

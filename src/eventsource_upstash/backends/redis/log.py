@@ -15,6 +15,7 @@ from ..rules import bounded
 from .entries import STREAM_FIELDS, arguments_of, identity_of, optional, read_log, read_stream
 from .keys import Keys
 from .lua import script
+from .replies import kind_of
 from .transport import Script, Transport
 
 APPEND: Final = script("append")
@@ -37,7 +38,7 @@ SMALLEST_PAGE: Final = 64 * 1024
 
 _KNOWN_STREAMS: Final = 10_000
 
-_RECORD: Final = re.compile(r"([0-9a-f]*) ([0-9]{1,19}) ([0-9]{1,19}) (.+)")
+_RECORD: Final = re.compile(r"([0-9a-f]*/[0-9]+-[0-9]+) ([0-9]{1,19}) ([0-9]{1,19}) (.+)")
 """An idempotency record. No stream's name holds a line break."""
 
 
@@ -125,7 +126,7 @@ class RedisLog:
         before = ""
         after = ""
         if append.key is not None:
-            before = f"{append.digest.hex()} "
+            before = f"{append.digest.hex()}/{identity_of(append)} "
             after = f" {append.stream}"
         receipt = Receipt()
         tried = "0"
@@ -186,13 +187,20 @@ class RedisLog:
         status = answer[0]
         if status in ("ok", "repeated"):
             position, revision, owes = cast("Sequence[str]", answer[2:])
-            return Appended(int(position), int(revision), receipt, status == "repeated", owes == "1")
+            # What is found after an attempt of this very call got no answer is what this call has written.
+            repeated = status == "repeated" and not receipt.retries
+            return Appended(int(position), int(revision), receipt, repeated, owes == "1")
         if status == "known":
             record, raised = cast("Sequence[str]", answer[2:])
-            digest, stream, known = self._known(cast("str", append.key), record, receipt)
+            written, stream, known = self._known(cast("str", append.key), record, receipt)
+            digest, _, identity = written.partition("/")
             if digest != append.digest.hex() or stream != append.stream:
                 return KeyReused(receipt)
-            return msgspec.structs.replace(known, owes_notification=append.notifies and raised == str(known.position))
+            return msgspec.structs.replace(
+                known,
+                repeated=not (receipt.retries and identity == identity_of(append)),
+                owes_notification=append.notifies and raised == str(known.position),
+            )
         if status == "conflict":
             return await self._conflict(append, answer, receipt)
         raise self._trouble(append, answer)
@@ -211,7 +219,7 @@ class RedisLog:
             receipt += cost
             if written is not None:
                 owes = append.notifies and raised == str(written[0])
-                return Appended(written[0], written[2], receipt, True, owes)
+                return Appended(written[0], written[2], receipt, not receipt.retries, owes)
             missed = page.events
         else:
             missed = bounded(
@@ -246,10 +254,12 @@ class RedisLog:
             )
         if answer[0] == "rewound":
             return LogRewound(projection=None, checkpoint=int(cast("str", answer[3])), head=int(cast("str", answer[2])))
+        reason = str(answer[2])
+        kind = kind_of(reason)
+        remedy = kind.remedy if kind else "If the namespace is used by something else, choose another one"
         return Refused(
-            f"{self.where}: the append to stream {append.stream!r} was refused: {str(answer[2])[:300]!r}; nothing was "
-            "written. If the database is full, raise its plan; if the namespace is used by something else, choose "
-            "another one"
+            f"{self.where}: the append to stream {append.stream!r} was refused: {reason[:300]!r}; nothing was written. "
+            f"{remedy}"
         )
 
     async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
@@ -261,7 +271,7 @@ class RedisLog:
         return known if used_for == stream else KeyReused(receipt)
 
     def _known(self, key: str, record: str, receipt: Receipt) -> tuple[str, str, Appended]:
-        """What an idempotency record says: digest, stream, and the answer. Raises `Refused` for what is none."""
+        """What an idempotency record says: digest and identity, stream, answer. Raises `Refused` for what is none."""
         match = _RECORD.fullmatch(record)
         if match is None:
             raise foreign(self.where, self.keys.once(key))
