@@ -4,7 +4,8 @@
   and the decisions of an app do, without a backend.
 - **Stepping**: `explore` runs every order in which concurrent callers can meet, and a crash, a lost answer or a refusal
   at every wait; `pausing(backend)` is what they wait on.
-- **Conformance**: `LogContract`, `ViewsContract` and `PromisesContract`, which the test class of a backend inherits.
+- **Conformance**: `LogContract`, `ViewsContract`, `PromisesContract` and the two of notifications, which the test class
+  of a backend inherits.
   They need pytest: `pip install eventsource-upstash[testing]`. See `eventsource_upstash.testing.conformance`.
 - **Wrapping**: `BackendWrapper`, `LogWrapper` and `ViewsWrapper` put a fault into a backend that works.
 """
@@ -19,17 +20,25 @@ from .stepping import Ending, Endings, Explored, ScheduleFailed, World, explore,
 from .wrapping import BackendWrapper, LogWrapper, ViewsWrapper
 
 if TYPE_CHECKING:
-    from .conformance import LogContract, PromisesContract, ViewsContract
+    from .conformance import (
+        FreeNotificationsContract,
+        LogContract,
+        NotificationsContract,
+        PromisesContract,
+        ViewsContract,
+    )
 
 __all__ = [
     "BackendWrapper",
     "Ending",
     "Endings",
     "Explored",
+    "FreeNotificationsContract",
     "InStream",
     "LogContract",
     "LogWrapper",
     "Moment",
+    "NotificationsContract",
     "Pause",
     "PausingBackend",
     "PromisesContract",
@@ -46,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in {"LogContract", "PromisesContract", "ViewsContract"}:  # pytest, for those who use it
+    if name.endswith("Contract") and name in __all__:  # pytest, for those who use it
         from . import conformance
 
         return getattr(conformance, name)

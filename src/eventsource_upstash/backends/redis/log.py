@@ -70,7 +70,7 @@ class Archives:
         """
         if page_bytes <= SMALLEST_PAGE:
             return False
-        self.page_bytes = min(self.page_bytes, max(SMALLEST_PAGE, page_bytes // 2))
+        self.page_bytes: int = min(self.page_bytes, max(SMALLEST_PAGE, page_bytes // 2))
         return True
 
     def learn(self, stream: str, count: int) -> None:
