@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.local.redis.wire import Address, Connection, Reply, Status
@@ -86,6 +87,16 @@ def test_refused_requests_cost_no_commands(rest: Rest, key: str) -> None:
     rest.post(["NOSUCHCOMMAND"])
     counted = rest.counted()
     assert (counted["requests"], counted.get("commands", 0), counted["errors"]) == (3, 0, 3)
+
+
+@pytest.mark.parametrize("path", ["/", "/pipeline", "/multi-exec"])
+def test_a_script_that_is_to_be_sent_is_no_error(rest: Rest, key: str, path: str) -> None:
+    asked: list[object] = ["EVALSHA", "0" * 40, 1, key]
+    rest.post(asked if path == "/" else [asked], path)
+    counted = rest.counted()
+    assert (counted["requests"], counted["commands"], counted["command:EVALSHA"]) == (1, 1, 1)
+    assert (counted["scripts_sent"], counted.get("errors", 0)) == (1, 0)
+    assert not [name for name in counted if name.startswith("command:") and name != "command:EVALSHA"]
 
 
 def test_commands_that_fail_are_billed(rest: Rest, key: str) -> None:

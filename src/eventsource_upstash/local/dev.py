@@ -13,11 +13,15 @@ from aiohttp.typedefs import Handler, Middleware
 from .faults import FIELDS, KINDS, Fault, Faults
 from .metering import Meter
 from .qstash.app import QStashServer
+from .qstash.records import Answer, Message
 
 __all__ = ["Dev"]
 
 _MOST_SHOWN: Final = 200
 """Messages and dead letters on the page."""
+
+_MOST_SAID: Final = 200
+"""Bytes of a response on the page."""
 
 _PAGE_HEADERS: Final = {
     # Nothing from elsewhere, and in nobody's frame: a switch here must not be clicked by another page.
@@ -40,6 +44,7 @@ class Dev:
     | `POST /dev/faults` | adds one, given as JSON: the fields of `Fault` |
     | `DELETE /dev/faults` | takes back all, or with `?id=` one |
     | `GET /dev/state` | all that the page shows |
+    | `POST /dev/messages?id=` | has a message go out now that waits for its time |
     | `POST /dev/dead-letters?id=` | publishes a dead letter anew |
     | `GET /dev/`, and `GET /` from a browser | the page |
 
@@ -60,6 +65,7 @@ class Dev:
             ("POST", "/dev/faults"): self._add_fault,
             ("DELETE", "/dev/faults"): self._remove_faults,
             ("GET", "/dev/state"): self._state,
+            ("POST", "/dev/messages"): self._hasten,
             ("POST", "/dev/dead-letters"): self._retry,
             ("GET", "/dev"): self._page,
             ("GET", "/dev/"): self._page,
@@ -111,6 +117,8 @@ class Dev:
         store = self._qstash.broker.store
         metrics = self._qstash.metrics()
         messages = sorted(store.messages, key=lambda message: message.number, reverse=True)
+        # The last answer to each that was tried: only the log tells, the latest line of it last.
+        last = {event.message: event.answer for event in store.events if event.answer is not None}
         letters = sorted(store.dead_letters, key=lambda letter: letter.number, reverse=True)
         return _answer(
             {
@@ -122,21 +130,44 @@ class Dev:
                 "waiting": metrics.waiting,
                 "schedules": metrics.schedules,
                 "dead": metrics.dead_letters,
-                "messages": [
-                    {"id": message.id, "url": message.url, "due": message.due, "labels": message.options.labels}
-                    for message in messages[:_MOST_SHOWN]
-                ],
+                "messages": [self._message(message, last) for message in messages[:_MOST_SHOWN]],
                 "dead_letters": [
                     {
                         "id": letter.id,
                         "url": letter.message.url,
                         "failed_at": letter.failed_at,
+                        "labels": letter.message.options.labels,
                         "status": letter.answer.status,
+                        "said": _said(letter.answer),
                     }
                     for letter in letters[:_MOST_SHOWN]
                 ],
             }
         )
+
+    def _message(self, message: Message, last: Mapping[str, Answer]) -> dict[str, object]:
+        answer = last.get(message.id)
+        return {
+            "id": message.id,
+            "url": message.url,
+            "due": message.due,
+            "labels": message.options.labels,
+            "attempt": message.retried + 1,
+            "attempts": message.options.retries + 1,
+            "status": None if answer is None else answer.status,
+            "said": "" if answer is None else _said(answer),
+            "flying": self._qstash.broker.dispatching.flying(message.id),
+        }
+
+    async def _hasten(self, request: web.Request) -> web.Response:
+        broker = self._qstash.broker
+        message = broker.store.messages.get(request.query.get("id", ""))
+        if message is None:
+            return _answer({"error": "there is no such message any more"}, status=404)
+        if not broker.hasten(message):
+            return _answer({"error": "it is due already, and in flight or held up by its queue or limits"}, status=409)
+        await broker.store.flush()
+        return _answer({"messageId": message.id})
 
     async def _retry(self, request: web.Request) -> web.Response:
         broker = self._qstash.broker
@@ -150,6 +181,12 @@ class Dev:
     async def _page(self, _: web.Request) -> web.Response:
         page = resources.files("eventsource_upstash.local").joinpath("page.html").read_text("utf-8")
         return web.Response(text=page, content_type="text/html", headers=_PAGE_HEADERS)
+
+
+def _said(answer: Answer) -> str:
+    """The beginning of what came back, in one line."""
+    text = answer.error if answer.error is not None else answer.body[:_MOST_SAID].decode("utf-8", "replace")
+    return " ".join(text[:_MOST_SAID].split())
 
 
 def _by_hand(request: web.Request) -> bool:

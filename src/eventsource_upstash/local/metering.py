@@ -23,7 +23,8 @@ class Meter:
     """Counters of one half, by caller and by name. Safe under threads.
 
     Both halves count `requests`, `bytes_in`, `bytes_out` (bodies only) and `errors`; Redis also `commands` (what would
-    be billed) and, for each command, `command:NAME`.
+    be billed), for each command `command:NAME`, and `scripts_sent`: how often a script was asked for by its SHA and not
+    known, so that the client sends it next. That is how scripts are sent, and no error.
     """
 
     def __init__(self) -> None:

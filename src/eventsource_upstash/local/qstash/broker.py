@@ -167,6 +167,17 @@ class Broker:
                 self.settling.cancel(message)
         return count
 
+    def hasten(self, message: Message) -> bool:
+        """Have a message go out now that waits for its time. False: it is due already, and waits for something else."""
+        now = self.clock.now()
+        if message.due <= now or self.dispatching.flying(message.id):
+            return False
+        message.due = now
+        self.store.messages.put(message.id, message)
+        if message.queue is None or message.slot is not None:  # else it goes when it comes to its queue's head
+            self.dispatching.push(message)
+        return True
+
     def drop_queue(self, name: str) -> None:
         """Delete a queue, with what waits in it."""
         self.cancel([message for message in self.store.messages if message.queue == name])

@@ -32,6 +32,9 @@ _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SYNC_TOKEN: Final = "Upstash-Sync-Token"  # noqa: S105 - a header's name
 _STREAMS: Final = frozenset({"subscribe", "psubscribe", "monitor"})
 
+_SENT: Final = "scripts sent"
+"""Stands among the billed commands for NOSCRIPT answers. No command's name: those are in capitals."""
+
 _T = TypeVar("_T")
 
 
@@ -97,7 +100,10 @@ class _Rest:
         numbers = {f"command:{name}": number for name, number in billed.items() if number}
         numbers |= {"requests": 1, "commands": sum(billed.values())}
         numbers |= {"bytes_in": len(body), "bytes_out": len(answer.body) if isinstance(answer.body, bytes) else 0}
-        if answer.status != 200:
+        if scripts := numbers.pop(f"command:{_SENT}", 0):
+            numbers["scripts_sent"] = scripts
+            numbers["commands"] -= scripts
+        elif answer.status != 200:
             numbers["errors"] = 1
         if _SYNC_TOKEN in request.headers:
             numbers["sync_tokens"] = 1
@@ -150,7 +156,7 @@ class _Rest:
 
     async def _run(self, command: Sequence[bytes], caller: _Caller, billed: Counter[str]) -> Done:
         done = await self._execution.run(command, read_only=caller.read_only)
-        billed.update(done.billed)
+        _bill(billed, done)
         if not done.refused and await self._execution.writes(command):
             self._writes += 1
         return done
@@ -168,13 +174,19 @@ class _Rest:
         if isinstance(done, EngineError):
             return _error(done.text, 400)
         for each in done:
-            billed.update(each.billed)
+            _bill(billed, each)
         self._writes += 1
         return writing.many([each.reply for each in done])
 
     def _sync_token(self) -> str:
         """Stands for the writes so far. A client sends the last one back; here every read sees every write."""
         return format(self._writes, "x")
+
+
+def _bill(billed: Counter[str], done: Done) -> None:
+    billed.update(done.billed)
+    if isinstance(done.reply, EngineError) and done.reply.text.startswith("NOSCRIPT"):
+        billed[_SENT] += 1
 
 
 class _Writing(NamedTuple):
