@@ -2,7 +2,8 @@
 
 from .engine import EngineUnavailable
 from .faults import Fault, Faults
+from .qstash.settings import Settings
 from .redis.commands import Limits
 from .server import LocalUpstash, PortTaken
 
-__all__ = ["EngineUnavailable", "Fault", "Faults", "Limits", "LocalUpstash", "PortTaken"]
+__all__ = ["EngineUnavailable", "Fault", "Faults", "Limits", "LocalUpstash", "PortTaken", "Settings"]
