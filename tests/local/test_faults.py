@@ -110,6 +110,58 @@ def test_database_full_refuses_what_grows_it_and_nothing_else(struck: Rest, key:
     assert struck.result("DEL", key) == 1
 
 
+FULL = "ERR DB capacity quota exceeded"
+LOCKING = "#!lua flags=allow-key-locking\n"
+
+
+@pytest.mark.parametrize("shebang", ["", LOCKING])
+def test_a_script_that_reads_goes_on_when_the_database_is_full(struck: Rest, key: str, shebang: str) -> None:
+    struck.result("SET", key, "v")
+    fault = struck.upstash.faults.add("database-full")
+    reads = f"{shebang}return redis.call('GET', KEYS[1])"
+    assert struck.result("EVAL", reads, 1, key) == "v"
+    assert struck.result("EVALSHA", struck.result("SCRIPT", "LOAD", reads), 1, key) == "v"
+    assert struck.post([["EVAL", reads, 1, key]], "/multi-exec").json() == [{"result": "v"}]
+    assert struck.result("EVAL", f"{shebang}return redis.call('DEL', KEYS[1])", 1, key) == 1
+    assert (fault.struck, fault.count, struck.upstash.faults.active()) == (0, 1, [fault])
+    assert struck.error("EVAL", f"{shebang}return redis.call('set', KEYS[1], 'w')", 1, key).startswith(FULL)
+    assert (fault.struck, struck.upstash.faults.active()) == (1, [])
+
+
+@pytest.mark.parametrize("shebang", ["", LOCKING])
+def test_a_script_sees_that_the_database_is_full_at_the_call_that_writes(struck: Rest, key: str, shebang: str) -> None:
+    struck.upstash.faults.add("database-full", count=None)
+    script = shebang + (
+        "local has = redis.call('EXISTS', KEYS[1]) "
+        "local ok, raised = pcall(redis.call, 'SET', KEYS[1], 'w') "
+        "local told = redis.pcall('APPEND', KEYS[1], 'w') "
+        "return {has, tostring(ok), tostring(raised), told.err, redis.call('EXISTS', KEYS[1])}"
+    )
+    before = struck.counted().get("commands", 0)
+    for answer in (struck.post(["EVAL", script, 1, key]), struck.post([["EVAL", script, 1, key]], "/multi-exec")):
+        body = answer.json()
+        has, ok, raised, told, at_the_end = (body if isinstance(body, dict) else body[0])["result"]
+        assert (has, ok, at_the_end) == (0, "false", 0)
+        assert raised.startswith(FULL)
+        assert told.startswith(FULL)
+    assert struck.counted()["commands"] - before == 6, "what was refused was billed"
+    half = shebang + "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 1)"
+    refused = struck.post([["EVAL", half, 1, key]], "/pipeline").json()
+    assert refused[0]["error"].startswith(FULL)
+
+
+def test_a_fault_that_is_spared_after_it_was_taken_back_stays_away() -> None:
+    faults = Faults()
+    fault = faults.add("database-full")
+    assert faults.take("redis", ("database-full",)) is fault
+    faults.spare(fault)
+    assert (faults.active(), fault.struck, fault.count) == ([fault], 0, 1)
+    assert faults.take("redis", ("database-full",)) is fault
+    faults.clear()
+    faults.spare(fault)
+    assert faults.active() == []
+
+
 def test_only_what_matches_is_struck(struck: Rest, key: str) -> None:
     faults = struck.upstash.faults
     faults.add("error-500", command="SET", count=None)

@@ -61,7 +61,8 @@ DELIVERY_FAULTS: Final[Mapping[str, str]] = {
 KINDS: Final[Mapping[str, str]] = {
     **HTTP_FAULTS,
     **DELIVERY_FAULTS,
-    "database-full": "refuse commands that write, as a database at its capacity does",
+    "database-full": "refuse commands that make the database larger, also those that a script calls, as one at its "
+    "capacity does",
 }
 
 
@@ -72,7 +73,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         kind: What to do: one of `KINDS`.
         half: Strikes only there; None for both.
         path: Strikes only requests (or deliveries) whose path (or destination) matches this pattern of `fnmatch`.
-        command: Strikes only requests that carry this command, in any case of letters.
+        command: Strikes only requests that carry this command, in any case of letters (for a script: EVAL or EVALSHA).
         count: How often it strikes before it is used up; None for without end.
         skip: How many matching requests it lets pass first.
         probability: Of a matching request being struck.
@@ -106,6 +107,7 @@ class Faults:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._active: list[tuple[Fault, random.Random]] = []
+        self._used_up: dict[int, tuple[Fault, random.Random]] = {}
 
     def add(
         self,
@@ -154,12 +156,14 @@ class Faults:
         with self._lock:
             before = len(self._active)
             self._active = [entry for entry in self._active if entry[0].id != id]
+            self._used_up.pop(id, None)
             return len(self._active) < before
 
     def clear(self) -> None:
         """Behave again."""
         with self._lock:
             self._active.clear()
+            self._used_up.clear()
 
     def active(self) -> list[Fault]:
         """The faults that are not used up."""
@@ -200,9 +204,22 @@ class Faults:
                 if fault.count is not None:
                     fault.count -= 1
                     if fault.count <= 0:
-                        del self._active[index]
+                        self._used_up[fault.id] = self._active.pop(index)
                 return fault
         return None
+
+    def spare(self, fault: Fault) -> None:
+        """Undo a `take`: nothing was there to be struck. If the fault was taken back meanwhile, nothing happens."""
+        with self._lock:
+            used_up = self._used_up.pop(fault.id, None)
+            if used_up is not None:
+                self._active.append(used_up)
+                self._active.sort(key=lambda entry: entry[0].id)
+            elif all(entry[0] is not fault for entry in self._active):
+                return
+            fault.struck -= 1
+            if fault.count is not None:
+                fault.count += 1
 
 
 _NamesOf = Callable[[web.Request], Awaitable[Collection[str]]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from .wire import EngineError, Reply
@@ -152,6 +152,11 @@ class CommandTable:
         entry = self._entries.get(name)
         return name in ("EVAL", "EVALSHA", "FCALL") or (entry is not None and "denyoom" in entry.flags)
 
+    @property
+    def growing(self) -> Collection[str]:
+        """Names of the commands that may make the database larger, those that run scripts apart."""
+        return [name for name, entry in self._entries.items() if "denyoom" in entry.flags and name not in _SCRIPTING]
+
     def keys(self, command: Sequence[bytes]) -> Sequence[bytes]:
         """The keys that the command names, as far as they stand at fixed places (for scripts: KEYS)."""
         name = name_of(command)
@@ -183,6 +188,8 @@ def translated(command: Sequence[bytes], reply: Reply) -> Reply:
         text = reply.text
         if text.startswith("ERR unknown command"):
             return _unavailable(name_of(command))
+        if text.endswith(DATABASE_FULL):
+            return EngineError(DATABASE_FULL)  # raised in a script, and not caught
         if text.startswith("OOM ") or "script: OOM " in text:
             return EngineError(
                 f"ERR DB capacity quota exceeded. See {_HELP}/troubleshooting/db_capacity_quota_exceeded for details"

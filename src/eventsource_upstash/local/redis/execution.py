@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from ..faults import Faults
+from ..faults import Fault, Faults
 from .commands import DATABASE_FULL, CommandTable, Limits, name_of, translated
 from .replies import size_of
-from .scripts import Script, Scripts, sha_of, unwrap
+from .scripts import Script, Scripts, Unwrapped, sha_of, unwrap
 from .wire import Address, Connection, EngineError, EngineGone, Reply, Status
 
 __all__ = ["Done", "Execution"]
@@ -20,6 +20,7 @@ Command = Sequence[bytes]
 
 _BY_TEXT: Final = {"EVAL": b"EVALSHA", "EVAL_RO": b"EVALSHA_RO"}
 _BY_SHA: Final = {"EVALSHA": b"EVALSHA", "EVALSHA_RO": b"EVALSHA_RO"}
+_SCRIPTS: Final = _BY_TEXT.keys() | _BY_SHA.keys()
 _EVAL_OF: Final = {b"EVALSHA": b"EVAL", b"EVALSHA_RO": b"EVAL_RO"}
 _NO_SCRIPT: Final = "NOSCRIPT No matching script. Please use EVAL."
 
@@ -43,6 +44,7 @@ class _Planned(NamedTuple):
 
     command: Command
     script: bool = False
+    full: Fault | None = None
     answer: Reply = None
     answered: bool = False
 
@@ -101,12 +103,17 @@ class Execution:
             refused is None
             and self._faults
             and table.grows(command)
-            and self._faults.take("redis", ("database-full",), commands=(name_of(command),))
+            and name_of(command) not in _SCRIPTS  # of these, only what they call
+            and self._full(name_of(command))
         ):
             return EngineError(DATABASE_FULL)
         if refused is None and table.grows(command):
             return await self._record_refusal(command, table.keys(command))
         return refused
+
+    def _full(self, name: str) -> Fault | None:
+        """The fault that the database is full, if there is one for this command. Counted as having struck."""
+        return self._faults.take("redis", ("database-full",), commands=(name,)) if self._faults else None
 
     async def _size_of_database(self) -> int:
         reply = await (await self.connection()).call((b"INFO", b"memory"))
@@ -150,9 +157,12 @@ class Execution:
         billed = Counter({name: 1})
         if name == "SCRIPT":
             return Done(self._sized(await self._script_command(command)), billed)
-        if name in _BY_TEXT or name in _BY_SHA:
-            calls, reply = unwrap(await self._evaluate(name, command))
-            billed.update(calls)
+        if name in _SCRIPTS:
+            found = await self._find(name, command)
+            if isinstance(found, EngineError):
+                return Done(self._sized(translated(command, found)), billed)
+            script, full = await self._or_full(name, found)
+            reply = self._spared(unwrap(await self._evaluate(name, script, command)), full, billed)
         else:
             reply = await (await self.connection()).call(command)
         return Done(self._sized(translated(command, reply)), billed)
@@ -160,10 +170,21 @@ class Execution:
     def _sized(self, reply: Reply) -> Reply:
         return self.limits.too_large(size_of(reply)) or reply
 
-    async def _evaluate(self, name: str, command: Command) -> Reply:
-        found = await self._find(name, command)
-        if isinstance(found, EngineError):
-            return found
+    async def _or_full(self, name: str, script: Script) -> tuple[Script, Fault | None]:
+        """A script as it is to run, and the fault that the database is full, if it shall find it full."""
+        full = None if name.endswith("_RO") else self._full(name)
+        if full is None:
+            return script, None
+        return script.when_full((await self.table()).growing, DATABASE_FULL), full
+
+    def _spared(self, ran: Unwrapped, full: Fault | None, billed: Counter[str]) -> Reply:
+        """The reply of a script, its calls billed. Without a call that was refused, it was not struck."""
+        if full is not None and not ran.refused:
+            self._faults.spare(full)
+        billed.update(ran.calls)
+        return ran.reply
+
+    async def _evaluate(self, name: str, found: Script, command: Command) -> Reply:
         connection = await self.connection()
         verb = _BY_TEXT.get(name) or _BY_SHA[name]
         reply = await connection.call((verb, found.wrapped_sha, *command[2:]))
@@ -209,11 +230,11 @@ class Execution:
         """
         planned: list[_Planned] = []
         for command in commands:
-            refused = await self.refusal(command, read_only=read_only)
-            if refused is not None:
-                return refused
-            plan = await self._plan(command)
+            plan = await self.refusal(command, read_only=read_only) or await self._plan(command)
             if isinstance(plan, EngineError):
+                for given_up in planned:
+                    if given_up.full is not None:
+                        self._faults.spare(given_up.full)
                 return plan
             planned.append(plan)
         connection = await self.connection()
@@ -227,8 +248,7 @@ class Execution:
             name = name_of(command)
             billed = Counter({name: 1})
             if plan.script:
-                calls, result = unwrap(reply)
-                billed.update(calls)
+                result = self._spared(unwrap(reply), plan.full, billed)
             else:
                 result = plan.answer if plan.answered else reply
             done.append(Done(self._sized(translated(command, result)), billed))
@@ -239,7 +259,7 @@ class Execution:
         if name == "SCRIPT":
             # Answered by this server; something harmless stands for it among the engine's commands.
             return _Planned((b"PING",), answer=await self._script_command(command), answered=True)
-        if name not in _BY_TEXT and name not in _BY_SHA:
+        if name not in _SCRIPTS:
             return _Planned(command)
         found = await self._find(name, command)
         if isinstance(found, EngineError):
@@ -247,7 +267,8 @@ class Execution:
                 return _Planned((b"PING",), answer=found, answered=True)
             return found
         verb = b"EVAL_RO" if name.endswith("_RO") else b"EVAL"
-        return _Planned((verb, found.wrapped, *command[2:]), script=True)
+        script, full = await self._or_full(name, found)
+        return _Planned((verb, script.wrapped, *command[2:]), script=True, full=full)
 
 
 async def ready(address: Address, *, attempts: int, pause: float) -> None:

@@ -2,8 +2,8 @@
 
 Each script runs inside a function, behind a prelude of one line, so that lines keep their numbers. The prelude puts
 another `redis` before the script, which counts the commands (each is billed) and, if the script's first line has the
-flag `allow-key-locking`, refuses keys that are not among KEYS. What comes back is `{counts, failed, result}`, also when
-the script raises an error.
+flag `allow-key-locking`, refuses keys that are not among KEYS. What comes back is `{counts, failed, refused, result}`,
+also when the script raises an error. `Script.when_full` refuses as well what a full database does.
 
 Not seen: commands that a script hides from its text (`_G.redis.call`, `loadstring`).
 """
@@ -11,7 +11,7 @@ Not seen: commands that a script hides from its text (`_G.redis.call`, `loadstri
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from .wire import EngineError, Reply
@@ -22,7 +22,8 @@ KEY_LOCKING: Final = "allow-key-locking"
 
 # One line. `...` is passed through whole; pcall gives an error as a value, call raises it, as the real ones do.
 _PRELUDE: Final = (
-    "local __dev = {counts={}, call=redis.call, pcall=redis.pcall, upper=string.upper, type=type, pcall_=pcall} "
+    "local __dev = {counts={}, refused=0, call=redis.call, pcall=redis.pcall, upper=string.upper, type=type, "
+    "pcall_=pcall, error=error} "
     "__dev.seen = function(name) name = __dev.upper(name) "
     "__dev.counts[name] = (__dev.counts[name] or 0) + 1 end "
 )
@@ -47,7 +48,7 @@ _LOCKED: Final = (
     "for _, key in __dev.ipairs(keys) do if not __dev.declared[key] then return {err = "
     "\"ERR Dynamic keys are not allowed in Lua scripts when 'allow-key-locking' flag is set. Key was: \" .. key} "
     "end end "
-    "end __dev.error = error "
+    "end "
     "local redis = setmetatable({"
     "call = function(...) local refusal = __dev.refuse(...) if refusal then __dev.error(refusal, 0) end "
     "return __dev.call(...) end, "
@@ -55,13 +56,25 @@ _LOCKED: Final = (
     "return __dev.pcall(...) end"
     "}, {__index = redis}) "
 )
-_OPEN: Final = "local server = redis local function __script({}) "
+# In front of the one or the other. Not counted: what the service refuses is not billed.
+_FULL: Final = (
+    "__dev.inner = redis __dev.grows = {{{grows}}} "
+    "__dev.over = function(name) if __dev.type(name) == 'string' and __dev.grows[__dev.upper(name)] then "
+    "__dev.refused = __dev.refused + 1 return {{err = '{error}'}} end end "
+    "local redis = setmetatable({{"
+    "call = function(...) local refusal = __dev.over((...)) if refusal then __dev.error(refusal, 0) end "
+    "return __dev.inner.call(...) end, "
+    "pcall = function(...) return __dev.over((...)) or __dev.inner.pcall(...) end"
+    "}}, {{__index = redis}}) "
+)
+_MARK: Final = "local server = redis "
+_OPEN: Final = _MARK + "local function __script({}) "
 _CLOSE: Final = (
     "\nend local __ok, __result = __dev.pcall_(__script, ...) local __counts = {} "
     "for name, n in pairs(__dev.counts) do __counts[#__counts + 1] = name __counts[#__counts + 1] = n end "
-    "if __ok then return {__counts, 0, __result} end "
+    "if __ok then return {__counts, 0, __dev.refused, __result} end "
     "if type(__result) == 'table' then __result = __result.err or 'unknown error' end "
-    "return {__counts, 1, tostring(__result)}"
+    "return {__counts, 1, __dev.refused, tostring(__result)}"
 )
 
 
@@ -112,6 +125,17 @@ class Script(NamedTuple):
         wrapped = shebang + head.encode() + body + _CLOSE.encode()
         return cls(plain, wrapped, sha_of(wrapped).encode(), locks, b"no-writes" not in flags)
 
+    def when_full(self, grows: Collection[str], error: str) -> Script:
+        """The script as it runs on a database that is full: these commands raise this error when it calls them.
+
+        Args:
+            grows: Names of commands, in capitals.
+            error: Without quotes in it.
+        """
+        full = _FULL.format(grows=",".join(f"['{name}']=true" for name in sorted(grows)), error=error)
+        wrapped = self.wrapped.replace(_MARK.encode(), (full + _MARK).encode(), 1)
+        return self._replace(wrapped=wrapped, wrapped_sha=sha_of(wrapped).encode())
+
 
 class Scripts:
     """The server's own table: a script is known by the SHA of what its caller sent, shebang and all."""
@@ -152,25 +176,27 @@ class Unwrapped(NamedTuple):
     Attributes:
         calls: How often it called each command.
         reply: What it returned, or its error.
+        refused: How many of its calls were refused since the database is full.
     """
 
     calls: Mapping[str, int]
     reply: Reply
+    refused: int = 0
 
 
 def unwrap(reply: Reply) -> Unwrapped:
     """The counts and the result of a wrapped script; a plain error if the engine never ran it."""
     if not isinstance(reply, list):
         return Unwrapped({}, reply)
-    counts, failed = reply[0], reply[1]
+    counts, failed, refused = reply[:3]
     assert isinstance(counts, list)
     calls = dict(zip(map(_name, counts[::2]), map(_number, counts[1::2]), strict=True))
-    result = reply[2] if len(reply) > 2 else None
+    result = reply[3] if len(reply) > 3 else None
     if failed:
         text = result.decode("utf-8", "replace") if isinstance(result, bytes) else "unknown error"
         where = "@" if text.startswith("user_script:") else ""
-        return Unwrapped(calls, EngineError(f"ERR Error running script: {where}{text}"))
-    return Unwrapped(calls, result)
+        return Unwrapped(calls, EngineError(f"ERR Error running script: {where}{text}"), _number(refused))
+    return Unwrapped(calls, result, _number(refused))
 
 
 def _name(value: Reply) -> str:
