@@ -92,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     dev.add_argument("--redis-port", type=_port, default=8079, metavar="PORT", help="of Redis over REST (8079)")
     dev.add_argument("--qstash-port", type=_port, default=8080, metavar="PORT", help="of QStash (8080)")
-    dev.add_argument("--env-file", type=Path, metavar="FILE", help="write the variables into FILE, such as .env.local")
+    dev.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="write the variables into FILE, such as .env.upstash-local"
+    )
     engine = dev.add_mutually_exclusive_group()
     engine.add_argument("--redis-url", metavar="URL", help="use a running Redis or Valkey: redis://127.0.0.1:6379/0")
     engine.add_argument("--data", type=Path, metavar="DIR", help="keep the data in DIR; without, it is gone at the end")
