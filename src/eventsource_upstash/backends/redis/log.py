@@ -56,7 +56,7 @@ class Archives:
     def __init__(self) -> None:
         self.log = 0
         self.reading = 0
-        self.page_bytes = MAX_PAGE_BYTES
+        self.page_bytes: int = MAX_PAGE_BYTES
         self._streams: dict[str, int] = {}
 
     def of(self, stream: str) -> int:
@@ -70,7 +70,7 @@ class Archives:
         """
         if page_bytes <= SMALLEST_PAGE:
             return False
-        self.page_bytes: int = min(self.page_bytes, max(SMALLEST_PAGE, page_bytes // 2))
+        self.page_bytes = min(self.page_bytes, max(SMALLEST_PAGE, page_bytes // 2))
         return True
 
     def learn(self, stream: str, count: int) -> None:
