@@ -297,6 +297,16 @@ def test_pages_get_smaller_where_the_server_gives_none_so_large(namespace: str, 
         assert ids(app) == [*wanted, "large"]
 
 
+def test_a_conflict_carries_what_was_missed_from_every_key_of_the_stream(upstash: LocalUpstash, namespace: str) -> None:
+    log = log_of(Recording(upstash), namespace, Archives(), roll_at=1)
+    for number in range(8):
+        append(log, an(number, at=NOW + number))
+    conflict = blocking.run(log.append(an(9, at=NOW + 9, expected=0)))
+    assert isinstance(conflict, Conflict)
+    assert [row[2] for row in conflict.missed] == list(range(1, 9))
+    assert (conflict.actual, conflict.complete) == (8, True)
+
+
 def test_views_look_once_where_other_threads_read(upstash: LocalUpstash, namespace: str) -> None:
     for looks in (0, 1):
         archives = Restless()

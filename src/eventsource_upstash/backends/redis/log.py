@@ -221,6 +221,18 @@ class RedisLog:
                 owes = append.notifies and raised == str(written[0])
                 return Appended(written[0], written[2], receipt, not receipt.retries, owes)
             missed = page.events
+            # A page ends with the key that it is read from: what was missed may go on in the next one.
+            while (
+                page.events
+                and missed[-1][2] < actual
+                and len(missed) < MAX_PAGE_EVENTS
+                and _size(missed) < MAX_PAGE_BYTES
+            ):
+                limit = MAX_PAGE_EVENTS - len(missed)
+                page = await self.read_stream(append.stream, missed[-1][2], limit, MAX_PAGE_BYTES)
+                receipt += page.receipt
+                missed = [*missed, *page.events]
+            missed = bounded(missed[: actual - expected], MAX_PAGE_BYTES)
         else:
             missed = bounded(
                 read_stream(entries, append.stream, expected, self.where)[:MAX_PAGE_EVENTS], MAX_PAGE_BYTES
@@ -356,6 +368,10 @@ class RedisLog:
         """See `Log.withdraw`. Cost: 1 request, at most 3 commands."""
         keys = [self.keys.head, self.keys.notice]
         return (await run(self.transport, SETTLE, keys, [position, raised_us]))[1]
+
+
+def _size(events: Sequence[StoredEvent]) -> int:
+    return sum([len(row[9]) for row in events])
 
 
 def _begins_after(entries: Sequence[object], expected: int) -> bool:
