@@ -14,9 +14,10 @@ from tests.faults.processes import run
 from tests.unit.todo import TaskCreated, todo
 
 PREPARE = """
-import asyncio, os, signal, sqlite3, sys, threading, traceback
+import asyncio, os, sqlite3, sys, threading
 from eventsource_upstash import AsyncApp, InProcess, Memory, SQLite, connect
 from eventsource_upstash.blocking import App
+from tests.forking import forked, wait_for
 from tests.unit.todo import Task, TaskCreated, todo
 
 the = todo()
@@ -26,27 +27,6 @@ view = app.projection_store.view(the.tasks)
 
 def append(name, **options):
     return app.event_store.append("tasks", TaskCreated(name, "x"), **options)
-
-def forked(work):
-    "Run the work in a child; a child that hangs is ended by an alarm, and any failure of it is one of ours."
-    child = os.fork()
-    if child:
-        return child
-    signal.alarm(20)
-    status = 1
-    try:
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
-
-def wait_for(*children):
-    for child in children:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code == 0, f"a child ended with {code}"
 """
 
 

@@ -5,31 +5,11 @@ from __future__ import annotations
 from tests.faults.processes import run
 
 PREPARE = """
-import asyncio, os, signal, sys, threading, traceback
+import asyncio, os, sys, threading
 from eventsource_upstash._io import blocking, event_loop
 from eventsource_upstash.backends.redis.transport import HttpTransport
 from tests.faults.transport.server import TOKEN, Server, answer
-
-def forked(work):
-    "Run the work in a child; a child that hangs is ended by an alarm, and any failure of it is one of ours."
-    child = os.fork()
-    if child:
-        return child
-    signal.alarm(20)
-    status = 1
-    try:
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
-
-def wait_for(*children):
-    for child in children:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert code == 0, f"a child ended with {code}"
+from tests.forking import forked, wait_for
 """
 
 
