@@ -24,7 +24,7 @@ from eventsource_upstash import (
 )
 from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash.backends.redis.checking import look_at
-from eventsource_upstash.backends.redis.keys import Keys
+from eventsource_upstash.backends.redis.log import RedisLog
 from eventsource_upstash.local import LocalUpstash
 
 ENDPOINT = "https://app.example.com/projections"
@@ -69,6 +69,15 @@ def test_embedded_backends_have_nothing_to_say(tmp_path) -> None:
             assert app.check() == ()
 
 
+def test_it_costs_what_it_says(own: LocalUpstash) -> None:
+    app = App(described(own, "check"), Registry(), None)
+    app.check()  # the server is sent the scripts
+    own.reset_metrics()
+    app.check()
+    counted = own.metrics()["redis"]["total"]
+    assert (counted["requests"], counted["commands"]) == (4, 8)
+
+
 def test_it_leaves_nothing_behind(own: LocalUpstash) -> None:
     App(described(own, "check"), Registry(), None).check()
     assert redis.Redis.from_url(own.engine_url).keys("*check*") == []
@@ -84,8 +93,9 @@ def test_eviction_is_warned_of(own: LocalUpstash, caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize(("skew", "words"), [(600, "600 s ahead of"), (-600, "600 s behind")])
 def test_a_clock_that_is_off_by_ten_minutes_is_warned_of(upstash: LocalUpstash, skew: int, words: str) -> None:
-    transport = described(upstash, "check-clock").transport(PORT)
-    (doubt,) = run(look_at(transport, Keys("check-clock"), lambda: time.time() + skew))
+    log = described(upstash, "check-clock").log(PORT)
+    assert isinstance(log, RedisLog)
+    (doubt,) = run(look_at(log, lambda: time.time() + skew))
     assert words in doubt
 
 

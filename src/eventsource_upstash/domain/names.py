@@ -1,4 +1,4 @@
-"""What may be a name: of a stream, an event type, a projection, a document, a tag."""
+"""What may be a name: of a stream, an event type, a projection, a document, a tag, a namespace."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ _NEVER: Final = re.compile(
     + "]"
 )
 
+DEFAULT_NAMESPACE: Final = "events"
+"""Namespace of an app that names none."""
+
+NAMESPACE_RULE: Final = "1 to 64 letters, digits and . _ -, and starts with a letter or digit"
+"""What `is_namespace` asks for, as messages say it."""
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 _PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -53,6 +60,11 @@ def check_idempotency_key(key: str) -> None:
         raise Misuse(f"idempotency_key={key!r}: it is a printable text of 1 to {MAX_NAME} characters")
     if not key.isprintable() and _NEVER.search(key):
         raise Misuse(f"idempotency_key={key!r}: {_refused(key)}")
+
+
+def is_namespace(value: object) -> bool:
+    """Whether it can be the namespace of an app: of its keys in Redis, and of its notifications."""
+    return isinstance(value, str) and _NAMESPACE.fullmatch(value) is not None
 
 
 def check_type_name(name: object) -> None:

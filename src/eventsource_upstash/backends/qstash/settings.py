@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
+from ...domain.names import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
 from ...errors import Misuse
 
 DEFAULT_URL: Final = "https://qstash.upstash.io"
 """Where QStash is when nobody says otherwise: the region EU_CENTRAL_1."""
-
-DEFAULT_NAMESPACE: Final = "events"
 
 REGIONS: Final = ("EU_CENTRAL_1", "US_EAST_1")
 """The regions of QStash, as its environment variables spell them. Each has a token and signing keys of its own."""
@@ -20,7 +19,6 @@ MAX_RETRIES: Final = 100
 MAX_DELIVERY_TIMEOUT: Final = 12 * 3600
 
 _WORD: Final = re.compile(r"[A-Za-z0-9._-]+")
-_NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL: Final = re.compile(
     r"(?P<scheme>https?)://(?P<authority>(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(?P<rest>[/?][!-~]*)?"
 )
@@ -284,9 +282,7 @@ def _is_printable(value: object) -> bool:
 
 def namespace_problems(name: str, value: object) -> list[str]:
     """What is wrong with a namespace: the same rule as for the keys of the log."""
-    if isinstance(value, str) and _NAMESPACE.fullmatch(value):
-        return []
-    return [f"{name} has 1 to 64 letters, digits and . _ -, and starts with a letter or digit"]
+    return [] if is_namespace(value) else [f"{name} has {NAMESPACE_RULE}"]
 
 
 def is_whole(value: object, least: int, most: int | None = None) -> bool:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from ..._io.blocking import BlockingPort
 from ..._io.port import Port, Signal
+from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
 from ...ports import Notices, Verifier
 from .notices import Publishing
 from .settings import (
-    DEFAULT_NAMESPACE,
     DEFAULT_URL,
     Delivery,
     OfficialClient,
@@ -195,7 +195,10 @@ class QStash:
                 raise Misuse("an AsyncQStash needs an event loop: hand qstash.QStash to an app that blocks")
 
     async def check(self, port: Port) -> tuple[str, ...]:
-        """See `NoticeTransport.check`: the token, and whether the signing keys are the account's. Cost: 1 request."""
+        """See `NoticeTransport.check`: the token, and whether the signing keys are the account's.
+
+        Cost: 1 request, 2 for a URL group.
+        """
         from .checking import look_at
 
         return await look_at(port, self.url, self._token, self.destination, self._pairs) if self.client is None else ()

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..._io.addresses import host_of
+from ..._io.blocking import PORT
 from ..._io.port import Port
+from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
 from ...ports import Log, Views
-from .keys import DEFAULT_NAMESPACE, Keys
+from .keys import Keys
 from .log import LOST_AFTER_US, ROLL_AT, Archives, RedisLog
 from .sync_tokens import SyncTokens
 from .transport import HttpTransport, Transport
@@ -75,7 +77,7 @@ class UpstashRedis:
         self._archives = Archives()
         self._tokens = SyncTokens()
         self._transports: WeakKeyDictionary[Port, Transport] = WeakKeyDictionary()
-        self._transport_checks()
+        self.transport(PORT)  # it checks what it is given: here, where the caller sees it
 
     @classmethod
     def from_env(cls, *, namespace: str | None = None, environ: Mapping[str, str] | None = None) -> UpstashRedis:
@@ -107,11 +109,6 @@ class UpstashRedis:
         """What its keys begin with."""
         return self._keys.namespace
 
-    def _transport_checks(self) -> None:
-        from ..._io.blocking import PORT
-
-        self.transport(PORT)
-
     def transport(self, port: Port) -> Transport:
         """What carries its commands, over a port: one for all who use that port."""
         transport = self._transports.get(port)
@@ -136,6 +133,9 @@ class UpstashRedis:
 
     def log(self, port: Port) -> Log:
         """Its log."""
+        return self._log(port)
+
+    def _log(self, port: Port) -> RedisLog:
         return RedisLog(
             self.transport(port),
             self._keys,
@@ -149,10 +149,10 @@ class UpstashRedis:
         return RedisViews(self.transport(port), self._keys, log, self._archives)
 
     async def check(self, port: Port) -> tuple[str, ...]:
-        """See `Backend.check`: token and rights, scripts, the namespace, eviction, clocks. Cost: 4 requests."""
+        """See `Backend.check`: token and rights, scripts, the namespace, eviction, clocks. 4 requests, 8 commands."""
         from .checking import look_at
 
-        return await look_at(self.transport(port), self._keys)
+        return await look_at(self._log(port))
 
     def close(self) -> None:
         """Nothing is held open here: connections belong to the process and to each event loop."""

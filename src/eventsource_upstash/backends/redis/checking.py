@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from ...errors import Refused
-from .keys import Keys
-from .log import foreign, run
+from .log import RedisLog, run
 from .lua import script
-from .transport import Transport
 
 PROBE: Final = script("probe")
 
@@ -21,17 +19,22 @@ MAX_SKEW: Final = 5.0
 _POLICY: Final = re.compile(r"^maxmemory_policy:(\S+)", re.MULTILINE)
 
 
-async def look_at(transport: Transport, keys: Keys, clock: Callable[[], float] = time.time) -> tuple[str, ...]:
+async def look_at(log: RedisLog, clock: Callable[[], float] = time.time) -> tuple[str, ...]:
     """What is doubtful about the database, in words; nothing where all is well.
+
+    Args:
+        log: The log that it holds, or is to hold.
+        clock: Seconds since 1970 (UTC), as this machine tells them.
 
     Raises:
         Refused: Token, rights, quota, space; or the namespace is used by something else.
         Unavailable: It cannot be reached.
+
+    Cost: 4 requests, 8 commands.
     """
-    await run(transport, PROBE, [keys.head, f"{keys.head}-probe"], [])
-    record, _ = await transport.command("GET", keys.head)
-    if record is not None and not re.fullmatch(r"1 \d+ \d+ [\d,]*", str(record)):
-        raise foreign(f"namespace {keys.namespace!r}", keys.head)
+    transport, head = log.transport, log.keys.head
+    await run(transport, PROBE, [head, f"{head}-probe"], [])
+    await log.head()  # refuses what stands there and is not ours
     before = clock()
     told, _ = await transport.command("TIME")
     after = clock()

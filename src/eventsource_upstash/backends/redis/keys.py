@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
+from ...domain.names import NAMESPACE_RULE, is_namespace
 from ...domain.projections import ProjectionId
 from ...errors import Misuse
-
-DEFAULT_NAMESPACE: Final = "events"
-
-_NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Keys:
@@ -35,10 +29,8 @@ class Keys:
     __slots__ = ("_document", "_prefix", "head", "log", "namespace", "notice")
 
     def __init__(self, namespace: str) -> None:
-        if type(namespace) is not str or not _NAMESPACE.fullmatch(namespace):
-            raise Misuse(
-                f"namespace={namespace!r}: it has 1 to 64 letters, digits and . _ -, and starts with a letter or digit"
-            )
+        if not is_namespace(namespace):
+            raise Misuse(f"namespace={namespace!r}: it has {NAMESPACE_RULE}")
         self.namespace: str = namespace
         self._prefix = prefix = f"{{{namespace}}}:"
         self.head: str = f"{prefix}head"

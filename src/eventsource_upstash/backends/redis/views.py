@@ -211,8 +211,8 @@ class RedisViews:
             if pulled is None:
                 pulled = await self.pull(then)
                 receipt += pulled.receipt
-        for commit_, leaf in cast("Sequence[tuple[str, str]]", answer[3]):
-            receipt += await self._split(commits[int(commit_) - 1], spreads[int(commit_) - 1], int(leaf) - 1)
+        for number, leaf in cast("Sequence[tuple[str, str]]", answer[3]):
+            receipt += await self._split(commits[int(number) - 1], spreads[int(number) - 1], int(leaf) - 1)
         return Committed(outcomes, pulled, receipt)
 
     async def _split(self, commit: Commit, spread: Spread, leaf: int) -> Receipt:
