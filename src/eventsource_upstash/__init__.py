@@ -15,9 +15,11 @@ from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
 from .domain.projections import Projection
+from .domain.queries import AppendCondition, Query, QueryItem
 from .domain.registry import Registry
 from .errors import (
     ConcurrencyError,
+    ConditionFailed,
     CorruptLog,
     EventSourceError,
     IdempotencyKeyReused,
@@ -59,6 +61,7 @@ __all__ = [
     "NO_STREAM",
     "Aggregate",
     "App",
+    "AppendCondition",
     "Appended",
     "AsyncApp",
     "AsyncEventStore",
@@ -70,6 +73,7 @@ __all__ = [
     "AsyncWorker",
     "CatchUp",
     "ConcurrencyError",
+    "ConditionFailed",
     "CorruptLog",
     "Delivery",
     "EventSourceError",
@@ -92,6 +96,8 @@ __all__ = [
     "ProjectionStore",
     "Projector",
     "QStash",
+    "Query",
+    "QueryItem",
     "Receipt",
     "Receiver",
     "Recorded",

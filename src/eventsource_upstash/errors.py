@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConcurrencyError",
+    "ConditionFailed",
     "CorruptLog",
     "EventSourceError",
     "IdempotencyKeyReused",
@@ -103,6 +104,27 @@ class ConcurrencyError(EventSourceError):
         self.actual = actual
         self.events: tuple[Recorded[object], ...] = tuple(events)
         self.complete = complete
+        self.receipt = receipt
+
+
+class ConditionFailed(EventSourceError):
+    """An event that the append's condition excludes came after the condition's position. Nothing was written.
+
+    Attributes:
+        stream: The stream that was to be appended to.
+        after: The position that the condition names.
+        position: Position of an event after it that matches the condition's query.
+        receipt: What the append cost that met it; None where nobody counted.
+    """
+
+    def __init__(self, *, stream: str, after: int, position: int, receipt: Receipt | None = None) -> None:
+        super().__init__(
+            f"append to stream {stream!r} under a condition: an event that its query means stands at position "
+            f"{position}, after {after}; nothing was written. Read again by the query, and decide on what is there now."
+        )
+        self.stream = stream
+        self.after = after
+        self.position = position
         self.receipt = receipt
 
 

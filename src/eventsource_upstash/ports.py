@@ -18,11 +18,13 @@ import msgspec
 from ._io.port import Port, Signal
 from .domain.events import FREE, Appended, Expectation, NewEvent, Receipt, StoredEvent
 from .domain.projections import ProjectionId, Stopped
+from .domain.queries import AppendCondition, Query
 
 __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_EVENTS",
     "Append",
+    "AppendCondition",
     "Appended",
     "Backend",
     "Commit",
@@ -40,11 +42,14 @@ __all__ = [
     "ProjectionId",
     "Pull",
     "Pulled",
+    "Query",
     "Receipt",
     "Signal",
+    "Snapshot",
     "Stopped",
     "StoredEvent",
     "StreamPage",
+    "Unmet",
     "Unverified",
     "Verifier",
     "Views",
@@ -55,6 +60,20 @@ MAX_PAGE_EVENTS = 1_000
 
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 """A page ends with the event that reaches this many bytes of payload. It always holds at least one event."""
+
+
+class Snapshot(NamedTuple):
+    """The state of an aggregate at a revision of its stream, so that not every event of it has to be read again.
+
+    Attributes:
+        name: Which aggregate, and which version of its state: a snapshot is found only under the name it was kept under.
+        revision: Revision of the stream that it stands for.
+        state: The encoded state.
+    """
+
+    name: str
+    revision: int
+    state: bytes
 
 
 class Append(msgspec.Struct, frozen=True, gc=False):
@@ -68,10 +87,12 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         number: Number of the first event; the following ones count on. With the time it identifies this append: the
             same append sent again has the same one.
         metadata: Encoded metadata of each event, or None.
-        tags: Encoded tags of each event, or None.
+        tags: Encoded tags of all events alike, or a list of those of each, or None.
         key: The caller's idempotency key, or None.
         digest: Digest of stream and events, to tell a repeat under the key from another append; empty without a key.
         notifies: Whether the caller sends the notification, should this append owe it.
+        condition: What else has to hold, in the step that writes, or None.
+        snapshot: To be kept in the same step, of the stream as this append leaves it; or None.
     """
 
     stream: str
@@ -80,10 +101,12 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     recorded_us: int
     number: int
     metadata: bytes | None = None
-    tags: bytes | None = None
+    tags: bytes | Sequence[bytes | None] | None = None
     key: str | None = None
     digest: bytes = b""
     notifies: bool = False
+    condition: AppendCondition | None = None
+    snapshot: Snapshot | None = None
 
 
 class Conflict(msgspec.Struct, frozen=True, gc=False):
@@ -102,6 +125,18 @@ class Conflict(msgspec.Struct, frozen=True, gc=False):
     receipt: Receipt = FREE
 
 
+class Unmet(msgspec.Struct, frozen=True, gc=False):
+    """An event that the append's condition excludes came after the condition's position. Nothing was written.
+
+    Attributes:
+        position: Position of one such event.
+        receipt: What it cost.
+    """
+
+    position: int
+    receipt: Receipt = FREE
+
+
 class KeyReused(msgspec.Struct, frozen=True, gc=False):
     """The idempotency key was used before, for other events. Nothing was written."""
 
@@ -115,11 +150,14 @@ class Page(NamedTuple):
         events: The events.
         head: The log's last position when they were read.
         receipt: What it cost.
+        reached: Where the next page goes on, when the events are those of a query: all that match up to there have been
+            handed out. None stands for the last event's position, or the head where there is none.
     """
 
     events: list[StoredEvent]
     head: int
     receipt: Receipt = FREE
+    reached: int | None = None
 
 
 class StreamPage(NamedTuple):
@@ -129,17 +167,19 @@ class StreamPage(NamedTuple):
         events: The events.
         revision: The stream's revision when they were read; 0 means that there is none.
         receipt: What it cost.
+        snapshot: The snapshot that the events follow, if one was asked for and is there.
     """
 
     events: list[StoredEvent]
     revision: int
     receipt: Receipt = FREE
+    snapshot: Snapshot | None = None
 
 
 class Log(Protocol):
     """One ordered log of events, in streams."""
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         """Write events to a stream, in one step: all of them at once, or none.
 
         In this order:
@@ -148,8 +188,10 @@ class Log(Protocol):
            `KeyReused`. Write nothing.
         2. If the stream is not where `expected` says: when the events after the expected revision are this very
            append's (same number and time), answer where they are, `repeated`; else `Conflict`. Write nothing.
-        3. Write the events, with consecutive revisions and increasing positions above every position handed out before,
-           and the key with its answer in the same step.
+        3. If an event that `condition` is about stands after its position: when this very append is there (same number
+           and time), answer where, `repeated`; else `Unmet`. Write nothing.
+        4. Write the events, with consecutive revisions and increasing positions above every position handed out before,
+           and in the same step the key with its answer, and the snapshot.
 
         A position becomes readable only when every lower one is: a reader who has seen position P will never find an
         event at or below P that was not there before.
@@ -173,17 +215,28 @@ class Log(Protocol):
         """
         ...
 
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        """Events of the whole log after a position, exclusive, in order of position.
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        """Events of the whole log after a position, exclusive, in order of position; with a query only those it means.
 
         Answers at most `limit` events, and ends with the event that reaches `max_bytes` of payload; but at least one
-        event if there is any. A log in several parts may end a page where a part ends. An empty page means that
-        `after` is at or beyond the head.
+        event if there is any. A log in several parts may end a page where a part ends. Without a query an empty page
+        means that `after` is at or beyond the head; with one, `reached` says how far was looked, by what is found under
+        types and tags and without reading what does not match: it is above `after` while that is below the head.
         """
         ...
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
-        """Events of one stream after a revision, exclusive, in order; bounded as `read`. No stream: no events."""
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
+        """Events of one stream after a revision, exclusive, in order; bounded as `read`. No stream: no events.
+
+        With the name of a snapshot that is there, for a revision above `after_revision` and not beyond the stream's:
+        the snapshot, and the events after it.
+        """
+        ...
+
+    async def keep(self, stream: str, snapshot: Snapshot) -> Receipt:
+        """Keep a snapshot of a stream, instead of the one of that name, unless that one is of a later revision."""
         ...
 
     async def head(self) -> tuple[int, Receipt]:
