@@ -1,0 +1,63 @@
+"""The contracts that a backend fulfils: `Log`, `Views` and `Notices`.
+
+Whoever writes a backend reads this folder, and then runs `eventsource_upstash.testing` against it: each sentence here
+is held by a test there.
+
+A backend knows no colour. It is a plain description (`Memory()`, `SQLite("todo.db")`), which opens its log and its
+views over a port; every wait of theirs goes through that port. All contents are opaque bytes to it.
+"""
+
+from __future__ import annotations
+
+from .._io.port import Port, Signal
+from ..domain.events import Appended, Receipt, StoredEvent
+from ..domain.projections import ProjectionId, Stopped
+from ..domain.queries import AppendCondition, Query
+from .backend import Backend
+from .log import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log, Page, Snapshot, StreamPage, Unmet
+from .notices import Notices, NoticeTransport, Unverified, Verifier
+from .views import (
+    Commit,
+    Committed,
+    Listed,
+    Outcome,
+    Progress,
+    Pull,
+    Pulled,
+    Views,
+)
+
+__all__ = [
+    "MAX_PAGE_BYTES",
+    "MAX_PAGE_EVENTS",
+    "Append",
+    "AppendCondition",
+    "Appended",
+    "Backend",
+    "Commit",
+    "Committed",
+    "Conflict",
+    "KeyReused",
+    "Listed",
+    "Log",
+    "NoticeTransport",
+    "Notices",
+    "Outcome",
+    "Page",
+    "Port",
+    "Progress",
+    "ProjectionId",
+    "Pull",
+    "Pulled",
+    "Query",
+    "Receipt",
+    "Signal",
+    "Snapshot",
+    "Stopped",
+    "StoredEvent",
+    "StreamPage",
+    "Unmet",
+    "Unverified",
+    "Verifier",
+    "Views",
+]

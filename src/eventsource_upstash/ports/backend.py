@@ -1,0 +1,37 @@
+"""The contract of a backend: a description of where log and views are."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .._io.port import Port
+from .log import Log
+from .views import Views
+
+
+class Backend(Protocol):
+    """A description of where log and views are. Knows no colour, and opens nothing before it is used."""
+
+    @property
+    def public(self) -> bool:
+        """Whether notifications arrive over the open network, so that the endpoint has to verify them."""
+        ...
+
+    def log(self, port: Port) -> Log:
+        """Its log, over a port."""
+        ...
+
+    def views(self, port: Port, log: Log) -> Views:
+        """Its views, over a port, folded from that log."""
+        ...
+
+    async def check(self, port: Port) -> tuple[str, ...]:
+        """A look at what it stands on, before anything depends on it.
+
+        Answers what is doubtful, in words; raises what would fail.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what it holds open. It opens again when it is used again."""
+        ...
