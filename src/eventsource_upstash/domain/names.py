@@ -47,6 +47,13 @@ def check_key(key: str) -> None:
     raise Misuse(_why("document key", key, MAX_KEY))
 
 
+def check_text(text: object, what: str, longest: int) -> None:
+    """Refuse what no backend could keep apart from other texts. Raises `Misuse`."""
+    if type(text) is str and 0 < len(text) <= longest and (text.isprintable() or not _NEVER.search(text)):
+        return
+    raise Misuse(_why(what, text, longest))
+
+
 def check_tags(tags: tuple[str, ...]) -> None:
     """Refuse tags that no backend could keep apart from others. Raises `Misuse`."""
     for tag in tags:

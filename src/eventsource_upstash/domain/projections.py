@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_type_hints
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -55,6 +55,27 @@ class Stopped(msgspec.Struct, frozen=True):
     position: int
     reason: str
     since_us: int = 0
+
+
+class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a build of a view, besides how far it is. Kept with its checkpoint, in the same step.
+
+    Attributes:
+        stopped: Why it does not go on, if it does not.
+        parked: Events that are set aside because their fold failed, or one before them of the same key.
+        skipped: Events that were passed over, ever, because their fold failed.
+        changes: How many commits have been noted in its change feed, ever.
+        shape: What its documents are indexed by: another shape makes another view.
+    """
+
+    stopped: Stopped | None = None
+    parked: int = 0
+    skipped: int = 0
+    changes: int = 0
+    shape: str = ""
+
+
+NO_NOTES: Final = Notes()
 
 
 class Folded(NamedTuple):

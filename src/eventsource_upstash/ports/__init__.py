@@ -11,25 +11,40 @@ from __future__ import annotations
 
 from .._io.port import Port, Signal
 from ..domain.events import Appended, Receipt, StoredEvent
-from ..domain.projections import ProjectionId, Stopped
+from ..domain.indexes import NO_ENTRIES, Entries
+from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
 from .backend import Backend
 from .log import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log, Page, Snapshot, StreamPage, Unmet
 from .notices import Notices, NoticeTransport, Unverified, Verifier
 from .views import (
+    NO_BUILDS,
+    NO_ENTRIES_OF,
+    NO_RECORDS,
     Commit,
     Committed,
+    Counted,
+    Got,
     Listed,
     Outcome,
     Progress,
     Pull,
     Pulled,
+    Role,
+    Span,
+    Stored,
     Views,
+    Wanted,
 )
 
 __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_EVENTS",
+    "NO_BUILDS",
+    "NO_ENTRIES",
+    "NO_ENTRIES_OF",
+    "NO_NOTES",
+    "NO_RECORDS",
     "Append",
     "AppendCondition",
     "Appended",
@@ -37,9 +52,13 @@ __all__ = [
     "Commit",
     "Committed",
     "Conflict",
+    "Counted",
+    "Entries",
+    "Got",
     "KeyReused",
     "Listed",
     "Log",
+    "Notes",
     "NoticeTransport",
     "Notices",
     "Outcome",
@@ -51,13 +70,17 @@ __all__ = [
     "Pulled",
     "Query",
     "Receipt",
+    "Role",
     "Signal",
     "Snapshot",
+    "Span",
     "Stopped",
+    "Stored",
     "StoredEvent",
     "StreamPage",
     "Unmet",
     "Unverified",
     "Verifier",
     "Views",
+    "Wanted",
 ]

@@ -1,0 +1,78 @@
+"""Index values in a form whose order as text is their own order, and what a document is found by."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Final, NamedTuple
+
+from ..errors import Misuse
+from .names import MAX_NAME, check_text
+
+LARGEST: Final = 2**53
+"""Whole numbers up to this one, and down to its negative, are told apart: an index holds 64-bit floating point."""
+
+NUMBERS: Final = ("n", "n~")
+"""Bounds of all numbers, both inclusive: no value stands outside of them that is a number."""
+
+STRINGS: Final = ("s", "s\U0010ffff")
+"""Bounds of all strings, both inclusive."""
+
+_SIGN: Final = 1 << 63
+_ALL: Final = (1 << 64) - 1
+
+
+class Entries(NamedTuple):
+    """What a document is found by, besides its key, and until when.
+
+    Attributes:
+        values: Name of each index that it stands in, and its value there, encoded. An index name comes once at most.
+        expires_us: The moment from which on it is absent, in microseconds since 1970 (UTC), or None.
+    """
+
+    values: tuple[tuple[str, str], ...] = ()
+    expires_us: int | None = None
+
+
+NO_ENTRIES: Final = Entries()
+
+
+def encode_value(value: object, where: str) -> str:
+    """An index value as text: 'n' and 16 digits for a number, 's' and itself for a string.
+
+    Args:
+        value: A whole or floating point number (bool counts as one), or a string of 1 to 255 characters.
+        where: What messages call the place, such as "projection 'players', index 'score'".
+
+    Raises:
+        Misuse: It is neither, is NaN or infinite, is a whole number that would be rounded, or holds control characters.
+    """
+    if isinstance(value, str):
+        check_text(value, f"{where}: a value", MAX_NAME)
+        return "s" + value
+    if isinstance(value, int):
+        if not -LARGEST <= value <= LARGEST:
+            raise Misuse(f"{where}: {value} is beyond 2**53, where numbers in an index can no longer be told apart")
+        number = float(value)
+    elif isinstance(value, float):
+        number = value
+    else:
+        raise Misuse(
+            f"{where}: a value is a number, a string or None, not {type(value).__name__}; of a date, its timestamp()"
+        )
+    if not math.isfinite(number):
+        raise Misuse(f"{where}: {number} has no place in an order; answer None for a document that is not to be found")
+    # The bits of a float sort like its value once the sign bit is turned over, and all bits of a negative one.
+    (bits,) = struct.unpack(">Q", struct.pack(">d", number + 0.0))  # -0.0 + 0.0 is 0.0: equal values, one text
+    bits ^= _ALL if bits & _SIGN else _SIGN
+    return f"n{bits:016x}"
+
+
+def decode_value(value: str) -> float | str:
+    """The value that was encoded, a number as a float."""
+    if value.startswith("s"):
+        return value[1:]
+    bits = int(value[1:], 16)
+    bits ^= _SIGN if bits & _SIGN else _ALL
+    (number,) = struct.unpack(">d", struct.pack(">Q", bits))
+    return float(number)
