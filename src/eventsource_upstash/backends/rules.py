@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..domain.events import StoredEvent
 from ..errors import Misuse
-from ..ports import Commit, Log, Outcome, Progress, Pull, Pulled, Views
+from ..ports import Commit, Log, Progress, Pull, Pulled, Role, Views
 
 
 def check_commits(commits: Sequence[Commit]) -> None:
@@ -19,25 +19,21 @@ def check_commits(commits: Sequence[Commit]) -> None:
             )
 
 
-def judge(progress: Progress, commit: Commit) -> Outcome:
-    """What becomes of a commit, given how far the view is. The heart of 'nothing is applied twice'."""
-    if progress.generation != commit.generation:
-        return Outcome.SUPERSEDED
-    if progress.checkpoint == commit.expected:
-        return Outcome.COMMITTED
-    if progress.checkpoint == commit.checkpoint:
-        return Outcome.ALREADY
-    if progress.checkpoint > commit.checkpoint:
-        return Outcome.AHEAD
-    return Outcome.MISMATCH
+def counting(progress: Sequence[Progress], pull: Pull) -> list[Progress]:
+    """The builds that a pull asks a page for."""
+    return [
+        each
+        for each in progress
+        if pull.aside.get(each.projection) != each.generation and (each.role is Role.SERVING or not pull.serving)
+    ]
 
 
-def next_after(progress: tuple[Progress, ...], head: int, *, rear: bool) -> int:
+def next_after(progress: Sequence[Progress], head: int, pull: Pull) -> int:
     """The checkpoint that the next page follows: the highest (or lowest) still below the head, or the head."""
-    behind = [p.checkpoint for p in progress if p.checkpoint < head]
+    behind = [p.checkpoint for p in counting(progress, pull) if p.checkpoint < head]
     if not behind:
         return head
-    return min(behind) if rear else max(behind)
+    return min(behind) if pull.rear else max(behind)
 
 
 def bounded(events: list[StoredEvent], max_bytes: int) -> list[StoredEvent]:
@@ -54,8 +50,9 @@ def bounded(events: list[StoredEvent], max_bytes: int) -> list[StoredEvent]:
 
 async def pull_apart(views: Views, log: Log, pull: Pull) -> Pulled:
     """`Views.pull` for views that are not beside their log: ask how far everybody is, then read the page."""
-    progress, head, receipt = await views.progress(pull.projections)
-    after = next_after(progress, head, rear=pull.rear)
+    found, head, receipt = await views.progress(pull.projections)
+    progress = tuple([each for each in found if each.role in (Role.SERVING, Role.BUILDING)])
+    after = next_after(progress, head, pull)
     if after >= head:
         if not pull.settle:
             return Pulled(progress, head, head, [], receipt)
@@ -64,6 +61,6 @@ async def pull_apart(views: Views, log: Log, pull: Pull) -> Pulled:
         if settled <= head:
             return Pulled(progress, head, head, [], receipt)
         # Somebody appended between the two looks at the head: there is a page after all.
-        after = next_after(progress, settled, rear=pull.rear)
+        after = next_after(progress, settled, pull)
     page = await log.read(after, pull.limit, pull.max_bytes)
     return Pulled(progress, page.head, after, page.events, receipt + page.receipt)

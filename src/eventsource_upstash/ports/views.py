@@ -147,7 +147,8 @@ class Commit(NamedTuple):
         before: What the documents of `documents` were found by, as loaded.
         records: Changed records by name; None deletes. They are written with the documents, and are none: no listing,
             count or index knows them.
-        head: The log's last position as the caller knows it, for views that are not beside their log.
+        head: The log's last position as the caller knows it, for views that are not beside their log; None where it
+            does not: then the build has not met it.
     """
 
     projection: ProjectionId
@@ -161,7 +162,7 @@ class Commit(NamedTuple):
     entries: Mapping[str, Entries] = NO_ENTRIES_OF
     before: Mapping[str, Entries] = NO_ENTRIES_OF
     records: Mapping[str, bytes | None] = NO_RECORDS
-    head: int = 0
+    head: int | None = None
 
 
 class Outcome(enum.Enum):

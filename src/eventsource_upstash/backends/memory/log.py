@@ -14,6 +14,10 @@ class MemoryLog:
     def __init__(self, state: State) -> None:
         self._state = state
 
+    def shares(self, state: State) -> bool:
+        """Whether it is held there."""
+        return self._state is state
+
     async def append(self, append: Append) -> Appended | Conflict | KeyReused:
         """See `Log.append`."""
         stream = append.stream

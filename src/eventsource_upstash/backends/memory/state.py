@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from ...domain.events import Appended, StoredEvent
 from ...domain.projections import ProjectionId
-from ...ports import Progress
+from ..builds import Builds
+from .indexes import Build
 
 Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
 """Type, version, metadata and tags: shared by the rows that have the same, because that is what most rows have."""
@@ -27,9 +28,8 @@ class State:
         self.streams: dict[str, list[int]] = {}
         self.kinds: dict[str, Kind] = {}
         self.keys: dict[str, tuple[bytes, str, Appended]] = {}
-        self.progress: dict[ProjectionId, Progress] = {}
-        self.documents: dict[ProjectionId, dict[str, bytes]] = {}
-        self.sorted_keys: dict[ProjectionId, list[str]] = {}
+        self.builds: dict[ProjectionId, Builds] = {}
+        self.documents: dict[tuple[ProjectionId, int], Build] = {}
         _states.add(self)
 
     def stored(self, start: int, end: int) -> list[StoredEvent]:
