@@ -52,7 +52,7 @@ def encode_value(value: object, where: str) -> str:
         return "s" + value
     if isinstance(value, int):
         if not -LARGEST <= value <= LARGEST:
-            raise Misuse(f"{where}: {value} is beyond 2**53, where numbers in an index can no longer be told apart")
+            raise Misuse(f"{where}: a whole number beyond 2**53, where numbers in an index can no longer be told apart")
         number = float(value)
     elif isinstance(value, float):
         number = value
@@ -61,7 +61,7 @@ def encode_value(value: object, where: str) -> str:
             f"{where}: a value is a number, a string or None, not {type(value).__name__}; of a date, its timestamp()"
         )
     if not math.isfinite(number):
-        raise Misuse(f"{where}: {number} has no place in an order; answer None for a document that is not to be found")
+        raise Misuse(f"{where}: NaN and infinity have no place in an order; None is for what is not to be found")
     # The bits of a float sort like its value once the sign bit is turned over, and all bits of a negative one.
     (bits,) = struct.unpack(">Q", struct.pack(">d", number + 0.0))  # -0.0 + 0.0 is 0.0: equal values, one text
     bits ^= _ALL if bits & _SIGN else _SIGN

@@ -1,154 +1,44 @@
-"""Projections: named, versioned sets of fold handlers over documents of one type, and the folding of a page."""
+"""Projections: named, versioned sets of fold handlers over documents of one type, and what those are found by."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_type_hints
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Generic, TypeAlias, TypeVar, cast, get_type_hints
 from uuid import UUID
 
-import msgspec
+from ..errors import Misuse, RegistrationError
+from .event_types import EventTypes
+from .events import Recorded
+from .folding import Aside, Folded, Folding, Handler, KeyOf, OnError, Plan
+from .folds import Fold, FoldDecorator, check_event_type, check_handler, takes_key
+from .indexes import Entries, encode_value
+from .names import check_part_name
+from .progress import NO_NOTES, Notes, ProjectionId, Stopped
 
-from ..errors import EventSourceError, RegistrationError, UndecodableDocument, UndecodableEvent
-from .codec import Codec, reason
-from .event_types import EventType, EventTypes, recorded_of, undecodable
-from .events import Recorded, StoredEvent
-from .folds import (
-    Fold,
-    FoldDecorator,
-    Keyed,
-    check_event_type,
-    check_handler,
-    check_result,
-    failure,
-    takes_key,
-    unpacking,
-)
-from .names import check_key
+__all__ = [
+    "NO_NOTES",
+    "Aside",
+    "Folded",
+    "Notes",
+    "Plan",
+    "Projection",
+    "ProjectionId",
+    "Stopped",
+    "Value",
+]
 
 D = TypeVar("D")
 E = TypeVar("E")
 
-KeyOf = Callable[[object], object]
+Value: TypeAlias = "float | str | None"
+"""What an index may hold: a number (int, float, bool), a string, or None for a document that is not in it."""
+
+_POLICIES = ("stop", "park", "skip")
 
 
-class ProjectionId(NamedTuple):
-    """What tells one projection's view from another's: a new version is a new view."""
-
-    name: str
-    version: int
-
-    def __str__(self) -> str:
-        return f"{self.name} v{self.version}"
-
-
-class Stopped(msgspec.Struct, frozen=True):
-    """Why and since when a projection does not go on.
-
-    Attributes:
-        position: Position of the event that it cannot fold.
-        reason: What went wrong there.
-        since_us: When it stopped first, in microseconds since 1970 (UTC).
-    """
-
-    position: int
-    reason: str
-    since_us: int = 0
-
-
-class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of a build of a view, besides how far it is. Kept with its checkpoint, in the same step.
-
-    Attributes:
-        stopped: Why it does not go on, if it does not.
-        parked: Events that are set aside because their fold failed, or one before them of the same key.
-        skipped: Events that were passed over, ever, because their fold failed.
-        changes: How many commits have been noted in its change feed, ever.
-        shape: What its documents are indexed by: another shape makes another view.
-    """
-
-    stopped: Stopped | None = None
-    parked: int = 0
-    skipped: int = 0
-    changes: int = 0
-    shape: str = ""
-
-
-NO_NOTES: Final = Notes()
-
-
-class Folded(NamedTuple):
-    """What a page of events made of a view.
-
-    Attributes:
-        documents: Changed documents by key, encoded; None where a document was deleted.
-        checkpoint: Position that the view has reached with them.
-        applied: How many events were folded.
-        error: What stopped the fold at the event after `checkpoint`, if anything did.
-        stopped: The same, in words to be kept.
-    """
-
-    documents: dict[str, bytes | None]
-    checkpoint: int
-    applied: int
-    error: BaseException | None = None
-    stopped: Stopped | None = None
-
-
-class _Handler(Generic[D]):
-    __slots__ = ("decode", "event_type", "fold", "key_of", "keyed", "name", "plain", "recorded", "version")
-
-    def __init__(
-        self, name: str, event_type: EventType, fold: Fold[D], key_of: KeyOf | None, *, recorded: bool, keyed: bool
-    ) -> None:
-        self.name = name
-        self.event_type = event_type
-        self.version = event_type.version
-        self.decode = event_type.decode
-        self.fold: Fold[D] = unpacking(cast("Callable[[D | None, object, str], D | None]", fold)) if keyed else fold
-        self.key_of = key_of
-        self.recorded = recorded
-        self.keyed = keyed
-        self.plain: bool = not recorded and not keyed
-
-    def argument(self, row: StoredEvent, event: object, key: str) -> object:
-        """What it is given besides the document, where that is not the event alone."""
-        argument = recorded_of(row, event) if self.recorded else event
-        return Keyed(argument, key) if self.keyed else argument
-
-
-_Step: TypeAlias = "tuple[str, _Handler[D], object, int]"
-"""Key, handler, what the handler is given besides the document, and the event's position."""
-
-
-class Plan(Generic[D]):
-    """A page of events, decoded and sorted out for one projection: what has to be loaded to fold it.
-
-    Attributes:
-        keys: Keys of the documents that it touches.
-        checkpoint: Position that the view will have reached, if every fold goes well.
-        error: Why the page ends before its last event, if it does.
-    """
-
-    __slots__ = ("checkpoint", "error", "keys", "rows", "steps")
-
-    def __init__(
-        self,
-        rows: Sequence[StoredEvent],
-        steps: list[_Step[D]],
-        keys: list[str],
-        checkpoint: int,
-        error: BaseException | None,
-    ) -> None:
-        self.rows: Sequence[StoredEvent] = rows
-        self.steps: list[_Step[D]] = steps
-        self.keys: list[str] = keys
-        self.checkpoint: int = checkpoint
-        self.error: BaseException | None = error
-
-
-class Projection(Generic[D]):
+class Projection(Folding[D], Generic[D]):
     """A named, versioned set of fold handlers over documents of one type.
 
     Made by `Registry.projection`. Hand it to `ProjectionStore.view` to read its documents.
@@ -157,15 +47,26 @@ class Projection(Generic[D]):
         id: Name and version.
         document: The class of its documents.
         types: The event types of its registry.
+        on_error: What becomes of an event whose fold fails: "stop", "park" or "skip".
+        changes: Whether its view has a change feed.
     """
 
-    def __init__(self, types: EventTypes, name: str, document: type[D], version: int) -> None:
-        self.id: ProjectionId = ProjectionId(name, version)
-        self.document: type[D] = document
-        self.codec: Codec[D] = Codec(document, f"document of projection {name!r}")
-        self.types: EventTypes = types
-        self._handlers: dict[str, _Handler[D]] = {}
-        self._where = f"projection {name!r}"
+    def __init__(
+        self,
+        types: EventTypes,
+        name: str,
+        document: type[D],
+        version: int,
+        *,
+        on_error: OnError = "stop",
+        changes: bool = False,
+    ) -> None:
+        if on_error not in _POLICIES:
+            raise RegistrationError(f"projection {name!r}: on_error={on_error!r}; it is 'stop', 'park' or 'skip'")
+        super().__init__(types, ProjectionId(name, version), document, on_error)
+        self.changes: bool = changes
+        self._indexes: dict[str, Callable[[D], object]] = {}
+        self._expires: Callable[[D], object] | None = None
 
     @property
     def name(self) -> str:
@@ -209,9 +110,79 @@ class Projection(Generic[D]):
         """
         return self._decorator(event_type, key, recorded=True)
 
-    def handles(self, event_type: str) -> bool:
-        """Whether a fold handler is registered for the type of that name."""
-        return event_type in self._handlers
+    def index(self, name: str, value: str | Callable[[D], Value]) -> None:
+        """Let documents be found by a value of theirs: `view.index(name)`.
+
+        Numbers are kept in their order, for `top`, `range` and `rank`; strings are found when they are equal. Of a
+        date, hand over its `timestamp()`. A document whose value is None stands not in the index.
+
+        An index that is added to a projection, or changed, needs a new version of it, or a rebuild of its view.
+
+        Args:
+            name: Name of the index.
+            value: The name of a field of the document, or a function of the document.
+
+        Raises:
+            RegistrationError: The name is taken or none, the field does not exist, or the function cannot be called
+                with a document.
+
+        A value that is neither number, string nor None, or is NaN or infinite, stops the fold as a handler that raises.
+
+        Cost: at most 2 commands for each commit in which values change.
+        """
+        where = f"{self._where}, index {name!r}"
+        check_part_name("index", name)
+        if name in self._indexes:
+            raise RegistrationError(f"{where}: there is one of that name already")
+        self._indexes[name] = _value_function(value, self.document, where)
+
+    def expires(self, value: str | Callable[[D], datetime | float | None]) -> None:
+        """Give documents an end: from then on they are absent from whatever is read, and their storage goes as well.
+
+        To an event that was recorded after a document's end the document is none: its handler is given None.
+
+        Args:
+            value: The name of a field of the document, or a function of the document: a datetime with a time zone,
+                seconds since 1970 (UTC), or None for a document that does not end.
+
+        Raises:
+            RegistrationError: It is said already, the field does not exist, or the function cannot be called with a
+                document.
+        """
+        where = f"{self._where}, expires"
+        if self._expires is not None:
+            raise RegistrationError(f"{where}: when its documents end is said already")
+        self._expires = _value_function(value, self.document, where)
+
+    @property
+    def indexed(self) -> bool:
+        """Whether its documents are found by anything but their keys, or end."""
+        return bool(self._indexes) or self._expires is not None
+
+    @property
+    def ends(self) -> bool:
+        """Whether its documents may end."""
+        return self._expires is not None
+
+    @property
+    def indexes(self) -> tuple[str, ...]:
+        """The names of its indexes."""
+        return tuple(sorted(self._indexes))
+
+    @property
+    def shape(self) -> str:
+        """What its documents are found by, in a word: a view of another shape is another view."""
+        return " ".join([*self.indexes, *(["(ends)"] if self._expires is not None else [])])
+
+    def entries_of(self, document: D) -> Entries:
+        """What a document is found by. Raises what an index function raises, and `Misuse` for a value that is none."""
+        values: list[tuple[str, str]] = []
+        for name, value_of in self._indexes.items():
+            value = value_of(document)
+            if value is not None:
+                values.append((name, encode_value(value, f"{self._where}, index {name!r}")))
+        end = None if self._expires is None else self._expires(document)
+        return Entries(tuple(values), None if end is None else _microseconds(end, self._where))
 
     # Any: the event's class is what `on` and `on_recorded` say.
     def _decorator(self, event_type: type, key: object, *, recorded: bool) -> FoldDecorator[D, Any]:
@@ -232,181 +203,40 @@ class Projection(Generic[D]):
         parameters = ("document", "recorded" if recorded else "event", *(("key",) if keyed else ()))
         name = check_handler(fold, self._where, parameters)
         key_of = _key_function(key, event_type, f"{self._where}, handler {name}")
-        self._handlers[known.name] = _Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
-
-    def plan(self, rows: Sequence[StoredEvent], after: int, shared: dict[int, object] | None) -> Plan[D]:
-        """Decode what concerns this projection in a page.
-
-        Args:
-            rows: The page of the log after the view's checkpoint, in order.
-            after: That checkpoint.
-            shared: Events decoded for other projections by position, where several fold one page; None where not.
-        """
-        handlers = self._handlers
-        types = self.types
-        steps: list[_Step[D]] = []
-        add = steps.append
-        keys: dict[str, None] = {}
-        checkpoint = after
-        for row in rows:
-            position = row[0]
-            handler = handlers.get(row[5])
-            if handler is None:
-                if row[5] not in types.by_name and row[5] not in types.ignored:
-                    return Plan(rows, steps, list(keys), position - 1, types.unknown(row))
-            else:
-                try:
-                    if row[6] == handler.version and shared is None:
-                        event = handler.decode(row[9])
-                    else:
-                        event = _decode(types, handler, row, shared)
-                except EventSourceError as error:
-                    return Plan(rows, steps, list(keys), position - 1, error)
-                except Exception as error:
-                    return Plan(rows, steps, list(keys), position - 1, undecodable(row, error))
-                key_of = handler.key_of
-                try:
-                    key = row[1] if key_of is None else key_of(event)
-                    if type(key) is str:
-                        if key not in keys:
-                            check_key(key)
-                            keys[key] = None
-                        add((key, handler, event if handler.plain else handler.argument(row, event, key), position))
-                    else:
-                        for one in _several(key):
-                            keys[one] = None
-                            add((one, handler, event if handler.plain else handler.argument(row, event, one), position))
-                            if not handler.event_type.shareable:  # each call is given an event of its own
-                                event = handler.event_type.decode_version(row[6], row[9])
-                except UndecodableEvent as error:
-                    return Plan(rows, steps, list(keys), position - 1, error)
-                except Exception as error:
-                    return Plan(rows, steps, list(keys), position - 1, _blame(handler.name, error))
-            checkpoint = position
-        return Plan(rows, steps, list(keys), checkpoint, None)
-
-    def fold(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
-        """Fold a planned page over the documents that were loaded for it.
-
-        Nothing is lost or half-applied when a handler fails: the answer then holds the documents as they were before
-        that event, whatever the handler did to its argument, and says where and why it stopped.
-        """
-        with suppress(Exception):
-            return self._fold_all(plan, stored)
-        # Which event was it, and what did the documents look like before it? Fold again, one event at a time, and from
-        # events as they are stored: a handler may have changed what it was given.
-        checkpoint = plan.rows[0][0] - 1 if plan.rows else plan.checkpoint
-        return self._fold_one_by_one(self.plan(plan.rows, checkpoint, None), stored)
-
-    def _fold_all(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
-        cls = self.document
-        decode = self.codec.decode
-        encode = self.codec.encode_checked
-        documents: dict[str, D | None] = {}
-        for key in plan.keys:
-            kept = stored.get(key)
-            documents[key] = None if kept is None else decode(kept)
-        for key, handler, argument, _ in plan.steps:
-            document = handler.fold(documents[key], argument)
-            if document.__class__ is not cls and document is not None:
-                check_result(document, cls, self._where, handler.name, stored=True)
-            documents[key] = document
-        changed: dict[str, bytes | None] = {}
-        for key, document in documents.items():
-            encoded = None if document is None else encode(document)
-            if encoded != stored.get(key):
-                changed[key] = encoded
-        return Folded(changed, plan.checkpoint, len(plan.steps), plan.error, _stopped(plan.checkpoint + 1, plan.error))
-
-    def _fold_one_by_one(self, plan: Plan[D], stored: Mapping[str, bytes | None]) -> Folded:
-        documents = {key: stored.get(key) for key in plan.keys}
-        trial: dict[str, bytes | None] = {}
-        applied = 0
-        before = -1
-        error: BaseException | None = None
-        for key, handler, argument, position in plan.steps:
-            if position != before:
-                documents.update(trial)
-                trial = {}
-                before = position
-            try:
-                trial[key] = self._fold_one(key, handler, argument, trial.get(key, documents[key]))
-            except Exception as failed:
-                error = _blame(handler.name, failed)
-                break
-            applied += 1
-        if error is None:
-            documents.update(trial)
-        changed = {key: encoded for key, encoded in documents.items() if encoded != stored.get(key)}
-        if error is None:
-            # It went well the second time, one by one: the first failure was not a matter of these events.
-            return Folded(changed, plan.checkpoint, applied, plan.error, _stopped(plan.checkpoint + 1, plan.error))
-        return Folded(changed, before - 1, applied, error, _stopped(before, error))
-
-    def _fold_one(self, key: str, handler: _Handler[D], argument: object, kept: bytes | None) -> bytes | None:
-        document = None if kept is None else self._decode_document(key, kept)
-        result = handler.fold(document, argument)
-        check_result(result, self.document, self._where, handler.name, stored=True)
-        return None if result is None else self.codec.encode_checked(result)
-
-    def _decode_document(self, key: str, kept: bytes) -> D:
-        try:
-            return self.codec.decode(kept)
-        except Exception as error:
-            raise undecodable_document(self.id, key, error) from error
+        self._handlers[known.name] = Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
 
     def documents(self, stored: Iterable[tuple[str, bytes]]) -> list[tuple[str, D]]:
         """Decode documents that were read for a query. Raises `UndecodableDocument` where one does not fit."""
-        decode = self._decode_document
+        decode = self.decode_document
         return [(key, decode(key, kept)) for key, kept in stored]
 
 
-class HandlerError(Exception):
-    """Internal: wraps what a handler raised, with the handler's name. Never leaves the library by itself."""
-
-
-def undecodable_document(projection: ProjectionId, key: str, error: Exception) -> UndecodableDocument:
-    """The error for a stored document that does not fit its class any more."""
-    return UndecodableDocument(
-        f"projection {projection.name!r}: document {key!r} does not decode as its class: {reason(error)}. The class "
-        f"changed; give the projection a version above {projection.version}, so that its view is built anew"
+def _microseconds(end: object, where: str) -> int:
+    if isinstance(end, datetime):
+        if end.tzinfo is None:
+            raise Misuse(
+                f"{where}, expires: a datetime without a time zone; use datetime.now(timezone.utc) and its like"
+            )
+        end = end.timestamp()
+    if isinstance(end, (int, float)) and not isinstance(end, bool) and 0 <= end < 1e11:
+        return round(end * 1_000_000)
+    raise Misuse(
+        f"{where}, expires: it is a datetime with a time zone, seconds since 1970 or None, not {type(end).__name__}"
     )
 
 
-def _blame(name: str, error: Exception) -> BaseException:
-    blamed = HandlerError(f"handler {name}: {failure(error)}")
-    blamed.__cause__ = error
-    return blamed
-
-
-def _stopped(position: int, error: BaseException | None) -> Stopped | None:
-    return None if error is None else Stopped(position, str(error))
-
-
-def _decode(types: EventTypes, handler: _Handler[D], row: StoredEvent, shared: dict[int, object] | None) -> object:
-    if row[6] > handler.version:
-        raise types.unknown(row)
-    if shared is None or not handler.event_type.shareable:
-        return handler.event_type.decode_version(row[6], row[9])
-    event = shared.get(row[0])
-    if event is None:
-        event = shared[row[0]] = handler.event_type.decode_version(row[6], row[9])
-    return event
-
-
-def _several(key: object) -> list[str]:
-    """The keys in a key function's answer that is not a plain string. Raises `TypeError`, or `Misuse` for a bad one."""
-    kind = type(key).__name__
-    if isinstance(key, str):
-        text = str.__str__(key)  # an Enum of strings would answer its name to str()
-        check_key(text)
-        return [text]
-    if isinstance(key, (UUID, int)) and not isinstance(key, bool):
-        return [str(key)]
-    if isinstance(key, Iterable) and not isinstance(key, (bytes, bytearray, dict)):
-        # Each key once: one event changes a document once.
-        return list(dict.fromkeys(one for inner in cast("Iterable[object]", key) for one in _several(inner)))
-    raise TypeError(f"a key is a string, a whole number, a UUID or several of them, not {kind}")
+def _value_function(value: object, document: type[D], where: str) -> Callable[[D], object]:
+    if isinstance(value, str):
+        fields = _fields(document)
+        if value not in fields and not hasattr(document, value):
+            raise RegistrationError(
+                f"{where}: {value!r} is not a field of {document.__name__}; it has {', '.join(sorted(fields))}"
+            )
+        return operator.attrgetter(value)
+    if callable(value):
+        check_handler(value, where, ("document",))
+        return cast("Callable[[D], object]", value)
+    raise RegistrationError(f"{where}: it is the name of a field or a function of the document, not {value!r}")
 
 
 def _key_function(key: object, event_type: type, where: str) -> KeyOf | None:

@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar, cast
 from ..errors import RegistrationError
 from .aggregates import Aggregate
 from .event_types import EventType, EventTypes, Upcaster
+from .folding import OnError
 from .folds import check_handler
 from .names import check_part_name, check_type_name
 from .projections import Projection
@@ -28,7 +29,7 @@ class Registry:
     def __init__(self) -> None:
         self.types: EventTypes = EventTypes()
         self._upcasters: dict[str, dict[int, Upcaster]] = {}
-        self._projections: dict[str, Projection[object]] = {}
+        self._projections: dict[tuple[str, int], Projection[object]] = {}
         self._aggregates: dict[str, Aggregate[object]] = {}
 
     def __repr__(self) -> str:
@@ -108,23 +109,37 @@ class Registry:
             raise RegistrationError(f"event type {type!r} is registered; an event cannot be ignored as well")
         self.types.ignored.add(type)
 
-    def projection(self, name: str, document: type[T], *, version: int = 1) -> Projection[T]:
+    def projection(
+        self,
+        name: str,
+        document: type[T],
+        *,
+        version: int = 1,
+        on_error: OnError = "stop",
+        changes: bool = False,
+    ) -> Projection[T]:
         """Register a projection. Its handlers are added with `Projection.on`.
 
         Args:
             name: Its name, for good: the view is stored under it.
             document: The class of its documents: dataclass, msgspec.Struct, attrs class or pydantic model.
-            version: Raise it when the folds or the class change meaning: a new version is a new view.
+            version: Raise it when the folds or the class change meaning: a new version is a new view, and the one
+                before it serves until the new one has met the head. Versions of one name may be registered side by
+                side, for as long as one is to be kept up while the other is built.
+            on_error: What becomes of an event whose fold fails. "stop": the view stays before it, and catch-up tries
+                again. "park": it is set aside, with all later ones of the same document, until `retry_parked`.
+                "skip": it is passed over and noted.
+            changes: Whether what changes is noted in a feed beside the view, for `view.changes` and live pages.
 
         Raises:
             RegistrationError: The name is taken, or the class cannot be stored.
         """
         check_part_name("projection", name)
         _check_version(f"projection {name!r}", version)
-        if name in self._projections:
-            raise RegistrationError(f"projection {name!r} is registered already")
-        projection = Projection(self.types, name, document, version)
-        self._projections[name] = cast("Projection[object]", projection)
+        if (name, version) in self._projections:
+            raise RegistrationError(f"projection {name!r} is registered already, in version {version}")
+        projection = Projection(self.types, name, document, version, on_error=on_error, changes=changes)
+        self._projections[projection.id] = cast("Projection[object]", projection)
         return projection
 
     def aggregate(self, name: str, state: type[T]) -> Aggregate[T]:

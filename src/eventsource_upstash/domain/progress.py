@@ -1,0 +1,52 @@
+"""What is known of a view: whose it is, and what is kept with its checkpoint."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+
+class ProjectionId(NamedTuple):
+    """What tells one projection's view from another's: a new version is a new view."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """Why and since when a projection does not go on.
+
+    Attributes:
+        position: Position of the event that it cannot fold.
+        reason: What went wrong there.
+        since_us: When it stopped first, in microseconds since 1970 (UTC).
+    """
+
+    position: int
+    reason: str
+    since_us: int = 0
+
+
+class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a build of a view, besides how far it is. Kept with its checkpoint, in the same step.
+
+    Attributes:
+        stopped: Why it does not go on, if it does not.
+        parked: Events that are set aside because their fold failed, or one before them of the same key.
+        skipped: Events that were passed over, ever, because their fold failed.
+        changes: How many commits have been noted in its change feed, ever.
+        shape: What its documents are indexed by: another shape makes another view.
+    """
+
+    stopped: Stopped | None = None
+    parked: int = 0
+    skipped: int = 0
+    changes: int = 0
+    shape: str = ""
+
+
+NO_NOTES: Final = Notes()
