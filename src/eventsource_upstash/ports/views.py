@@ -250,6 +250,20 @@ class Counted(NamedTuple):
     receipt: Receipt = FREE
 
 
+class Ended(NamedTuple):
+    """Documents that have ended, and are still stored.
+
+    Attributes:
+        documents: By key, in order of their ends, what each is found by.
+        progress: How far the build is that they are in, as of the same moment.
+        receipt: What it cost.
+    """
+
+    documents: dict[str, Entries]
+    progress: Progress
+    receipt: Receipt = FREE
+
+
 class Span(NamedTuple):
     """A part of an index: the entries from one value to another, in order of value and then of key.
 
@@ -361,6 +375,13 @@ class Views(Protocol):
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         """How many documents in a span of an index come before the one with that key; None if it is not among them."""
+        ...
+
+    async def ended(self, projection: ProjectionId, now_us: int, limit: int) -> Ended:
+        """The documents of the build that serves which had ended by then, those first that ended first.
+
+        As they are where commits are made: whoever deletes them commits on the progress that is answered.
+        """
         ...
 
     async def records(self, projection: ProjectionId, names: Sequence[str]) -> Got:

@@ -11,6 +11,7 @@ from ...ports import (
     Commit,
     Committed,
     Counted,
+    Ended,
     Got,
     Listed,
     Log,
@@ -184,6 +185,15 @@ class MemoryViews:
     @staticmethod
     def _alive(build: Build, places: Sequence[tuple[str, str]], now_us: int) -> int:
         return sum([not build.ended(key, now_us) for _, key in places])
+
+    async def ended(self, projection: ProjectionId, now_us: int, limit: int) -> Ended:
+        """See `Views.ended`."""
+        with self._state.lock:
+            progress, build = self._serving(projection)
+            found = sorted(
+                [(each.expires_us or 0, key) for key, each in build.entries.items() if build.ended(key, now_us)]
+            )
+            return Ended({key: build.entries[key] for _, key in found[:limit]}, progress)
 
     async def begin(self, projection: ProjectionId) -> tuple[Progress, Receipt]:
         """See `Views.begin`."""
