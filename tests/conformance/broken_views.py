@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec.structs import replace
 
 from eventsource_upstash import Memory, Receipt
 from eventsource_upstash._io.port import Port
-from eventsource_upstash.domain.projections import ProjectionId
-from eventsource_upstash.ports import Backend, Commit, Committed, Listed, Log, Outcome, Progress, Pull, Pulled, Views
+from eventsource_upstash.domain.projections import NO_NOTES, Notes, ProjectionId
+from eventsource_upstash.ports import (
+    Backend,
+    Commit,
+    Committed,
+    Counted,
+    Got,
+    Listed,
+    Log,
+    Outcome,
+    Progress,
+    Pull,
+    Pulled,
+    Span,
+    Stored,
+    Views,
+    Wanted,
+)
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 
 ALL = 2**40
@@ -54,7 +72,8 @@ class Rewriting(ViewsWrapper):
 
 class IgnoresTheCheckpoint(Rewriting):
     async def rewrite(self, commit: Commit) -> Commit:
-        return commit._replace(expected=(await self.now(commit.projection)).checkpoint)
+        now = await self.now(commit.projection)
+        return commit._replace(expected=now.checkpoint, edition=now.edition)
 
 
 class IgnoresTheGeneration(Rewriting):
@@ -83,14 +102,16 @@ class TakesDocumentsForText(Rewriting):
         return commit._replace(documents=documents)
 
 
-class ForgetsStops(Rewriting):
+class ForgetsNotes(Rewriting):
     async def rewrite(self, commit: Commit) -> Commit:
-        return commit._replace(stopped=None)
+        return commit._replace(notes=NO_NOTES)
 
 
-class StaysStopped(Rewriting):
+class KeepsOldNotes(Rewriting):
     async def rewrite(self, commit: Commit) -> Commit:
-        return commit._replace(stopped=commit.stopped or (await self.now(commit.projection)).stopped)
+        if commit.notes != NO_NOTES:
+            return commit
+        return commit._replace(notes=(await self.now(commit.projection)).notes)
 
 
 class OneViewForAllVersions(Rewriting):
@@ -99,21 +120,31 @@ class OneViewForAllVersions(Rewriting):
 
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
         progress, head, receipt = await self.inner.progress([_one(each) for each in projections])
-        named = [
-            Progress(name, each.generation, each.checkpoint, each.stopped)
-            for name, each in zip(projections, progress, strict=True)
-        ]
+        named = [replace(each, projection=name) for name, each in zip(projections, progress, strict=True)]
         return tuple(named), head, receipt
 
-    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
-        return await self.inner.items(_one(projection), after, limit, max_bytes)
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
+        return await self.inner.items(_one(projection), after, limit, max_bytes, now_us)
 
-    async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
-        return await self.inner.count(_one(projection))
+    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
+        return await self.inner.count(_one(projection), span, now_us)
 
 
 def _one(projection: ProjectionId) -> ProjectionId:
     return projection._replace(version=1)
+
+
+async def here(
+    views: Views, projection: ProjectionId, documents: Mapping[str, bytes | None], notes: Notes | None = None
+) -> None:
+    """Write to the build that serves, wherever it is."""
+    now = (await views.progress([projection]))[0][0]
+    at = now.checkpoint
+    await views.commit(
+        [Commit(projection, now.generation, at, at, documents, notes or now.notes, edition=now.edition)], None
+    )
 
 
 class SkipsACommitWithoutDocuments(ViewsWrapper):
@@ -148,28 +179,23 @@ class LeaksTheDocumentsOfLosers(ViewsWrapper):
         committed = await self.inner.commit(commits, then)
         for commit, outcome in zip(commits, committed.outcomes, strict=True):
             if outcome is not Outcome.COMMITTED:
-                (now,), _, _ = await self.inner.progress([commit.projection])
-                at = now.checkpoint
-                here = Commit(commit.projection, now.generation, at, at, commit.documents, now.stopped)
-                await self.inner.commit([here], None)
+                await here(self.inner, commit.projection, commit.documents)
         return committed
 
 
-class LeaksTheStopsOfLosers(ViewsWrapper):
+class LeaksTheNotesOfLosers(ViewsWrapper):
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         committed = await self.inner.commit(commits, then)
         for commit, outcome in zip(commits, committed.outcomes, strict=True):
-            if outcome is not Outcome.COMMITTED and commit.stopped:
-                (now,), _, _ = await self.inner.progress([commit.projection])
-                here = Commit(commit.projection, now.generation, now.checkpoint, now.checkpoint, {}, commit.stopped)
-                await self.inner.commit([here], None)
+            if outcome is not Outcome.COMMITTED and commit.notes != NO_NOTES:
+                await here(self.inner, commit.projection, {}, commit.notes)
         return committed
 
 
 class OneLoserHoldsUpAll(ViewsWrapper):
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         for commit in commits:
-            (now,), _, _ = await self.inner.progress([commit.projection])
+            now = (await self.inner.progress([commit.projection]))[0][0]
             if (now.generation, now.checkpoint) != (commit.generation, commit.expected):
                 lost = Outcome.ALREADY if now.checkpoint == commit.checkpoint else Outcome.MISMATCH
                 return Committed((lost,) * len(commits), None if then is None else await self.inner.pull(then))
@@ -242,23 +268,25 @@ class LeavesOutTheUnseen(ViewsWrapper):
 
 
 class FindsEverything(ViewsWrapper):
-    async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
-        found, receipt = await self.inner.get_many(projection, keys)
-        return {key: found.get(key, b"{}") for key in keys}, receipt
+    async def get_many(
+        self, projection: ProjectionId, keys: Sequence[str], now_us: int, *, primary: bool = False
+    ) -> Got:
+        got = await self.inner.get_many(projection, keys, now_us, primary=primary)
+        return got._replace(documents={key: got.documents.get(key, b"{}") for key in keys})
 
 
 class FindsAHundred(ViewsWrapper):
-    async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
-        return await self.inner.get_many(projection, keys[:100])
+    async def get_many(
+        self, projection: ProjectionId, keys: Sequence[str], now_us: int, *, primary: bool = False
+    ) -> Got:
+        return await self.inner.get_many(projection, keys[:100], now_us, primary=primary)
 
 
 class LoadsForTheFirst(ViewsWrapper):
     """Whatever projection is asked for, it looks among the documents of the first."""
 
-    async def load(
-        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
-    ) -> tuple[list[dict[str, bytes]], Receipt]:
-        return await self.inner.load([(wanted[0][0], keys) for _, keys in wanted])
+    async def load(self, wanted: Sequence[Wanted]) -> tuple[list[Stored], Receipt]:
+        return await self.inner.load([each._replace(projection=wanted[0].projection) for each in wanted])
 
 
 class TakesTheLastOfAProjection(ViewsWrapper):
@@ -296,35 +324,45 @@ class ListsNewOnesOnly(ViewsWrapper):
 
 
 class ItemsInOrderOfUtf16(ViewsWrapper):
-    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
-        items, _, receipt = await self.inner.items(projection, None, ALL, ALL)
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
+        page = await self.inner.items(projection, None, ALL, ALL, now_us)
         start = b"" if after is None else after.encode("utf-16-be")
-        ordered = sorted(items, key=lambda item: item[0].encode("utf-16-be"))
+        ordered = sorted(page.documents, key=lambda item: item[0].encode("utf-16-be"))
         found = [item for item in ordered if item[0].encode("utf-16-be") > start]
-        return Listed(found[:limit], len(found) > limit, receipt)
+        return page._replace(documents=found[:limit], more=len(found) > limit)
 
 
 class ItemsInclusive(ViewsWrapper):
-    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
-        items, _, receipt = await self.inner.items(projection, None, ALL, ALL)
-        found = [item for item in items if after is None or item[0] >= after]
-        return Listed(found[:limit], len(found) > limit, receipt)
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
+        page = await self.inner.items(projection, None, ALL, ALL, now_us)
+        found = [item for item in page.documents if after is None or item[0] >= after]
+        return page._replace(documents=found[:limit], more=len(found) > limit)
 
 
 class ItemsWithoutBounds(ViewsWrapper):
-    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
-        return await self.inner.items(projection, after, ALL, ALL)
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
+        return await self.inner.items(projection, after, ALL, ALL, now_us)
 
 
 class ItemsInOnePage(ViewsWrapper):
-    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
-        page = await self.inner.items(projection, after, limit, max_bytes)
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
+        page = await self.inner.items(projection, after, limit, max_bytes, now_us)
         return page._replace(more=False)
 
 
 class ItemsWithoutEnd(ViewsWrapper):
-    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
-        page = await self.inner.items(projection, after, limit, max_bytes)
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
+        page = await self.inner.items(projection, after, limit, max_bytes, now_us)
         return page._replace(more=True)
 
 
@@ -337,14 +375,15 @@ class CountsWhatWasWritten(ViewsWrapper):
         self._written += sum(each is not None for commit in commits for each in commit.documents.values())
         return await self.inner.commit(commits, then)
 
-    async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
-        return (self._written, Receipt()) if self._written else await self.inner.count(projection)
+    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
+        counted = await self.inner.count(projection, span, now_us)
+        return counted._replace(count=self._written or counted.count)
 
 
 class NeverEmpty(ViewsWrapper):
-    async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
-        count, receipt = await self.inner.count(projection)
-        return max(1, count), receipt
+    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
+        counted = await self.inner.count(projection, span, now_us)
+        return counted._replace(count=counted.count or 1)
 
 
 class LooksAndThenCommits(Waiting):
@@ -355,12 +394,12 @@ class LooksAndThenCommits(Waiting):
         await self.wait()
         forced: list[Commit] = []
         for each in commits:
-            (now,), _, _ = await self.inner.progress([each.projection])
-            forced.append(each._replace(expected=now.checkpoint) if each in ready else each)
+            now = (await self.inner.progress([each.projection]))[0][0]
+            forced.append(each._replace(expected=now.checkpoint, edition=now.edition) if each in ready else each)
         return await self.inner.commit(forced, then)
 
     async def _fits(self, commit: Commit) -> bool:
-        (now,), _, _ = await self.inner.progress([commit.projection])
+        now = (await self.inner.progress([commit.projection]))[0][0]
         return (now.generation, now.checkpoint) == (commit.generation, commit.expected)
 
 
@@ -372,7 +411,9 @@ class CommitsInTwoSteps(Waiting):
         await self.wait()
         for each, outcome in zip(commits, committed.outcomes, strict=True):
             if outcome is Outcome.COMMITTED:
-                await self.inner.commit([each._replace(expected=each.checkpoint)], None)
+                now = (await self.inner.progress([each.projection]))[0][0]
+                again = each._replace(expected=each.checkpoint, edition=now.edition)
+                await self.inner.commit([again], None)
         return committed
 
 
@@ -380,17 +421,17 @@ class WritesDocumentsOneByOne(Waiting):
     """A reader may see half of them."""
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        now = dict[ProjectionId, int]()
         for each in commits:
-            (now,), _, _ = await self.inner.progress([each.projection])
-            if (now.generation, now.checkpoint) != (each.generation, each.expected):
+            progress = (await self.inner.progress([each.projection]))[0][0]
+            now[each.projection] = progress.edition
+            if (progress.generation, progress.checkpoint) != (each.generation, each.expected):
                 continue
             for key, document in each.documents.items():
-                one = Commit(
-                    each.projection, each.generation, each.expected, each.expected, {key: document}, now.stopped
-                )
-                await self.inner.commit([one], None)
+                await here(self.inner, each.projection, {key: document})
+                now[each.projection] += 1
                 await self.wait()
-        return await self.inner.commit(commits, then)
+        return await self.inner.commit([each._replace(edition=now[each.projection]) for each in commits], then)
 
 
 class SendsAgainByItself(ViewsWrapper):

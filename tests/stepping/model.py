@@ -107,7 +107,7 @@ class Watched(BackendWrapper):
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
         answer = await step()
-        progress = self._state.progress.values()
+        progress = [each for builds in self._state.builds.values() for each in builds.active]
         head = len(self._state.rows)
         if len(progress) == self.everybody and all(each.checkpoint >= head or each.stopped for each in progress):
             self._settled = True

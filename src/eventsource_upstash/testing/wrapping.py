@@ -43,6 +43,9 @@ from ..ports import (
     Commit,
     Committed,
     Conflict,
+    Counted,
+    Ended,
+    Got,
     KeyReused,
     Listed,
     Log,
@@ -50,8 +53,11 @@ from ..ports import (
     Progress,
     Pull,
     Pulled,
+    Span,
+    Stored,
     StreamPage,
     Views,
+    Wanted,
 )
 
 T = TypeVar("T")
@@ -136,23 +142,72 @@ class ViewsWrapper:
         """See `Views.progress`."""
         return await self.around("views.progress", lambda: self.inner.progress(projections))
 
-    async def load(
-        self, wanted: Sequence[tuple[ProjectionId, Sequence[str]]]
-    ) -> tuple[list[dict[str, bytes]], Receipt]:
+    async def load(self, wanted: Sequence[Wanted]) -> tuple[list[Stored], Receipt]:
         """See `Views.load`."""
         return await self.around("views.load", lambda: self.inner.load(wanted))
 
-    async def get_many(self, projection: ProjectionId, keys: Sequence[str]) -> tuple[dict[str, bytes], Receipt]:
+    async def get_many(
+        self, projection: ProjectionId, keys: Sequence[str], now_us: int, *, primary: bool = False
+    ) -> Got:
         """See `Views.get_many`."""
-        return await self.around("views.get_many", lambda: self.inner.get_many(projection, keys))
+        return await self.around(
+            "views.get_many", lambda: self.inner.get_many(projection, keys, now_us, primary=primary)
+        )
 
-    async def items(self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int) -> Listed:
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
         """See `Views.items`."""
-        return await self.around("views.items", lambda: self.inner.items(projection, after, limit, max_bytes))
+        return await self.around("views.items", lambda: self.inner.items(projection, after, limit, max_bytes, now_us))
 
-    async def count(self, projection: ProjectionId) -> tuple[int, Receipt]:
+    async def find(
+        self,
+        projection: ProjectionId,
+        span: Span,
+        after: tuple[str, str] | None,
+        limit: int,
+        max_bytes: int,
+        now_us: int,
+        *,
+        reverse: bool = False,
+    ) -> Listed:
+        """See `Views.find`."""
+        return await self.around(
+            "views.find",
+            lambda: self.inner.find(projection, span, after, limit, max_bytes, now_us, reverse=reverse),
+        )
+
+    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
         """See `Views.count`."""
-        return await self.around("views.count", lambda: self.inner.count(projection))
+        return await self.around("views.count", lambda: self.inner.count(projection, span, now_us))
+
+    async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
+        """See `Views.rank`."""
+        return await self.around("views.rank", lambda: self.inner.rank(projection, span, key, now_us))
+
+    async def ended(self, projection: ProjectionId, now_us: int, limit: int) -> Ended:
+        """See `Views.ended`."""
+        return await self.around("views.ended", lambda: self.inner.ended(projection, now_us, limit))
+
+    async def records(self, projection: ProjectionId, names: Sequence[str]) -> Got:
+        """See `Views.records`."""
+        return await self.around("views.records", lambda: self.inner.records(projection, names))
+
+    async def begin(self, projection: ProjectionId) -> tuple[Progress, Receipt]:
+        """See `Views.begin`."""
+        return await self.around("views.begin", lambda: self.inner.begin(projection))
+
+    async def serve(self, projection: ProjectionId, present: int, wanted: int) -> tuple[bool, Receipt]:
+        """See `Views.serve`."""
+        return await self.around("views.serve", lambda: self.inner.serve(projection, present, wanted))
+
+    async def drop(
+        self, projection: ProjectionId, generation: int, records: Sequence[str], limit: int, *, serving: bool = False
+    ) -> tuple[bool, Receipt]:
+        """See `Views.drop`."""
+        return await self.around(
+            "views.drop", lambda: self.inner.drop(projection, generation, records, limit, serving=serving)
+        )
 
 
 class BackendWrapper:

@@ -51,6 +51,7 @@ pytest.register_assert_rewrite(
             "log_reading",
             "notifying",
             "promises",
+            "viewing",
             "views_committing",
             "views_concurrency",
             "views_reading",

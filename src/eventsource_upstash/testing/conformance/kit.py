@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,35 +17,29 @@ from typing_extensions import Self
 
 from ..._io import blocking
 from ...domain.events import ANY, FREE, Appended, Expectation, Receipt, StoredEvent
-from ...domain.projections import ProjectionId, Stopped
+from ...domain.projections import ProjectionId
 from ...domain.registry import Registry
 from ...ports import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
     Append,
     Backend,
-    Commit,
     Conflict,
     KeyReused,
     Log,
     NoticeTransport,
-    Outcome,
-    Progress,
-    Pull,
     Views,
 )
 from ..colours import Colour, Face
 from ..pausing import pausing
 from .fuse import Fused
+from .viewing import NOW_US, ViewsLab
 
 C = TypeVar("C", bound="Contract")
 T = TypeVar("T")
 
-NOW_US = 1_700_000_000_000_000
-"""The recorded time of the first append of each test, in microseconds."""
 
-
-class Lab:
+class Lab(ViewsLab):
     """What a test works with: a backend on storage of its own, opened in one colour.
 
     Attributes:
@@ -168,73 +162,15 @@ class Lab:
             after = page.events[-1][2]
             events += page.events
 
-    async def progress(self, projection: ProjectionId) -> Progress:
-        """How far a projection is."""
-        progress, _, _ = await self.views.progress([projection])
-        assert len(progress) == 1
-        return progress[0]
-
-    async def committing(
-        self,
-        projection: ProjectionId,
-        checkpoint: int,
-        documents: Mapping[str, bytes | None] | None = None,
-        *,
-        stopped: Stopped | None = None,
-    ) -> Commit:
-        """A commit from where the projection is, not sent yet."""
-        now = await self.progress(projection)
-        return Commit(projection, now.generation, now.checkpoint, checkpoint, documents or {}, stopped)
-
-    async def commit(
-        self,
-        projection: ProjectionId,
-        checkpoint: int,
-        documents: Mapping[str, bytes | None] | None = None,
-        *,
-        stopped: Stopped | None = None,
-    ) -> Commit:
-        """Commit from where the projection is, and insist that it went well."""
-        commit = await self.committing(projection, checkpoint, documents, stopped=stopped)
-        assert await self.outcome(commit) is Outcome.COMMITTED
-        return commit
-
-    async def outcome(self, commit: Commit) -> Outcome:
-        """What becomes of a commit that is sent alone."""
-        committed = await self.views.commit([commit], None)
-        assert len(committed.outcomes) == 1
-        assert committed.pulled is None, "something was pulled that was not asked for"
-        return committed.outcomes[0]
-
     async def warm_up(self) -> None:
         """Do everything once."""
-        somebody = ProjectionId("somebody", 1)
         (row,) = await self.fill(1)
         await self.append("filled", key="key")
         await self.log.recall("filled", "key")
         await self.stream("filled")
-        commit = await self.committing(somebody, row[0], {"a": b"1"})
-        await self.views.commit([commit], Pull((somebody,), 1, 1, settle=True))
-        await self.views.pull(Pull((somebody,), 1, 1))
-        await self.views.load([(somebody, ["a"])])
-        await self.views.get_many(somebody, ["a"])
-        await self.views.count(somebody)
-        await self.documents(somebody)
+        await self.warm_up_views(ProjectionId("somebody", 1), row[0])
         await self.log.settle((await self.log.head())[0])
         await self.log.withdraw(1, 1)
-
-    async def documents(self, projection: ProjectionId) -> dict[str, bytes]:
-        """All documents of a view, page by page."""
-        found: dict[str, bytes] = {}
-        after: str | None = None
-        while True:
-            page, more, _ = await self.views.items(projection, after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
-            found.update(page)
-            if not more:
-                return found
-            assert page, "a page says that there is more, and is empty"
-            assert after is None or page[-1][0] > after, "a page does not lead any further in the view"
-            after = page[-1][0]
 
 
 def appended(answer: Appended | Conflict | KeyReused) -> Appended:

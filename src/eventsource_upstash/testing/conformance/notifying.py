@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ...domain.events import ANY, Appended
 from ...ports import MAX_PAGE_BYTES, Append, Conflict, KeyReused, Pull
 from .kit import Contract, Lab, appended, in_colour
-from .views_committing import LISTS, TASKS
+from .viewing import LISTS, TASKS
 
 CALLERS = 4
 

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import pytest
 
-from ...domain.projections import ProjectionId, Stopped
+from ...domain.projections import Notes, ProjectionId, Stopped
 from ...errors import Misuse
-from ...ports import MAX_PAGE_BYTES, Commit, Outcome, Pull
+from ...ports import MAX_PAGE_BYTES, NO_NOTES, Commit, Outcome, Progress, Pull
 from .kit import Contract, Lab, in_colour
+from .viewing import LISTS, TASKS
 
-TASKS = ProjectionId("tasks", 1)
-LISTS = ProjectionId("lists", 1)
 ALL_BYTES = bytes(range(256))
 STOPPED = Stopped(4, "handler failed: é 🙂 'quoted'", 1_700_000_000_000_001)
+NOTES = Notes(STOPPED, parked=3, skipped=2**53, changes=5, shape="é 🙂 'quoted'")
 
 
 class ViewsCommitting(Contract):
@@ -24,7 +24,7 @@ class ViewsCommitting(Contract):
     async def test_a_projection_never_seen_is_at_zero(self, lab: Lab) -> None:
         await lab.append("a")
         progress = await lab.progress(TASKS)
-        assert (progress.projection, progress.checkpoint, progress.stopped) == (TASKS, 0, None)
+        assert progress == Progress(TASKS, 1, 0)
         assert await lab.documents(TASKS) == {}
 
     @in_colour
@@ -52,7 +52,7 @@ class ViewsCommitting(Contract):
         await lab.commit(TASKS, rows[0][0], {"a": b"1", "b": b"2", "c": b"3"})
         await lab.commit(TASKS, rows[1][0], {"b": None, "never there": None, "d": b"4"})
         assert await lab.documents(TASKS) == {"a": b"1", "c": b"3", "d": b"4"}
-        assert (await lab.views.get_many(TASKS, ["a", "b", "never there"]))[0] == {"a": b"1"}
+        assert await lab.get(TASKS, ["a", "b", "never there"]) == {"a": b"1"}
         await lab.commit(TASKS, rows[2][0], {"b": b"again", "a": None, "c": None, "d": None})
         assert await lab.documents(TASKS) == {"b": b"again"}
         await lab.commit(TASKS, rows[3][0], {"b": None})
@@ -65,7 +65,7 @@ class ViewsCommitting(Contract):
         documents |= {"all": ALL_BYTES, "large": bytes(2**20)}
         await lab.commit(TASKS, rows[0][0], documents)
         assert await lab.documents(TASKS) == documents
-        found, _ = await lab.views.get_many(TASKS, list(documents))
+        found = await lab.get(TASKS, list(documents))
         assert found == documents
         assert all(type(document) is bytes for document in found.values())
 
@@ -123,8 +123,8 @@ class ViewsCommitting(Contract):
     async def _loses(lab: Lab, commit: Commit, outcome: Outcome) -> None:
         """A commit has that outcome, and writes nothing: no document, no checkpoint, no note."""
         before = (await lab.progress(commit.projection), await lab.documents(commit.projection))
-        for stopped in (None, STOPPED):
-            assert await lab.outcome(commit._replace(stopped=stopped)) is outcome
+        for notes in (NO_NOTES, NOTES):
+            assert await lab.outcome(commit._replace(notes=notes)) is outcome
             after = (await lab.progress(commit.projection), await lab.documents(commit.projection))
             assert after == before, "a commit that lost has written something"
 
@@ -171,7 +171,7 @@ class ViewsCommitting(Contract):
         committed = await lab.views.commit([first, second, third, again], None)
         assert committed.outcomes == (*[Outcome.COMMITTED] * 3, Outcome.MISMATCH)
         assert await lab.documents(TASKS) == {"a": b"3", "c": b"1", "d": b"2"}
-        assert (await lab.views.count(TASKS))[0] == 3
+        assert await lab.count(TASKS) == 3
         assert (await lab.progress(TASKS)).checkpoint == rows[2][0]
 
     @in_colour
@@ -209,33 +209,34 @@ class ViewsCommitting(Contract):
                     if document is not None:
                         expected[key] = document
                 assert await lab.documents(name) == expected
-                assert (await lab.views.count(name))[0] == len(expected)
+                assert await lab.count(name) == len(expected)
 
     @in_colour
-    async def test_a_stop_is_kept_until_a_commit_says_otherwise(self, lab: Lab) -> None:
+    async def test_notes_are_kept_until_a_commit_says_otherwise(self, lab: Lab) -> None:
         rows = await lab.fill(6)
-        await lab.commit(TASKS, rows[2][0], {"a": b"1"}, stopped=STOPPED)
+        await lab.commit(TASKS, rows[2][0], {"a": b"1"}, notes=NOTES)
         progress = await lab.progress(TASKS)
-        assert (progress.checkpoint, progress.stopped) == (rows[2][0], STOPPED)
-        other = Stopped(5, "something else", 7)
-        await lab.commit(TASKS, rows[3][0], stopped=other)
-        assert (await lab.progress(TASKS)).stopped == other
+        assert (progress.checkpoint, progress.notes) == (rows[2][0], NOTES)
+        assert progress.stopped == STOPPED
+        other = Notes(Stopped(5, "something else", 7), changes=1)
+        await lab.commit(TASKS, rows[3][0], notes=other)
+        assert (await lab.progress(TASKS)).notes == other
         await lab.commit(TASKS, rows[4][0])
-        assert (await lab.progress(TASKS)).stopped is None
+        assert (await lab.progress(TASKS)).notes == NO_NOTES
 
     @in_colour
-    async def test_a_stop_is_noted_without_moving(self, lab: Lab) -> None:
+    async def test_notes_are_written_without_moving(self, lab: Lab) -> None:
         rows = await lab.fill(2)
-        await lab.commit(LISTS, 0, stopped=STOPPED)
-        assert await lab.progress(LISTS) == (await lab.progress(LISTS))
-        assert ((await lab.progress(LISTS)).checkpoint, (await lab.progress(LISTS)).stopped) == (0, STOPPED)
+        await lab.commit(LISTS, 0, notes=NOTES)
+        progress = await lab.progress(LISTS)
+        assert (progress.checkpoint, progress.notes) == (0, NOTES)
         await lab.commit(TASKS, rows[0][0], {"a": b"1"})
-        await lab.commit(TASKS, rows[0][0], stopped=STOPPED)
+        await lab.commit(TASKS, rows[0][0], notes=NOTES)
         progress = await lab.progress(TASKS)
-        assert (progress.checkpoint, progress.stopped) == (rows[0][0], STOPPED)
+        assert (progress.checkpoint, progress.notes) == (rows[0][0], NOTES)
         assert await lab.documents(TASKS) == {"a": b"1"}
         await lab.commit(TASKS, rows[1][0], {"a": b"2"})
-        assert (await lab.progress(TASKS)).stopped is None
+        assert (await lab.progress(TASKS)).notes == NO_NOTES
 
     @in_colour
     async def test_what_comes_next_is_pulled_after_the_commit(self, lab: Lab) -> None:
@@ -269,16 +270,16 @@ class ViewsCommitting(Contract):
         for index, name in enumerate(names):
             assert await lab.documents(name) == {"a": f"{name}".encode(), f"{index}": b"x"}
             assert (await lab.progress(name)).checkpoint == rows[index % 3][0]
-            assert (await lab.views.count(name))[0] == 2
-        await lab.commit(names[1], rows[2][0], {"a": None}, stopped=STOPPED)
+            assert await lab.count(name) == 2
+        await lab.commit(names[1], rows[2][0], {"a": None}, notes=NOTES)
         assert (await lab.documents(names[0]))["a"] == b"tasks v1"
-        assert (await lab.progress(names[0])).stopped is None
+        assert (await lab.progress(names[0])).notes == NO_NOTES
 
     @in_colour
     async def test_everything_is_there_when_the_views_are_opened_again(self, lab: Lab) -> None:
         rows = await lab.fill(3)
         await lab.commit(TASKS, rows[0][0], {"a": b"1", "b": ALL_BYTES})
-        await lab.commit(TASKS, rows[1][0], {"c": b"3"}, stopped=STOPPED)
+        await lab.commit(TASKS, rows[1][0], {"c": b"3"}, notes=NOTES)
         await lab.commit(LISTS, rows[2][0], {"a": b"other"})
         before = (await lab.views.progress([TASKS, LISTS]))[:2]
         lab.reopen()
@@ -288,4 +289,4 @@ class ViewsCommitting(Contract):
         await lab.commit(TASKS, rows[2][0], {"a": None})
         lab.reopen()
         assert await lab.documents(TASKS) == {"b": ALL_BYTES, "c": b"3"}
-        assert (await lab.progress(TASKS)).stopped is None
+        assert (await lab.progress(TASKS)).notes == NO_NOTES

@@ -10,10 +10,10 @@ from pathlib import Path
 from ..._io import blocking
 from ...domain.projections import ProjectionId
 from ...errors import OutcomeUnknown, Unavailable
-from ...ports import MAX_PAGE_BYTES, Commit, Committed, Outcome, Pull
+from ...ports import MAX_PAGE_BYTES, Committed, Outcome, Pull
 from ..stepping import Endings, World, explore
 from .kit import Contract, Lab, in_colour
-from .views_committing import TASKS
+from .viewing import NOW_US, TASKS
 
 CALLERS = 4
 ROUNDS = 8
@@ -33,8 +33,8 @@ class ViewsConcurrency(Contract):
             assert outcomes.count(Outcome.ALREADY) == CALLERS - 1
             assert (await lab.progress(TASKS)).checkpoint == row[0]
             winner = b"%d" % outcomes.index(Outcome.COMMITTED)
-            assert (await lab.views.get_many(TASKS, ["winner"]))[0] == {"winner": winner}
-            clear = Commit(TASKS, commit.generation, row[0], row[0], {f"of-{n}": None for n in range(CALLERS)})
+            assert await lab.get(TASKS, ["winner"]) == {"winner": winner}
+            clear = await lab.committing(TASKS, row[0], {f"of-{n}": None for n in range(CALLERS)})
             assert set(await lab.documents(TASKS)) == {"winner", f"of-{winner.decode()}"}
             assert await lab.outcome(clear) is Outcome.COMMITTED
 
@@ -65,9 +65,8 @@ class ViewsConcurrency(Contract):
 
         async def reader() -> None:
             for _ in range(ROUNDS * 2):
-                seen.append((await lab.views.get_many(TASKS, ["left", "right"]))[0])
-                items, _, _ = await lab.views.items(TASKS, None, 10, MAX_PAGE_BYTES)
-                seen.append(dict(items))
+                seen.append(await lab.get(TASKS, ["left", "right"]))
+                seen.append(await lab.documents(TASKS))
                 await lab.colour.breathe()
 
         await lab.colour.together([writer, reader, reader])
@@ -82,7 +81,7 @@ class ViewsConcurrency(Contract):
         assert len(await lab.colour.apart(partial(lab.documents, TASKS))) == 3
         other = lab.another()
         views = other.views(lab.colour.port, other.log(lab.colour.port))
-        assert (await views.count(TASKS))[0] == 3
+        assert (await views.count(TASKS, None, NOW_US)).count == 3
         pulled = await views.pull(Pull((TASKS,), 10, MAX_PAGE_BYTES))
         assert pulled.after == rows[-1][0]
 
@@ -124,7 +123,7 @@ class ViewsStepping(Contract):
 
                 async def reader() -> None:
                     (progress,), _, _ = await views.progress([TASKS])
-                    documents, _ = await views.get_many(TASKS, ["a", "b"])
+                    documents = (await views.get_many(TASKS, ["a", "b"], NOW_US)).documents
                     assert documents.get("a") == documents.get("b"), "half of a commit was read"
                     if progress.checkpoint == head:
                         assert documents["a"] == b"%d" % head, "the checkpoint was there before its documents"

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from ...domain.projections import ProjectionId
-from ...ports import MAX_PAGE_BYTES, Pull, Pulled
+from ...ports import MAX_PAGE_BYTES, Pull, Pulled, Wanted
 from .kit import Contract, Lab, in_colour
-from .views_committing import LISTS, TASKS
+from .viewing import LISTS, NOW_US, TASKS
 
 KEYS = (
     "0", "00", "10", "2", "A", "B", "Z", "_", "a", "a b", "a!", "aa", "a:b", "b", "z", "{a}", "~", "ä", "a\u0308",
@@ -124,29 +124,30 @@ class ViewsReading(Contract):
 
     @in_colour
     async def test_a_view_never_written_is_empty(self, lab: Lab) -> None:
-        assert (await lab.views.get_many(TASKS, ["a"]))[0] == {}
-        assert (await lab.views.items(TASKS, None, 10, MAX_PAGE_BYTES))[0] == []
-        assert (await lab.views.items(TASKS, "a", 10, MAX_PAGE_BYTES))[:2] == ([], False)
-        assert (await lab.views.count(TASKS))[0] == 0
+        assert await lab.get(TASKS, ["a"]) == {}
+        for after in (None, "a"):
+            page = await lab.views.items(TASKS, after, 10, MAX_PAGE_BYTES, NOW_US)
+            assert (page.documents, page.more, page.last) == ([], False, None)
+        assert await lab.count(TASKS) == 0
 
     @in_colour
     async def test_documents_are_found_by_key(self, lab: Lab) -> None:
         documents = await self._put(lab, *KEYS)
-        assert (await lab.views.get_many(TASKS, KEYS))[0] == documents
+        assert await lab.get(TASKS, KEYS) == documents
         for key, document in documents.items():
-            assert (await lab.views.get_many(TASKS, [key]))[0] == {key: document}
-        assert (await lab.views.get_many(TASKS, ["nobody", "a", "AA", "🙂"]))[0] == {
+            assert await lab.get(TASKS, [key]) == {key: document}
+        assert await lab.get(TASKS, ["nobody", "a", "AA", "🙂"]) == {
             "a": documents["a"],
             "🙂": documents["🙂"],
         }
-        assert (await lab.views.get_many(TASKS, ["nobody"]))[0] == {}
-        assert (await lab.views.get_many(TASKS, []))[0] == {}
-        assert (await lab.views.get_many(LISTS, ["a"]))[0] == {}
+        assert await lab.get(TASKS, ["nobody"]) == {}
+        assert await lab.get(TASKS, []) == {}
+        assert await lab.get(LISTS, ["a"]) == {}
 
     @in_colour
     async def test_many_documents_are_found_at_once(self, lab: Lab) -> None:
         documents = await self._put(lab, *(f"key-{index}" for index in range(1_100)))
-        assert (await lab.views.get_many(TASKS, [*documents, "nobody", *list(documents)[:3]]))[0] == documents
+        assert await lab.get(TASKS, [*documents, "nobody", *list(documents)[:3]]) == documents
 
     @in_colour
     async def test_documents_of_several_projections_are_loaded_at_once(self, lab: Lab) -> None:
@@ -154,21 +155,22 @@ class ViewsReading(Contract):
         await lab.commit(TASKS, rows[0][0], {"a": b"1", "b": b"2", "c": b"3"})
         await lab.commit(LISTS, rows[1][0], {"a": b"other", "z": bytes(range(256))})
         unseen = ProjectionId("unseen", 1)
-        wanted = [(LISTS, ["z", "a", "b"]), (unseen, ["a"]), (TASKS, ["c", "nobody", "a"])]
-        found, _ = await lab.views.load(wanted)
+
+        async def loaded(*wanted: tuple[ProjectionId, list[str]]) -> list[dict[str, bytes]]:
+            stored, _ = await lab.views.load([Wanted(projection, 1, keys) for projection, keys in wanted])
+            return [each.documents for each in stored]
+
+        found = await loaded((LISTS, ["z", "a", "b"]), (unseen, ["a"]), (TASKS, ["c", "nobody", "a"]))
         assert found == [{"z": bytes(range(256)), "a": b"other"}, {}, {"c": b"3", "a": b"1"}]
-        found, _ = await lab.views.load([(TASKS, ["a"]), (LISTS, [])])
-        assert found == [{"a": b"1"}, {}]
+        assert await loaded((TASKS, ["a"]), (LISTS, [])) == [{"a": b"1"}, {}]
         many = [f"{index}" for index in range(1_200)]
-        assert (await lab.views.load([(TASKS, [*many, "b"]), (LISTS, [*many, "a"])]))[0] == [
-            {"b": b"2"},
-            {"a": b"other"},
-        ]
+        found = await loaded((TASKS, [*many, "b"]), (LISTS, [*many, "a"]))
+        assert found == [{"b": b"2"}, {"a": b"other"}]
 
     @in_colour
     async def test_items_are_in_order_of_the_keys_characters(self, lab: Lab) -> None:
         documents = await self._put(lab, *KEYS)
-        items, _, _ = await lab.views.items(TASKS, None, len(KEYS) + 1, MAX_PAGE_BYTES)
+        items = (await lab.views.items(TASKS, None, len(KEYS) + 1, MAX_PAGE_BYTES, NOW_US)).documents
         assert [key for key, _ in items] == sorted(KEYS)
         assert dict(items) == documents
 
@@ -177,18 +179,22 @@ class ViewsReading(Contract):
         await self._put(lab, *KEYS)
         ordered = sorted(KEYS)
         for after in (*ordered, "a ", "aaa", "nobody", "\U0010ffff"):
-            items, _, _ = await lab.views.items(TASKS, after, len(KEYS), MAX_PAGE_BYTES)
-            assert [key for key, _ in items] == [key for key in ordered if key > after]
+            page = await lab.views.items(TASKS, after, len(KEYS), MAX_PAGE_BYTES, NOW_US)
+            assert [key for key, _ in page.documents] == [key for key in ordered if key > after]
 
     @in_colour
     async def test_items_are_bounded(self, lab: Lab) -> None:
         (row,) = await lab.fill(1)
         await lab.commit(TASKS, row[0], {f"{index}": bytes(10) for index in range(6)})
         for limit in (1, 5, 6, 7):
-            assert len((await lab.views.items(TASKS, None, limit, MAX_PAGE_BYTES))[0]) == min(limit, 6)
+            page = await lab.views.items(TASKS, None, limit, MAX_PAGE_BYTES, NOW_US)
+            assert (len(page.documents), page.more) == (min(limit, 6), limit < 6)
+            assert page.last == ("", page.documents[-1][0])
         for max_bytes, count in ((1, 1), (10, 1), (11, 2), (30, 3), (1_000, 6)):
-            items, _, _ = await lab.views.items(TASKS, None, 100, max_bytes)
-            assert [key for key, _ in items] == [f"{index}" for index in range(count)], f"max_bytes={max_bytes}"
+            page = await lab.views.items(TASKS, None, 100, max_bytes, NOW_US)
+            found = [key for key, _ in page.documents]
+            assert found == [f"{index}" for index in range(count)], f"max_bytes={max_bytes}"
+            assert page.more is (count < 6), f"max_bytes={max_bytes}"
 
     @in_colour
     async def test_pages_put_together_are_the_view(self, lab: Lab) -> None:
@@ -197,9 +203,11 @@ class ViewsReading(Contract):
             found: list[tuple[str, bytes]] = []
             more = True
             while more:
-                page, more, _ = await lab.views.items(TASKS, found[-1][0] if found else None, limit, max_bytes)
-                found += page
-                assert page or not more, "a page says that there is more, and is empty"
+                after = found[-1][0] if found else None
+                page = await lab.views.items(TASKS, after, limit, max_bytes, NOW_US)
+                found += page.documents
+                more = page.more
+                assert page.documents or not more, "a page says that there is more, and is empty"
                 assert len(found) <= len(KEYS), "documents are handed out again and again"
             assert found == sorted(documents.items())
 
@@ -215,6 +223,6 @@ class ViewsReading(Contract):
         ]
         for row, (documents, expected) in zip(rows, steps, strict=True):
             await lab.commit(TASKS, row[0], documents)
-            assert (await lab.views.count(TASKS))[0] == expected
+            assert await lab.count(TASKS) == expected
             assert len(await lab.documents(TASKS)) == expected
-        assert (await lab.views.count(LISTS))[0] == 0
+        assert await lab.count(LISTS) == 0
