@@ -7,89 +7,46 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from .._io.port import Port, Signal
-from ..domain.events import FREE, CatchUp, StoredEvent
-from ..domain.projections import Folded, Projection, ProjectionId, Stopped
+from ..domain.events import CatchUp, StoredEvent
+from ..domain.folding import Folded, Plan
+from ..domain.progress import Stopped
+from ..domain.projections import Projection
 from ..domain.registry import Registry
-from ..errors import EventSourceError, LogRewound, Misuse, ProjectionStopped, TooLarge
-from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Commit, Outcome, Progress, Pull, Pulled, Views
+from ..errors import EventSourceError, Misuse, ProjectionStopped, TooLarge
+from ..ports import (
+    MAX_PAGE_EVENTS,
+    Commit,
+    Outcome,
+    Progress,
+    Pull,
+    Pulled,
+    Role,
+    Stored,
+    Views,
+    Wanted,
+)
+from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits
+from .passes import Build, Failure, Pass, Reach
+from .purging import Purging
 
 _log: Final = logging.getLogger("eventsource_upstash.projector")
 _view_log: Final = logging.getLogger("eventsource_upstash.view")
+
+NOTHING: Final = Stored({}, {}, {})
 
 MAX_PAUSE: Final = 30.0
 """Longest pause, in seconds, of a worker whose catch-up keeps failing."""
 
 
-class _Failure(NamedTuple):
-    projection: ProjectionId
-    position: int
-    error: BaseException
-
-
 class _Batch(NamedTuple):
-    """What a page became: a commit for each view that it changes, and what went wrong."""
+    """What a page became: a commit for each build that it changes, and what went wrong."""
 
     commits: list[Commit]
     folds: list[Folded]
-    failures: list[_Failure]
-
-
-class _Pass:
-    """The state of one catch-up: what is left to do, and what went wrong."""
-
-    def __init__(
-        self,
-        projections: Sequence[Projection[object]],
-        until: int | None,
-        deadline: float | None,
-        *,
-        everybody: bool,
-    ) -> None:
-        self.open = {projection.id: projection for projection in projections}
-        self.until = until
-        self.deadline = deadline
-        # Only who brings all of them to the head may say that no notification is outstanding. So nobody is let go of
-        # at the head: it may have moved by the time that the last one gets there.
-        self.settles = everybody and until is None
-        self.failures: list[_Failure] = []
-        self.rewound: LogRewound | None = None
-        self.reached: dict[ProjectionId, int] = {}
-        self.applied = 0
-        self.head = 0
-        self.receipt = FREE
-        self.rear = True
-        self.ended = False
-
-    def next_pull(self, page_size: int) -> Pull | None:
-        """What to pull next: front and rear in turns, so that neither a busy log nor a new projection starves."""
-        self.rear = not self.rear
-        if not self.open:
-            return None
-        return Pull(tuple(self.open), page_size, MAX_PAGE_BYTES, self.rear, self.settles)
-
-    def take(self, pulled: Pulled) -> None:
-        """Note how far everybody is, and let go of those who have arrived."""
-        self.head = pulled.head
-        goal = pulled.head if self.until is None else min(self.until, pulled.head)
-        for progress in pulled.progress:
-            name = progress.projection
-            if progress.checkpoint > pulled.head:
-                self.rewound = LogRewound(projection=name.name, checkpoint=progress.checkpoint, head=pulled.head)
-                del self.open[name]
-                continue
-            self.reached[name] = progress.checkpoint
-            if progress.checkpoint >= goal and not self.settles:
-                self.open.pop(name, None)
-
-    @property
-    def late(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
-
-    def result(self) -> CatchUp:
-        position = min(self.reached.values(), default=self.head)
-        goal = self.head if self.until is None else self.until
-        return CatchUp(self.applied, position, self.head, position >= goal, self.receipt)
+    failures: list[tuple[Progress, Failure]]
 
 
 class CatchingUp:
@@ -106,22 +63,33 @@ class CatchingUp:
             raise Misuse(f"page_size={page_size!r}: it is a whole number from 1")
         self._views = views
         self._registry = registry
-        self._clock = clock
+        self._noting = Noting(clock)
         self._page_size = min(page_size, MAX_PAGE_EVENTS)
+        self._purging = Purging(views, registry, self._noting)
 
     async def catch_up(
         self,
         until: int | None,
         time_budget: float | None,
-        only: Sequence[Projection[object]] | None = None,
+        reach: Reach | None = None,
+        watch: Callable[[Pulled], None] | None = None,
     ) -> CatchUp:
-        """See `Projector.catch_up`; `only` these projections."""
+        """See `Projector.catch_up`.
+
+        Args:
+            until: A position to stop at, instead of the head.
+            time_budget: Seconds after which no further page is begun.
+            reach: Who is brought up; without it everybody.
+            watch: Told how far everybody is, at each page.
+        """
         if until is not None and (type(until) is not int or until < 0):
             raise Misuse(f"until={until!r}: it is a position, a whole number from 0")
-        if time_budget is not None and time_budget < 0:
+        if time_budget is not None and not time_budget >= 0:  # NaN is not either
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds from 0")
         deadline = None if time_budget is None else time.monotonic() + time_budget
-        work = _Pass(self._registry.projections if only is None else only, until, deadline, everybody=only is None)
+        if reach is None:
+            reach = Reach(self._registry.projections, everybody=True, building=True)
+        work = Pass(reach, until, deadline)
         pull = work.next_pull(self._page_size)
         if pull is None:
             _log.info("no projection is registered: nothing to fold")
@@ -129,41 +97,73 @@ class CatchingUp:
         pulled: Pulled | None = await self._pull(work, pull)
         while pulled is not None:
             work.take(pulled)
-            if work.ended or not work.open or not pulled.events:
+            if watch is not None:
+                watch(pulled)
+            if work.ended or not work.open:
                 break
-            pulled = await self._page(work, pulled)
+            pulled = await self._page(work, pulled) if pulled.events else await self._switch(work, pulled)
         result = work.result()
         if work.rewound is not None:
             raise work.rewound
         if work.failures:
             raise _stopped(work.failures, result)
+        if reach.everybody and result.complete and not work.late:
+            result = msgspec.structs.replace(result, receipt=result.receipt + await self._purging.purge(work))
         if result.applied:
             _log.info("caught up: %d events folded, at position %d", result.applied, result.position)
         return result
 
-    async def _pull(self, work: _Pass, pull: Pull) -> Pulled:
+    async def _pull(self, work: Pass, pull: Pull) -> Pulled:
         pulled = await self._views.pull(pull)
         work.receipt += pulled.receipt
         return pulled
 
-    async def _page(self, work: _Pass, pulled: Pulled) -> Pulled | None:
-        """Fold one page into every projection that is there, commit, and pull the next one."""
+    async def _switch(self, work: Pass, pulled: Pulled) -> Pulled | None:
+        """At the head: let serve what is building there, without a page that would do it."""
+        commits = [
+            Commit(
+                each.projection,
+                each.generation,
+                each.checkpoint,
+                each.checkpoint,
+                {},
+                msgspec.structs.replace(each.notes, shape=work.open[each.projection].shape),
+                (),
+                each.edition,
+                head=pulled.head,
+            )
+            for each in pulled.progress
+            if each.role is Role.BUILDING
+            and each.checkpoint >= pulled.head
+            and work.counts(each)
+            and (each.projection, each.generation) not in work.switched
+        ]
+        work.switched.update((each.projection, each.generation) for each in commits)
+        then = work.next_pull(self._page_size)
+        if not commits or then is None:
+            return None
+        committed = await self._views.commit(commits, then)
+        work.receipt += committed.receipt
+        return committed.pulled
+
+    async def _page(self, work: Pass, pulled: Pulled) -> Pulled | None:
+        """Fold one page into every build that is there, commit, and pull the next one."""
         rows = pulled.events
-        here = [p for p in pulled.progress if p.checkpoint == pulled.after and p.projection in work.open]
+        here = [each for each in pulled.progress if each.checkpoint == pulled.after and work.counts(each)]
         if work.until is not None:
             rows = [row for row in rows if row[0] <= work.until]
             if not rows:  # the next event is beyond `until`: this is as near as it gets
                 for progress in here:
-                    work.reached[progress.projection] = work.until
-                    del work.open[progress.projection]
+                    work.reach(progress, work.until)
+                    work.leave(progress)
                 then = work.next_pull(self._page_size)
                 return None if then is None else await self._pull(work, then)
-        refused: dict[ProjectionId, TooLarge] = {}
+        refused: dict[Build, TooLarge] = {}
         while True:
-            batch = await self._fold_all(work, here, rows, refused)
-            open_before = dict(work.open)
-            for failure in batch.failures:
-                del work.open[failure.projection]
+            batch = await self._fold_all(work, here, rows, refused, pulled.head)
+            before = dict(work.open), dict(work.aside)
+            for progress, _ in batch.failures:
+                work.leave(progress)
             then = work.next_pull(self._page_size)
             if then is not None and batch.commits and work.late:
                 # Where the head is, is asked all the same: what was appended meanwhile owes no notification, and
@@ -172,101 +172,113 @@ class CatchingUp:
                 work.ended = True
                 then = then._replace(limit=1)
             if not batch.commits:
-                work.failures += batch.failures
+                self._fail(work, batch)
                 return None if then is None else await self._pull(work, then)
             try:
                 committed = await self._views.commit(batch.commits, then)
             except TooLarge as error:
                 # The documents of a page may be far larger than its events: fold fewer of them.
-                work.open.update(open_before)
+                work.open, work.aside = before
                 work.ended = False
                 if len(rows) > 1:
                     rows = rows[: len(rows) // 2]
                 elif len(here) > 1:
                     here = here[: len(here) // 2]
-                else:  # one event, one projection: it stops there, and holds up nobody else
-                    refused[here[0].projection] = error
+                else:  # one event, one build: it stops there, and holds up nobody else
+                    refused[here[0].projection, here[0].generation] = error
                 _log.info("%s; folding %d events at once", error, len(rows))
                 continue
             break
-        work.failures += batch.failures
+        self._fail(work, batch)
         work.receipt += committed.receipt
+        by_build = {(each.projection, each.generation): each for each in here}
         for commit, folded, outcome in zip(batch.commits, batch.folds, committed.outcomes, strict=True):
-            self._note(work, commit, folded, outcome)
+            self._note(work, by_build[commit.projection, commit.generation], commit, folded, outcome)
         return committed.pulled
+
+    @staticmethod
+    def _fail(work: Pass, batch: _Batch) -> None:
+        for progress, failure in batch.failures:
+            if progress.role is Role.SERVING:
+                work.failures.append(failure)
+            else:
+                _log.error(
+                    "the rebuild of projection %r is stopped at position %d: %s. What it will replace goes on serving",
+                    failure.projection.name,
+                    failure.position,
+                    failure.error,
+                )
 
     async def _fold_all(
         self,
-        work: _Pass,
+        work: Pass,
         here: Sequence[Progress],
         rows: list[StoredEvent],
-        refused: Mapping[ProjectionId, TooLarge],
+        refused: Mapping[Build, TooLarge],
+        head: int,
     ) -> _Batch:
         batch = _Batch([], [], [])
         shared: dict[int, object] | None = {} if len(here) > 1 else None
-        plans = [
-            work.open[each.projection].plan([] if each.projection in refused else rows, each.checkpoint, shared)
-            for each in here
-        ]
-        wanted = [(each.projection, plan.keys) for each, plan in zip(here, plans, strict=True) if plan.keys]
-        stored: dict[ProjectionId, dict[str, bytes]] = {}
+        plans: list[Plan[object] | None] = []
+        wanted: list[Wanted] = []
+        for each in here:
+            projection = work.open[each.projection]
+            barred = (each.projection, each.generation) in refused or _reshaped(projection, each) is not None
+            plan = None if barred else projection.plan(rows, each.checkpoint, shared)
+            plans.append(plan)
+            if plan is not None and (plan.keys or each.notes.parked):
+                # Only where events are parked already is it asked for which ones.
+                records = (PARKED,) if each.notes.parked else ()
+                wanted.append(Wanted(each.projection, each.generation, plan.keys, records))
+        loaded: dict[Build, Stored] = {}
         if wanted:
             found, receipt = await self._views.load(wanted)
             work.receipt += receipt
-            stored = {projection: documents for (projection, _), documents in zip(wanted, found, strict=True)}
+            loaded = {(each.projection, each.generation): stored for each, stored in zip(wanted, found, strict=True)}
         for progress, plan in zip(here, plans, strict=True):
-            name = progress.projection
-            documents = stored.get(name, {})
-            if (error := refused.get(name)) is not None:
-                position = rows[0][0]
-                folded = Folded({}, position - 1, 0, error, Stopped(position, str(error)))
+            build = (progress.projection, progress.generation)
+            projection = work.open[progress.projection]
+            stored = loaded.get(build, NOTHING)
+            if plan is not None:
+                folded = _fold(projection, plan, stored)
             else:
-                folded = work.open[name].fold(plan, documents)
+                error = refused.get(build) or _reshaped(projection, progress)
+                folded = Folded({}, progress.checkpoint, 0, error, Stopped(rows[0][0], str(error)))
             if folded.error is not None:
-                batch.failures.append(_Failure(name, folded.checkpoint + 1, folded.error))
-            commit = self._commit(progress, folded, documents)
+                failure = Failure(progress.projection, folded.checkpoint + 1, folded.error)
+                batch.failures.append((progress, failure))
+            commit = self._noting.commit(projection, progress, folded, stored, head)
             if commit is not None:
                 batch.commits.append(commit)
                 batch.folds.append(folded)
         return batch
 
-    def _commit(self, progress: Progress, folded: Folded, stored: Mapping[str, bytes]) -> Commit | None:
-        """What is to be written, or None when it would change nothing: the same stop at the same event again."""
-        stopped = folded.stopped
-        if stopped is not None:
-            before = progress.stopped
-            if before is not None and (before.position, before.reason) == (stopped.position, stopped.reason):
-                if folded.checkpoint == progress.checkpoint:
-                    return None
-                stopped = before
-            else:
-                stopped = Stopped(stopped.position, stopped.reason, self._clock() // 1000)
-        return Commit(
-            progress.projection,
-            progress.generation,
-            progress.checkpoint,
-            folded.checkpoint,
-            folded.documents,
-            stopped,
-            [key for key in folded.documents if key not in stored],
-        )
-
     @staticmethod
-    def _note(work: _Pass, commit: Commit, folded: Folded, outcome: Outcome) -> None:
+    def _note(work: Pass, progress: Progress, commit: Commit, folded: Folded, outcome: Outcome) -> None:
         name = commit.projection
         if outcome is not Outcome.COMMITTED:
             _log.info("%s: position %d was %s; nothing was written", name, commit.checkpoint, outcome.value)
             return
         work.applied += folded.applied
-        work.reached[name] = commit.checkpoint
+        work.reach(progress, commit.checkpoint)
         if _view_log.isEnabledFor(logging.INFO):
             _view_log.info(
-                "%s: checkpoint %d -> %d, documents written: %d",
+                "%s: checkpoint %d -> %d, documents written: %d%s",
                 name,
                 commit.expected,
                 commit.checkpoint,
                 len(commit.documents),
+                "" if progress.role is Role.SERVING else f" (generation {commit.generation}, building)",
             )
+        for each in folded.aside:
+            if each.error is not None:
+                _view_log.warning(
+                    "%s: the event at position %d was %s: %s",
+                    name,
+                    each.row[0],
+                    "parked" if progress.projection in work.parking else "skipped",
+                    each.error,
+                )
 
     async def run(self, port: Port, wake: Signal, stop: Signal, poll_interval: float) -> None:
         """See `Projector.run`. Ends when `stop` is raised."""
@@ -299,7 +311,7 @@ def check_poll_interval(seconds: float) -> None:
         raise Misuse(f"poll_interval={seconds!r}: it is a number of seconds above 0")
 
 
-def _stopped(failures: Sequence[_Failure], result: CatchUp) -> ProjectionStopped:
+def _stopped(failures: Sequence[Failure], result: CatchUp) -> ProjectionStopped:
     first, *others = failures
     error = ProjectionStopped(
         projection=first.projection.name,
@@ -310,3 +322,40 @@ def _stopped(failures: Sequence[_Failure], result: CatchUp) -> ProjectionStopped
     )
     error.__cause__ = first.error.__cause__ or first.error
     return error
+
+
+def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) -> Folded:
+    """Fold a page, with what waits behind parked events set aside; up to the event that is too much to be parked."""
+    directory = directory_of(stored)
+    folded = projection.fold(plan, stored.documents, stored.entries, directory.keys)
+    if projection.on_error != "park":
+        return folded
+    index = fits(directory, folded.aside)
+    if index is None:
+        return folded
+    position = folded.aside[index].row[0]
+    rows = [row for row in plan.rows if row[0] < position]
+    error = ProjectionFull(
+        f"{directory.count + index} events are parked, and no more than {MAX_PARKED} may be: the folds fail too often. "
+        "Mend them, and retry_parked; or discard_parked"
+    )
+    if not rows:
+        return Folded({}, position - 1, 0, error, Stopped(position, str(error)))
+    before = projection.plan(rows, rows[0][0] - 1, None)
+    folded = projection.fold(before, stored.documents, stored.entries, directory.keys)
+    return folded._replace(checkpoint=position - 1, error=error, stopped=Stopped(position, str(error)))
+
+
+class ProjectionFull(Exception):
+    """Internal: more events would be parked than may be. Told as the reason why a projection stops."""
+
+
+def _reshaped(projection: Projection[object], progress: Progress) -> Misuse | None:
+    """Why a build cannot go on with the folds as they are: its documents are found by something else."""
+    if progress.notes.shape == projection.shape or (progress.checkpoint == 0 and not progress.notes.parked):
+        return None
+    return Misuse(
+        f"the view of projection {projection.name!r} was built with other indexes than the projection has now "
+        f"({progress.notes.shape or 'none'!r}, now {projection.shape or 'none'!r}): raise its version above "
+        f"{projection.version}, or call rebuild"
+    )

@@ -68,10 +68,17 @@ def judge(builds: Builds, commit: Commit) -> Outcome:
 
 
 def committed(builds: Builds, commit: Commit, head: int | None) -> Builds:
-    """What a commit that takes effect makes of the builds: it moves, and at the head one that is building serves."""
+    """What a commit that takes effect makes of the builds: it moves, and at the head one that is building serves.
+
+    Args:
+        builds: As they were.
+        commit: The commit.
+        head: The log's last position in the step of the commit; None where views and log are apart.
+    """
     build = builds.of(commit.generation)
     assert build is not None
-    there = head is not None and commit.checkpoint >= head
+    known = commit.head if head is None else head
+    there = known is not None and commit.checkpoint >= known
     moved = msgspec.structs.replace(
         build,
         checkpoint=commit.checkpoint,
@@ -80,7 +87,10 @@ def committed(builds: Builds, commit: Commit, head: int | None) -> Builds:
         notes=commit.notes,
     )
     serving = builds.serving
-    if moved.role is not Role.BUILDING or not there or moved.checkpoint < serving.checkpoint:
+    # Where the head is only what the caller last saw, the one that serves may have gone on since. Beside the log it
+    # can be ahead only because the log was set back, and a rebuild is what mends that.
+    behind = head is None and moved.checkpoint < serving.checkpoint
+    if moved.role is not Role.BUILDING or not there or behind:
         # What is building has met the head only when it serves: until then readers know nothing of it.
         return builds.replaced(moved if moved.role is Role.SERVING else msgspec.structs.replace(moved, met=False))
     return builds.replaced(

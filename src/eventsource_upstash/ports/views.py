@@ -303,7 +303,8 @@ class Views(Protocol):
         those before it have left.
 
         A build that is at or beyond the log's head with the commit has met it. In the same step one that is building
-        takes the place of the one that serves, if it is not behind that one; that one is kept then.
+        takes the place of the one that serves, which is kept then. Where the head is only what the caller knows, it
+        does so only if it is not behind the one that serves.
 
         Raises:
             Misuse: A checkpoint below the one expected: a view is never taken back. None of it was written.

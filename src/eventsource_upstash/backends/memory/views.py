@@ -57,8 +57,7 @@ class MemoryViews:
             build = self._build(commit.projection, commit.generation)
             build.put(commit.documents, commit.entries)
             build.keep(commit.records)
-            head = self._head
-            self._state.builds[commit.projection] = committed(builds, commit, commit.head if head is None else head)
+            self._state.builds[commit.projection] = committed(builds, commit, self._head)
         return outcome
 
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:

@@ -1,0 +1,133 @@
+"""How far everybody is in the course of one catch-up, and what is left to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from ..domain.events import FREE, CatchUp
+from ..domain.progress import ProjectionId
+from ..domain.projections import Projection
+from ..errors import LogRewound
+from ..ports import MAX_PAGE_BYTES, Progress, Pull, Pulled, Role
+
+Build: TypeAlias = "tuple[ProjectionId, int]"
+"""A build of a view: its projection and its generation."""
+
+
+class Failure(NamedTuple):
+    """Where a projection cannot go on, and why."""
+
+    projection: ProjectionId
+    position: int
+    error: BaseException
+
+
+class Reach(NamedTuple):
+    """Who is brought up by a catch-up.
+
+    Attributes:
+        projections: Which projections.
+        everybody: Whether these are all that are registered.
+        building: Whether builds are brought up that do not serve yet.
+    """
+
+    projections: Sequence[Projection[object]]
+    everybody: bool = False
+    building: bool = False
+
+
+class Pass:
+    """The state of one catch-up: what is left to do, and what went wrong."""
+
+    def __init__(self, reach: Reach, until: int | None, deadline: float | None) -> None:
+        self.open = {projection.id: projection for projection in reach.projections}
+        self.parking = {each.id for each in reach.projections if each.on_error == "park"}
+        self.building = reach.building
+        self.until = until
+        self.deadline = deadline
+        # Only who brings all of them to the head may say that no notification is outstanding. So nobody is let go of
+        # at the head: it may have moved by the time that the last one gets there.
+        self.settles = reach.everybody and until is None
+        self.failures: list[Failure] = []
+        self.rewound: LogRewound | None = None
+        self.serving: dict[ProjectionId, int] = {}
+        self.rebuilt: dict[Build, int] = {}
+        self.aside: dict[ProjectionId, int] = {}
+        self.latest: dict[Build, Progress] = {}
+        self.switched: set[Build] = set()
+        self.applied = 0
+        self.head = 0
+        self.receipt = FREE
+        self.rear = True
+        self.ended = False
+
+    def next_pull(self, page_size: int) -> Pull | None:
+        """What to pull next: front and rear in turns, so that neither a busy log nor a new projection starves."""
+        self.rear = not self.rear
+        if not self.open:
+            return None
+        return Pull(
+            tuple(self.open), page_size, MAX_PAGE_BYTES, self.rear, self.settles, dict(self.aside), not self.building
+        )
+
+    def counts(self, progress: Progress) -> bool:
+        """Whether a build is one that this pass brings up, and can."""
+        return (
+            progress.projection in self.open
+            and (self.building or progress.role is Role.SERVING)
+            and self.aside.get(progress.projection) != progress.generation
+        )
+
+    def leave(self, progress: Progress) -> None:
+        """Let go of a build; of the whole projection when no build of it is left."""
+        name = progress.projection
+        others = [
+            each
+            for build, each in self.latest.items()
+            if build[0] == name and build[1] != progress.generation and self.counts(each)
+        ]
+        if others:
+            self.aside[name] = progress.generation
+        else:
+            self.open.pop(name, None)
+
+    def take(self, pulled: Pulled) -> None:
+        """Note how far everybody is, and let go of those who have arrived."""
+        self.head = pulled.head
+        goal = pulled.head if self.until is None else min(self.until, pulled.head)
+        asked = {progress.projection for progress in pulled.progress}
+        self.latest = {build: each for build, each in self.latest.items() if build[0] not in asked}
+        self.latest.update({(each.projection, each.generation): each for each in pulled.progress})
+        for progress in pulled.progress:
+            if not self.counts(progress):
+                continue
+            name = progress.projection
+            if progress.checkpoint > pulled.head:
+                self.rewound = LogRewound(projection=name.name, checkpoint=progress.checkpoint, head=pulled.head)
+                self.leave(progress)
+                continue
+            self.reach(progress, progress.checkpoint)
+            if progress.checkpoint >= goal and not self.settles and progress.role is Role.SERVING:
+                self.leave(progress)
+
+    def reach(self, progress: Progress, position: int) -> None:
+        """Note how far a build is."""
+        if progress.role is Role.SERVING:
+            self.serving[progress.projection] = position
+            self.rebuilt.pop((progress.projection, progress.generation), None)
+        else:
+            self.rebuilt[progress.projection, progress.generation] = position
+
+    @property
+    def late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def result(self) -> CatchUp:
+        position = min(self.serving.values(), default=self.head)
+        goal = self.head if self.until is None else self.until
+        # A rebuild that cannot go on holds up nobody: what it will replace serves, and is as it should be.
+        rebuilt = [at for build, at in self.rebuilt.items() if self.aside.get(build[0]) != build[1]]
+        complete = position >= goal and (self.until is not None or all(at >= self.head for at in rebuilt))
+        return CatchUp(self.applied, position, self.head, complete, self.receipt)

@@ -1,0 +1,70 @@
+"""Documents that have ended -> nothing: their storage is freed, some time after they are absent from what is read."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from ..domain.events import FREE, Receipt
+from ..domain.progress import ProjectionId
+from ..domain.registry import Registry
+from ..ports import MAX_PAGE_EVENTS, Commit, Outcome, Views
+from .noting import Noting, with_changes
+from .passes import Pass
+
+_log: Final = logging.getLogger("eventsource_upstash.view")
+
+PURGE_AFTER_US: Final = 60_000_000
+"""Ended documents are deleted once they have ended for so many microseconds: until then an event may still come that
+was recorded before their end by a clock that is behind."""
+
+PURGE_EVERY: Final = 60.0
+"""Seconds between two looks of a process for documents of one projection that have ended."""
+
+
+class Purging:
+    """Deletes documents that have ended."""
+
+    def __init__(self, views: Views, registry: Registry, noting: Noting) -> None:
+        self._views = views
+        self._registry = registry
+        self._noting = noting
+        self._purged: dict[ProjectionId, float] = {}
+
+    async def purge(self, work: Pass) -> Receipt:
+        """Delete documents that have ended a while ago, now that all is folded that was recorded before."""
+        receipt = FREE
+        now = time.monotonic()
+        for projection in self._registry.projections:
+            if not projection.ends or now - self._purged.get(projection.id, -PURGE_EVERY) < PURGE_EVERY:
+                continue
+            self._purged[projection.id] = now
+            more = True
+            while more and not work.late:
+                ended = await self._views.ended(projection.id, self._noting.now_us - PURGE_AFTER_US, MAX_PAGE_EVENTS)
+                receipt += ended.receipt
+                progress = ended.progress
+                more = len(ended.documents) >= MAX_PAGE_EVENTS
+                if not ended.documents or progress.checkpoint < work.serving.get(projection.id, 0):
+                    break
+                commit = Commit(
+                    progress.projection,
+                    progress.generation,
+                    progress.checkpoint,
+                    progress.checkpoint,
+                    dict.fromkeys(ended.documents),
+                    progress.notes,
+                    None,
+                    progress.edition,
+                    before=ended.documents,
+                    head=work.head,
+                )
+                if projection.changes:
+                    commit = with_changes(progress.notes, progress.checkpoint, commit)
+                committed = await self._views.commit([commit], None)
+                receipt += committed.receipt
+                if committed.outcomes[0] is not Outcome.COMMITTED:
+                    break
+                _log.info("%s: documents deleted that have ended: %d", projection.id, len(ended.documents))
+        return receipt
