@@ -47,6 +47,7 @@ __all__ = [
     "UndecodableDocument",
     "UndecodableEvent",
     "UnknownEventType",
+    "ViewNotBuilt",
 ]
 
 _E = TypeVar("_E", bound="EventSourceError")
@@ -238,22 +239,31 @@ class UndecodableEvent(CorruptLog):
 
 
 class LogRewound(EventSourceError):
-    """A view has reached a position that the log does not have (any more): the log was restored or lost writes.
+    """Somebody knows of a position that the log does not have (any more): the log was restored or lost writes.
 
     Attributes:
         projection: The projection's name; None where the log itself holds more than its head says.
-        checkpoint: The position that its view, or the log, has reached.
+        checkpoint: The position that its view, or the log, has reached, or that a read asked for.
         head: The last position of the log.
     """
 
-    def __init__(self, *, projection: str | None, checkpoint: int, head: int) -> None:
-        super().__init__(
-            f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is "
-            "older than the view. Restore the log, or give the projection a new version so that it is built anew."
-            if projection is not None
-            else f"the log holds events up to position {checkpoint}, but its head says {head}: part of the database is "
-            "older than the rest, as after a fail-over. Nothing was written. Restore the database as a whole"
-        )
+    def __init__(self, *, projection: str | None, checkpoint: int, head: int, asked: bool = False) -> None:
+        if projection is None:
+            message = (
+                f"the log holds events up to position {checkpoint}, but its head says {head}: part of the database is "
+                "older than the rest, as after a fail-over. Nothing was written. Restore the database as a whole"
+            )
+        elif asked:
+            message = (
+                f"a read of projection {projection!r} asked for position {checkpoint}, but the log ends at {head}: the "
+                "position is from before the log was restored, or from another log. Read without it"
+            )
+        else:
+            message = (
+                f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is older "
+                "than the view. Restore the log, or rebuild the projection"
+            )
+        super().__init__(message)
         self.projection = projection
         self.checkpoint = checkpoint
         self.head = head
@@ -278,6 +288,24 @@ class StaleView(EventSourceError):
         super().__init__(f"the view of projection {projection!r} is at position {reached} and {why}")
         self.projection = projection
         self.wanted = wanted
+        self.reached = reached
+        self.head = head
+
+
+class ViewNotBuilt(StaleView):
+    """The view of this version has not met the head yet, and no older version of it can answer the read.
+
+    The read was not answered. Catch-up goes on with the view; a read with `at_least=` waits for it.
+    """
+
+    def __init__(self, *, projection: str, version: int, reached: int, head: int, why: str) -> None:
+        EventSourceError.__init__(
+            self,
+            f"the view of projection {projection!r}, version {version}, is being built (at position {reached} of "
+            f"{head}), and cannot be read yet: {why}. Try again when it has caught up",
+        )
+        self.projection = projection
+        self.wanted = head
         self.reached = reached
         self.head = head
 

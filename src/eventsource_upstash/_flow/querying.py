@@ -1,165 +1,300 @@
-"""View -> query: reading documents, at least as fresh as the caller asks."""
+"""View -> query: reading documents by key, in order of their keys, or by an index."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
-from typing import Literal, TypeVar, cast
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 
-from ..domain.events import to_datetime
+from ..domain.indexes import NUMBERS, STRINGS, encode_value
 from ..domain.names import check_key
+from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..domain.registry import Registry
-from ..errors import Misuse, StaleView
-from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Progress, Views
-from .catching_up import CatchingUp
+from ..errors import Misuse, UndecodableDocument, ViewNotBuilt
+from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Counted, Got, Listed, Progress, Role, Span, Views
+from .freshness import Answer, Fresh, Freshness
+from .statuses import ProjectionStatus, status_of
 
 D = TypeVar("D")
+A = TypeVar("A", bound=Answer)
+
+_SEPARATOR: Final = "\x1f"
 
 
-State = Literal["current", "behind", "stopped", "rewound"]
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why a projection is stopped.
-
-    Attributes:
-        position: Position of the event that it cannot fold.
-        reason: What went wrong there.
-        since: When it stopped there first (UTC).
-    """
-
-    position: int
-    reason: str
-    since: datetime
-
-
-class ProjectionStatus(msgspec.Struct, frozen=True):
-    """How a projection is.
+class Page(msgspec.Struct, Generic[D], frozen=True):
+    """A part of a listing.
 
     Attributes:
-        name: Its name.
-        version: Its version.
-        generation: Which build of its view is being served.
-        checkpoint: Position that its view has reached.
-        head: The log's last position.
-        lag: Head minus checkpoint.
-        parked: Events set aside because their fold failed.
-        state: "current" at the head, "behind" below it, "stopped" at an event that it cannot fold, "rewound" when the
-            log ends before the checkpoint.
-        stopped: Why it is stopped, if it is.
+        items: Key and document of each.
+        cursor: What to hand over as `after` for the next part; None where this was the last one.
     """
 
-    name: str
-    version: int
-    generation: int
-    checkpoint: int
-    head: int
-    lag: int
-    parked: int
-    state: State
-    stopped: Failure | None = None
+    items: tuple[tuple[str, D], ...]
+    cursor: str | None
 
 
 class Querying:
-    """Reads documents of views."""
+    """Reads documents of views.
 
-    def __init__(self, views: Views, registry: Registry, catching_up: CatchingUp) -> None:
+    Args:
+        views: The views.
+        registry: The projections.
+        freshness: Brings a view up where a read asks for it.
+        clock: Nanoseconds since 1970 (UTC), by which documents end.
+    """
+
+    def __init__(self, views: Views, registry: Registry, freshness: Freshness, clock: Callable[[], int]) -> None:
         self._views = views
         self._registry = registry
-        self._catching_up = catching_up
+        self._freshness = freshness
+        self._clock = clock
 
-    def check(self, projection: Projection[D]) -> None:
-        """Refuse a projection of another registry. Raises `Misuse`."""
+    def check(self, projection: Projection[D], consistency: str) -> None:
+        """Refuse a projection of another registry, and a consistency that there is not. Raises `Misuse`."""
         if not isinstance(cast("object", projection), Projection):
             raise Misuse(f"view() is given a projection, as registry.projection(...) answers it, not {projection!r}")
         if not any(projection is known for known in self._registry.projections):
             raise Misuse(f"projection {projection.name!r} belongs to another registry than this store")
+        if consistency not in ("eventual", "strong"):
+            raise Misuse(f"consistency={consistency!r}: it is 'eventual' or 'strong'")
 
-    async def get_many(
-        self, projection: Projection[D], keys: Sequence[str], at_least: int | None, timeout: float
-    ) -> dict[str, D]:
+    @property
+    def _now_us(self) -> int:
+        return self._clock() // 1000
+
+    async def _read(
+        self, projection: Projection[D], fresh: Fresh, ask: Callable[[ProjectionId, bool], Awaitable[A]]
+    ) -> A:
+        return await self._freshness.read(cast("Projection[object]", projection), fresh, ask)
+
+    async def get_many(self, projection: Projection[D], keys: Sequence[str], fresh: Fresh) -> dict[str, D]:
         """See `View.get_many`."""
         if isinstance(keys, str):
             raise Misuse(f"get_many({keys!r}): keys are several strings, as in get_many([{keys!r}])")
         for key in keys:
             check_key(key)
-        await self._fresh(projection, at_least, timeout)
-        stored, _ = await self._views.get_many(projection.id, keys)
-        return dict(projection.documents(stored.items()))
 
-    async def get(self, projection: Projection[D], key: str, at_least: int | None, timeout: float) -> D | None:
+        async def ask(source: ProjectionId, primary: bool) -> Got:
+            return await self._views.get_many(source, keys, self._now_us, primary=primary)
+
+        got = await self._read(projection, fresh, ask)
+        return dict(self._decode(projection, got, got.documents.items()))
+
+    async def get(self, projection: Projection[D], key: str, fresh: Fresh) -> D | None:
         """See `View.get`."""
-        found = await self.get_many(projection, (key,), at_least, timeout)
+        found = await self.get_many(projection, (key,), fresh)
         return found.get(key)
 
     async def items(
-        self, projection: Projection[D], after: str | None, limit: int | None, at_least: int | None, timeout: float
+        self, projection: Projection[D], after: str | None, limit: int | None, fresh: Fresh
     ) -> AsyncGenerator[Sequence[tuple[str, D]], None]:
         """Pages of documents. See `View.items`."""
         if after is not None:
             check_key(after)
-        if limit is not None and (type(limit) is not int or limit < 0):
-            raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
-        await self._fresh(projection, at_least, timeout)
+        _check_limit(limit)
+        source = projection.id
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
-            page = await self._views.items(projection.id, after, size, MAX_PAGE_BYTES)
-            if page.documents:
-                yield projection.documents(page.documents)
-            if not page.more:
+            listed = await self._list(projection, fresh, source, after, size)
+            fresh = Fresh()  # the first page has brought it up
+            source = listed.progress.projection  # and the others are of the same version
+            if listed.documents:
+                yield self._decode(projection, listed, listed.documents)
+            if not listed.more or listed.last is None:
                 return
-            after = page.documents[-1][0]
-            limit = None if limit is None else limit - len(page.documents)
+            after = listed.last[1]
+            limit = None if limit is None else limit - len(listed.documents)
 
-    async def count(self, projection: Projection[D], at_least: int | None, timeout: float) -> int:
+    async def _list(
+        self, projection: Projection[D], fresh: Fresh, source: ProjectionId, after: str | None, size: int
+    ) -> Listed:
+        async def ask(source: ProjectionId, _primary: bool) -> Listed:
+            return await self._views.items(source, after, size, MAX_PAGE_BYTES, self._now_us)
+
+        return await (self._read(projection, fresh, ask) if source == projection.id else ask(source, False))
+
+    async def count(self, projection: Projection[D], fresh: Fresh) -> int:
         """See `View.count`."""
-        await self._fresh(projection, at_least, timeout)
-        return (await self._views.count(projection.id))[0]
 
-    async def _fresh(self, projection: Projection[D], at_least: int | None, timeout: float) -> None:
-        """Bring the view up to a position, by catching up on the spot."""
-        if at_least is None:
+        async def ask(source: ProjectionId, primary: bool) -> Counted:
+            return await self._views.count(source, None, self._now_us, primary=primary)
+
+        return (await self._read(projection, fresh, ask)).count or 0
+
+    async def version(self, projection: Projection[D], fresh: Fresh) -> str:
+        """See `View.version`."""
+
+        async def ask(source: ProjectionId, primary: bool) -> Got | Counted:
+            if projection.ends:  # the view changes with the time, too: at one state of it, the fewer the later
+                return await self._views.count(source, None, self._now_us, primary=primary)
+            return await self._views.get_many(source, (), self._now_us, primary=primary)
+
+        answer: Got | Counted = await self._read(projection, fresh, ask)
+        of = answer.progress
+        count = f".{answer.count}" if isinstance(answer, Counted) else ""
+        return f"{of.projection.version}.{of.generation}.{of.checkpoint}.{of.edition}{count}"
+
+    async def top(self, projection: Projection[D], index: str, n: int, fresh: Fresh) -> list[tuple[str, D]]:
+        """See `Index.top`."""
+        if type(n) is not int or n < 0:
+            raise Misuse(f"top({n!r}): it is a whole number from 0")
+        found: list[tuple[str, D]] = []
+        async for page in self.range(projection, Span(index, *NUMBERS), n, None, fresh, reverse=True):
+            found += page.items
+        return found
+
+    async def range(
+        self,
+        projection: Projection[D],
+        span: Span,
+        limit: int | None,
+        after: str | None,
+        fresh: Fresh,
+        *,
+        reverse: bool,
+    ) -> AsyncGenerator[Page[D], None]:
+        """Pages of a span of an index. See `Index.range`."""
+        _check_limit(limit)
+        place = None if after is None else _place(after)
+        source = projection.id
+        while limit is None or limit > 0:
+            size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
+            listed = await self._find(projection, fresh, source, span, place, size, reverse=reverse)
+            fresh = Fresh()
+            source = listed.progress.projection
+            place = listed.last
+            more = listed.more and place is not None
+            items = tuple(self._decode(projection, listed, listed.documents))
+            if items or not more:
+                yield Page(items, _cursor(place) if more and place is not None else None)
+            if not more:
+                return
+            limit = None if limit is None else limit - len(listed.documents)
+
+    async def _find(
+        self,
+        projection: Projection[D],
+        fresh: Fresh,
+        source: ProjectionId,
+        span: Span,
+        place: tuple[str, str] | None,
+        size: int,
+        *,
+        reverse: bool,
+    ) -> Listed:
+        async def ask(source: ProjectionId, _primary: bool) -> Listed:
+            return await self._views.find(source, span, place, size, MAX_PAGE_BYTES, self._now_us, reverse=reverse)
+
+        listed = await (self._read(projection, fresh, ask) if source == projection.id else ask(source, False))
+        self._check_built(projection, span, listed.progress, listed.head)
+        return listed
+
+    async def page(
+        self, projection: Projection[D], span: Span, limit: int, after: str | None, fresh: Fresh, *, reverse: bool
+    ) -> Page[D]:
+        """See `Index.page`."""
+        items: list[tuple[str, D]] = []
+        cursor: str | None = None
+        async for page in self.range(projection, span, limit, after, fresh, reverse=reverse):
+            items += page.items
+            cursor = page.cursor
+        return Page(tuple(items), cursor)
+
+    async def rank(self, projection: Projection[D], span: Span, key: str, fresh: Fresh, *, lowest: bool) -> int | None:
+        """See `Index.rank`."""
+        check_key(key)
+
+        async def ask(source: ProjectionId, _primary: bool) -> Counted:
+            return await self._views.rank(source, span, key, self._now_us)
+
+        counted = await self._read(projection, fresh, ask)
+        self._check_built(projection, span, counted.progress, counted.head)
+        if counted.count is None:
+            return None
+        return counted.count + 1 if lowest else counted.total - counted.count
+
+    async def count_span(self, projection: Projection[D], span: Span, fresh: Fresh) -> int:
+        """See `Index.count`."""
+
+        async def ask(source: ProjectionId, _primary: bool) -> Counted:
+            return await self._views.count(source, span, self._now_us)
+
+        counted = await self._read(projection, fresh, ask)
+        self._check_built(projection, span, counted.progress, counted.head)
+        return counted.count or 0
+
+    def _check_built(self, projection: Projection[D], span: Span, progress: Progress, head: int | None) -> None:
+        """Refuse an answer from an index that the view was built without: it would hold nothing."""
+        untouched = not progress.checkpoint and progress.projection == projection.id
+        if untouched or span.index in progress.notes.shape.split(" "):
             return
-        if type(at_least) is not int or at_least < 0:
-            raise Misuse(f"at_least={at_least!r}: it is a position, as append answers it")
-        (progress,), head, _ = await self._views.progress((projection.id,))
-        if at_least <= progress.checkpoint <= head:
-            return
-        # Where the log has no such position, this raises at once: waiting for somebody to append it is not what a read
-        # is for.
-        only = (cast("Projection[object]", projection),)
-        result = await self._catching_up.catch_up(at_least, timeout, only)
-        if result.position < at_least:
-            raise StaleView(projection=projection.name, wanted=at_least, reached=result.position, head=result.head)
+        raise ViewNotBuilt(
+            projection=projection.name,
+            version=projection.version,
+            reached=progress.checkpoint,
+            head=head if head is not None else progress.checkpoint,
+            why=f"what answers meanwhile was built without index {span.index!r}",
+        )
 
     async def status(self) -> tuple[ProjectionStatus, ...]:
         """See `ProjectionStore.status`."""
         projections = self._registry.projections
         if not projections:
             return ()
-        progress, head, _ = await self._views.progress([projection.id for projection in projections])
-        return tuple(_status(each, head) for each in progress)
+        builds, head, _ = await self._views.progress([projection.id for projection in projections])
+        by_projection: dict[ProjectionId, list[Progress]] = {}
+        for each in builds:
+            if each.role is not Role.DROPPED:
+                by_projection.setdefault(each.projection, []).append(each)
+        return tuple(status_of(each, head) for each in by_projection.values())
+
+    def _decode(
+        self, projection: Projection[D], answer: Answer, documents: Iterable[tuple[str, bytes]]
+    ) -> list[tuple[str, D]]:
+        try:
+            return projection.documents(documents)
+        except UndecodableDocument as error:
+            source = answer.progress.projection
+            if source == projection.id:
+                raise
+            raise ViewNotBuilt(
+                projection=projection.name,
+                version=projection.version,
+                reached=0,
+                head=answer.head if answer.head is not None else answer.progress.checkpoint,
+                why=f"the documents of version {source.version}, which answers meanwhile, do not fit its class",
+            ) from error
 
 
-def _status(progress: Progress, head: int) -> ProjectionStatus:
-    lag = max(0, head - progress.checkpoint)
-    stopped = progress.stopped
-    state: State = "behind" if lag else "current"
-    if stopped is not None:
-        state = "stopped"
-    if progress.checkpoint > head:
-        state = "rewound"
-    return ProjectionStatus(
-        name=progress.projection.name,
-        version=progress.projection.version,
-        generation=progress.generation,
-        checkpoint=progress.checkpoint,
-        head=head,
-        lag=lag,
-        parked=0,
-        state=state,
-        stopped=None if stopped is None else Failure(stopped.position, stopped.reason, to_datetime(stopped.since_us)),
-    )
+def span_of(projection: Projection[D], index: str, low: object, high: object) -> Span:
+    """The span of an index from a value to a value, both inclusive; None is an open end. Raises `Misuse`."""
+    if index not in projection.indexes:
+        have = ", ".join(projection.indexes) or "none"
+        raise Misuse(f"projection {projection.name!r} has no index {index!r} (it has: {have})")
+    where = f"projection {projection.name!r}, index {index!r}"
+    ends = [None if end is None else encode_value(end, where) for end in (low, high)]
+    kinds = {end[0] for end in ends if end is not None}
+    if len(kinds) > 1:
+        raise Misuse(f"{where}: a range from a number to a string, or from a string to a number, holds nothing")
+    first, last = NUMBERS if kinds == {"n"} else STRINGS if kinds else (NUMBERS[0], STRINGS[1])
+    return Span(index, first if ends[0] is None else ends[0], last if ends[1] is None else ends[1])
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
+
+
+def _cursor(place: tuple[str, str]) -> str:
+    return urlsafe_b64encode(_SEPARATOR.join(place).encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[str, str]:
+    try:
+        value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
+    except (ValueError, TypeError, AttributeError):
+        raise Misuse("after= is no cursor; hand over the one that a page of this index answered") from None
+    return value, key

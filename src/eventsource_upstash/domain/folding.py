@@ -294,8 +294,8 @@ class Folding(Generic[D]):
         ends: Mapping[str, int | None],
         parked: set[str],
     ) -> Folded:
-        state = {key: _State(stored.get(key), ends.get(key)) for key in plan.keys}
-        trial: dict[str, _State] = {}
+        state = {key: State(stored.get(key), ends.get(key)) for key in plan.keys}
+        trial: dict[str, State] = {}
         aside = list(plan.skipped)
         applied = 0
         before: StoredEvent | None = None
@@ -341,12 +341,12 @@ class Folding(Generic[D]):
 
     def fold_waiting(
         self, rows: Sequence[StoredEvent], key: str, document: bytes | None, entries: Entries
-    ) -> tuple[_State, int, BaseException | None]:
+    ) -> tuple[State, int, BaseException | None]:
         """Fold events that were parked for a key, in order, up to the first that fails.
 
         Answers what the document has become, how many of the events are done with, and what the next one raised.
         """
-        state = _State(document, entries.expires_us, entries)
+        state = State(document, entries.expires_us, entries)
         for done, row in enumerate(rows):
             trial = state
             plan = self.plan([row], row[0] - 1, None)
@@ -362,15 +362,15 @@ class Folding(Generic[D]):
             state = trial
         return state, len(rows), None
 
-    def _fold_one(self, key: str, handler: Handler[D], argument: object, row: StoredEvent, before: _State) -> _State:
+    def _fold_one(self, key: str, handler: Handler[D], argument: object, row: StoredEvent, before: State) -> State:
         kept = None if _ended(before.ends, row) else before.document
         document = None if kept is None else self.decode_document(key, kept)
         result = handler.fold(document, argument)
         check_result(result, self.document, self._where, handler.name, stored=True)
         if result is None:
-            return _State(None, None)
+            return State(None, None)
         entries = self.entries_of(result)
-        return _State(self.codec.encode_checked(result), entries.expires_us, entries)
+        return State(self.codec.encode_checked(result), entries.expires_us, entries)
 
     def decode_document(self, key: str, kept: bytes) -> D:
         """A stored document. Raises `UndecodableDocument` if it does not fit its class any more."""
@@ -380,7 +380,7 @@ class Folding(Generic[D]):
             raise _undecodable_document(self.id, key, error) from error
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """A document in the course of a fold: encoded, when it ends, and what it is found by."""
 
     document: bytes | None

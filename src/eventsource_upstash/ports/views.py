@@ -348,7 +348,7 @@ class Views(Protocol):
     ) -> Listed:
         """Documents by key, in order of the key's characters, after a key (exclusive) or from the first.
 
-        Bounded as `Log.read`: fewer than `limit` does not mean the end. A page that says `more` has gone on from
+        As they are where commits are made; so are `find` and `rank`. Bounded as `Log.read`: fewer than `limit` does not mean the end. A page that says `more` has gone on from
         `after`: `last` says how far.
         """
         ...
@@ -370,8 +370,10 @@ class Views(Protocol):
         """
         ...
 
-    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
-        """How many documents there are, or how many stand in a span of an index."""
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
+        """How many documents there are, or how many stand in a span of an index; `primary` as for `get_many`."""
         ...
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:

@@ -159,7 +159,9 @@ class MemoryViews:
                 break
         return Listed(found, next(places, None) is not None, progress, self._head, last)
 
-    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
         """See `Views.count`."""
         with self._state.lock:
             progress, build = self._serving(projection)

@@ -1,0 +1,327 @@
+"""Parked events -> folds -> view: what was set aside is looked at, tried again, or given up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import msgspec
+
+from ..domain.event_types import EventTypes
+from ..domain.events import FREE, Receipt, StoredEvent, to_datetime
+from ..domain.indexes import NO_ENTRIES
+from ..domain.names import check_key
+from ..domain.progress import Notes
+from ..domain.projections import Projection
+from ..domain.registry import Registry
+from ..errors import Unavailable
+from ..ports import Commit, Outcome, Progress, Role, Stored, Views, Wanted
+from .noting import (
+    PARKED,
+    SKIPPED_KEPT,
+    Directory,
+    Noting,
+    ParkedRecord,
+    SkippedRecord,
+    directory_of,
+    parked_record,
+    skipped_record,
+    told,
+    with_changes,
+)
+
+_log: Final = logging.getLogger("eventsource_upstash.projector")
+
+TRIES: Final = 10
+"""How often it is tried to commit what was folded again, while others move the view meanwhile."""
+
+AT_ONCE: Final = 200
+"""Parked events that are loaded, or folded again, in one step."""
+
+_parked: Final = msgspec.json.Decoder(ParkedRecord)
+_skipped: Final = msgspec.json.Decoder(SkippedRecord)
+
+
+class ParkedEvent(msgspec.Struct, frozen=True):
+    """An event that was set aside because its fold failed, or because one before it of the same document did.
+
+    Attributes:
+        projection: The projection's name.
+        key: The document's key.
+        position: The event's position in the log.
+        stream: Its stream.
+        type: Its type name as recorded.
+        error: What its fold raised, in a line; empty where it only waits behind another one.
+        traceback: Where it was raised; empty likewise.
+        attempts: How often its fold was tried; 0 where it only waits.
+        first: When it was set aside (UTC).
+        last: When its fold was tried last (UTC).
+    """
+
+    projection: str
+    key: str
+    position: int
+    stream: str
+    type: str
+    error: str
+    traceback: str
+    attempts: int
+    first: datetime
+    last: datetime
+
+
+class SkippedEvent(msgspec.Struct, frozen=True):
+    """An event that was passed over because its fold failed.
+
+    Attributes:
+        projection: The projection's name.
+        number: How many were skipped up to this one, ever.
+        position: The event's position in the log.
+        stream: Its stream.
+        type: Its type name as recorded.
+        key: The document's key; None where the event did not even decode.
+        error: What was raised, in a line.
+        at: When (UTC).
+    """
+
+    projection: str
+    number: int
+    position: int
+    stream: str
+    type: str
+    key: str | None
+    error: str
+    at: datetime
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """What became of parked events that were tried again, or given up.
+
+    Attributes:
+        done: Events that were folded, or given up.
+        left: Events that are still parked.
+        failed: Keys whose first parked event failed again.
+        receipt: What it cost.
+    """
+
+    done: int
+    left: int
+    failed: tuple[str, ...] = ()
+    receipt: Receipt = FREE
+
+
+_Work: TypeAlias = Callable[
+    ["Projection[object]", Progress, Directory, str, Sequence[ParkedRecord], Stored],
+    "tuple[Commit, int, BaseException | None]",
+]
+"""What is done with the parked events of a key: the commit, how many are done with, and why the next one is not."""
+
+
+class Parking:
+    """Parked and skipped events of the builds that serve."""
+
+    def __init__(self, views: Views, registry: Registry, noting: Noting) -> None:
+        self._views = views
+        self._types: EventTypes = registry.types
+        self._noting = noting
+
+    async def parked(
+        self, projection: Projection[object], key: str | None
+    ) -> AsyncGenerator[Sequence[ParkedEvent], None]:
+        """Pages of parked events, key by key. See `Projector.parked`."""
+        if key is not None:
+            check_key(key)
+        progress, directory, _ = await self._directory(projection)
+        wanted = [
+            (one, position)
+            for one, positions in directory.keys.items()
+            if key is None or one == key
+            for position in positions
+        ]
+        for start in range(0, len(wanted), AT_ONCE):
+            part = wanted[start : start + AT_ONCE]
+            names = [parked_record(position, one) for one, position in part]
+            stored, _ = await self._load(progress, (), names)
+            found = [(one, stored.records.get(name)) for (one, _), name in zip(part, names, strict=True)]
+            yield [_told(projection, one, _parked.decode(record)) for one, record in found if record is not None]
+
+    async def skipped(self, projection: Projection[object]) -> tuple[SkippedEvent, ...]:
+        """The last skipped events, newest first. See `Projector.skipped`."""
+        got = await self._views.records(projection.id, [skipped_record(number) for number in range(SKIPPED_KEPT)])
+        found = sorted([_skipped.decode(each) for each in got.documents.values()], key=lambda each: -each.number)
+        return tuple(
+            SkippedEvent(
+                projection.name,
+                each.number,
+                each.position,
+                each.stream,
+                each.type,
+                each.key,
+                each.error,
+                to_datetime(each.skipped_us),
+            )
+            for each in found
+        )
+
+    async def retry(self, projection: Projection[object], key: str | None) -> Retried:
+        """Fold parked events again, in order. See `Projector.retry_parked`."""
+        return await self._each_key(projection, key, self._retry)
+
+    async def discard(self, projection: Projection[object], key: str | None) -> Retried:
+        """Give parked events up. See `Projector.discard_parked`."""
+        return await self._each_key(projection, key, self._discard)
+
+    async def _each_key(self, projection: Projection[object], key: str | None, work: _Work) -> Retried:
+        if key is not None:
+            check_key(key)
+        _, directory, receipt = await self._directory(projection)
+        keys = list(directory.keys) if key is None else [key] if key in directory.keys else []
+        done = 0
+        failed: list[str] = []
+        left = directory.count
+        for one in keys:
+            folded, error, left, cost = await self._settle(projection, one, work)
+            receipt += cost
+            done += folded
+            if error is not None:
+                failed.append(one)
+                _log.warning("projection %r, key %r: a parked event failed again: %s", projection.name, one, error)
+        return Retried(done, left, tuple(failed), receipt)
+
+    async def _settle(
+        self, projection: Projection[object], key: str, work: _Work
+    ) -> tuple[int, BaseException | None, int, Receipt]:
+        """Deal with one key, so that it is in before the next is tried. Answers what `_each_key` counts."""
+        done = 0
+        receipt = FREE
+        lost = 0
+        while True:
+            progress, directory, cost = await self._directory(projection)
+            receipt += cost
+            positions = directory.keys.get(key, [])
+            if not positions:
+                return done, None, directory.count, receipt
+            names = [parked_record(position, key) for position in positions[:AT_ONCE]]
+            stored, cost = await self._load(progress, (key,), names)
+            receipt += cost
+            waiting = [_parked.decode(stored.records[name]) for name in names if name in stored.records]
+            commit, count, error = work(projection, progress, directory, key, waiting, stored)
+            committed = await self._views.commit([commit], None)
+            receipt += committed.receipt
+            if committed.outcomes[0] is not Outcome.COMMITTED:
+                lost += 1
+                if lost >= TRIES:
+                    raise Unavailable(
+                        f"projection {projection.name!r}: others moved its view each of {TRIES} times that the parked "
+                        f"events of key {key!r} were to be dealt with; nothing of them was lost. Try again later"
+                    )
+                continue
+            done += count
+            if error is not None or count >= len(positions):
+                left = directory.count - count
+                return done, error, left, receipt
+
+    def _retry(
+        self,
+        projection: Projection[object],
+        progress: Progress,
+        directory: Directory,
+        key: str,
+        waiting: Sequence[ParkedRecord],
+        stored: Stored,
+    ) -> tuple[Commit, int, BaseException | None]:
+        rows = [each.row for each in waiting]
+        entries = stored.entries.get(key, NO_ENTRIES)
+        before = stored.documents.get(key)
+        state, count, error = projection.fold_waiting(rows, key, before, entries)
+        records: dict[str, bytes | None] = dict.fromkeys([parked_record(row[0], key) for row in rows[:count]])
+        if error is not None:
+            line, frames = told(error)
+            failed = waiting[count]
+            again = msgspec.structs.replace(
+                failed, attempts=failed.attempts + 1, last_us=self._noting.now_us, error=line, traceback=frames
+            )
+            records[parked_record(failed.row[0], key)] = msgspec.json.encode(again)
+        commit = self._commit(progress, directory, key, rows[:count], records)
+        if state.document != before:
+            commit = commit._replace(
+                documents={key: state.document},
+                created=() if before is not None or state.document is None else (key,),
+                entries={key: state.entries} if state.document is not None and state.entries != NO_ENTRIES else {},
+                before={key: entries} if entries != NO_ENTRIES else {},
+            )
+            if projection.changes:
+                commit = with_changes(commit.notes, commit.checkpoint, commit)
+        return commit, count, error
+
+    def _discard(
+        self,
+        projection: Projection[object],  # noqa: ARG002  as for a retry
+        progress: Progress,
+        directory: Directory,
+        key: str,
+        waiting: Sequence[ParkedRecord],
+        stored: Stored,  # noqa: ARG002
+    ) -> tuple[Commit, int, BaseException | None]:
+        rows = [each.row for each in waiting]
+        records: dict[str, bytes | None] = dict.fromkeys([parked_record(row[0], key) for row in rows])
+        return self._commit(progress, directory, key, rows, records), len(rows), None
+
+    @staticmethod
+    def _commit(
+        progress: Progress,
+        directory: Directory,
+        key: str,
+        gone: Sequence[StoredEvent],
+        records: dict[str, bytes | None],
+    ) -> Commit:
+        """A commit that takes events out of the directory, and stays where it is."""
+        left = directory.keys[key][len(gone) :]
+        keys = {**directory.keys, key: left}
+        if not left:
+            del keys[key]
+        size = directory.size - sum([len(row[9]) for row in gone])
+        changed = Directory(keys, max(0, size))
+        records[PARKED] = msgspec.json.encode(changed) if keys else None
+        notes: Notes = msgspec.structs.replace(progress.notes, parked=changed.count)
+        return Commit(
+            progress.projection,
+            progress.generation,
+            progress.checkpoint,
+            progress.checkpoint,
+            {},
+            notes,
+            (),
+            progress.edition,
+            records=records,
+        )
+
+    async def _directory(self, projection: Projection[object]) -> tuple[Progress, Directory, Receipt]:
+        found, _, receipt = await self._views.progress((projection.id,))
+        progress = next(each for each in found if each.role is Role.SERVING)
+        if not progress.notes.parked:
+            return progress, Directory(), receipt
+        stored, cost = await self._load(progress, (), (PARKED,))
+        return progress, directory_of(stored), receipt + cost
+
+    async def _load(self, progress: Progress, keys: Sequence[str], records: Sequence[str]) -> tuple[Stored, Receipt]:
+        found, receipt = await self._views.load([Wanted(progress.projection, progress.generation, keys, records)])
+        return found[0], receipt
+
+
+def _told(projection: Projection[object], key: str, record: ParkedRecord) -> ParkedEvent:
+    row = record.row
+    return ParkedEvent(
+        projection.name,
+        key,
+        row[0],
+        row[1],
+        row[5],
+        record.error,
+        record.traceback,
+        record.attempts,
+        to_datetime(record.first_us),
+        to_datetime(record.last_us),
+    )
