@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._flow.querying import Failure, ProjectionStatus
+from ._flow.feeding import Change, Changes
+from ._flow.parking import ParkedEvent, Retried, SkippedEvent
+from ._flow.querying import Page
+from ._flow.rebuilding import Dropped, Rebuilding, Rebuilt
+from ._flow.statuses import BuildStatus, Failure, ProjectionStatus
 from ._io.port import Signal
 from .backends.memory import InProcess, Memory
-from .blocking import App, EventStore, Notifier, ProjectionStore, Projector, View, Worker
+from .blocking import App, EventStore, Index, Notifier, ProjectionStore, Projector, View, Worker
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
@@ -36,6 +40,7 @@ from .errors import (
     UndecodableDocument,
     UndecodableEvent,
     UnknownEventType,
+    ViewNotBuilt,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from .aio import (
         AsyncApp,
         AsyncEventStore,
+        AsyncIndex,
         AsyncNotifier,
         AsyncProjectionStore,
         AsyncProjector,
@@ -65,17 +71,22 @@ __all__ = [
     "Appended",
     "AsyncApp",
     "AsyncEventStore",
+    "AsyncIndex",
     "AsyncNotifier",
     "AsyncProjectionStore",
     "AsyncProjector",
     "AsyncSchedules",
     "AsyncView",
     "AsyncWorker",
+    "BuildStatus",
     "CatchUp",
+    "Change",
+    "Changes",
     "ConcurrencyError",
     "ConditionFailed",
     "CorruptLog",
     "Delivery",
+    "Dropped",
     "EventSourceError",
     "EventStore",
     "Executed",
@@ -83,6 +94,7 @@ __all__ = [
     "Failure",
     "IdempotencyKeyReused",
     "InProcess",
+    "Index",
     "InvalidEvent",
     "Loaded",
     "LogRewound",
@@ -90,6 +102,8 @@ __all__ = [
     "Misuse",
     "Notifier",
     "OutcomeUnknown",
+    "Page",
+    "ParkedEvent",
     "Projection",
     "ProjectionStatus",
     "ProjectionStopped",
@@ -98,15 +112,19 @@ __all__ = [
     "QStash",
     "Query",
     "QueryItem",
+    "Rebuilding",
+    "Rebuilt",
     "Receipt",
     "Receiver",
     "Recorded",
     "Refused",
     "RegistrationError",
     "Registry",
+    "Retried",
     "SQLite",
     "Schedules",
     "Signal",
+    "SkippedEvent",
     "StaleView",
     "TooLarge",
     "TrustedProxies",
@@ -116,6 +134,7 @@ __all__ = [
     "UnknownEventType",
     "UpstashRedis",
     "View",
+    "ViewNotBuilt",
     "Worker",
     "connect",
     "connect_async",

@@ -63,9 +63,9 @@ class CatchingUp:
             raise Misuse(f"page_size={page_size!r}: it is a whole number from 1")
         self._views = views
         self._registry = registry
-        self._noting = Noting(clock)
+        self.noting: Noting = Noting(clock)
         self._page_size = min(page_size, MAX_PAGE_EVENTS)
-        self._purging = Purging(views, registry, self._noting)
+        self._purging = Purging(views, registry, self.noting)
 
     async def catch_up(
         self,
@@ -247,7 +247,7 @@ class CatchingUp:
             if folded.error is not None:
                 failure = Failure(progress.projection, folded.checkpoint + 1, folded.error)
                 batch.failures.append((progress, failure))
-            commit = self._noting.commit(projection, progress, folded, stored, head)
+            commit = self.noting.commit(projection, progress, folded, stored, head)
             if commit is not None:
                 batch.commits.append(commit)
                 batch.folds.append(folded)

@@ -174,6 +174,20 @@ class Querying:
                 return
             limit = None if limit is None else limit - len(listed.documents)
 
+    async def each(
+        self,
+        projection: Projection[D],
+        span: Span,
+        limit: int | None,
+        after: str | None,
+        fresh: Fresh,
+        *,
+        reverse: bool,
+    ) -> AsyncGenerator[Sequence[tuple[str, D]], None]:
+        """The documents of a span, in pages. See `Index.range`."""
+        async for page in self.range(projection, span, limit, after, fresh, reverse=reverse):
+            yield page.items
+
     async def _find(
         self,
         projection: Projection[D],
@@ -269,14 +283,17 @@ class Querying:
             ) from error
 
 
-def span_of(projection: Projection[D], index: str, low: object, high: object) -> Span:
-    """The span of an index from a value to a value, both inclusive; None is an open end. Raises `Misuse`."""
+def span_of(projection: Projection[D], index: str, low: object, high: object, *, numbers: bool = False) -> Span:
+    """The span of an index from a value to a value, both inclusive; None is an open end. Raises `Misuse`.
+
+    With both ends open it holds all there is, or all `numbers`.
+    """
     if index not in projection.indexes:
         have = ", ".join(projection.indexes) or "none"
         raise Misuse(f"projection {projection.name!r} has no index {index!r} (it has: {have})")
     where = f"projection {projection.name!r}, index {index!r}"
     ends = [None if end is None else encode_value(end, where) for end in (low, high)]
-    kinds = {end[0] for end in ends if end is not None}
+    kinds = {end[0] for end in ends if end is not None} or ({"n"} if numbers else set[str]())
     if len(kinds) > 1:
         raise Misuse(f"{where}: a range from a number to a string, or from a string to a number, holds nothing")
     first, last = NUMBERS if kinds == {"n"} else STRINGS if kinds else (NUMBERS[0], STRINGS[1])

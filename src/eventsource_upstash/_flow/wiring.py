@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from .._io.port import Port
+from ..domain.progress import ProjectionId
+from ..domain.projections import Projection
 from ..domain.registry import Registry
 from ..errors import Misuse
 from ..ports import Backend, NoticeTransport
+
+D = TypeVar("D")
 
 _log: Final = logging.getLogger("eventsource_upstash.app")
 
@@ -44,3 +48,21 @@ def check_wiring(log: Backend, folded_from: Backend, appends: Registry, folds: R
         )
     if appends is not folds:
         raise Misuse("event store and projection store have different registries; hand both the same one")
+
+
+def any_of(projection: Projection[D]) -> Projection[object]:
+    """A projection as the flows take it, to which its documents' class is all one."""
+    return cast("Projection[object]", projection)
+
+
+def retired_version(registry: Registry, name: str, version: int) -> ProjectionId:
+    """A version of a projection that is not registered. Raises `Misuse` for one that is."""
+    wanted = ProjectionId(name, version)
+    if type(version) is not int or version < 1:
+        raise Misuse(f"version={version!r}: it is a whole number from 1")
+    if any(known.id == wanted for known in registry.projections):
+        raise Misuse(
+            f"projection {name!r}, version {version}, is registered here: catch-up would build its view again at once. "
+            "Take it out of the code first"
+        )
+    return wanted

@@ -348,8 +348,8 @@ class Views(Protocol):
     ) -> Listed:
         """Documents by key, in order of the key's characters, after a key (exclusive) or from the first.
 
-        As they are where commits are made; so are `find` and `rank`. Bounded as `Log.read`: fewer than `limit` does not mean the end. A page that says `more` has gone on from
-        `after`: `last` says how far.
+        As they are where commits are made; so are `find` and `rank`. Bounded as `Log.read`: fewer than `limit` does not
+        mean the end. A page that says `more` has gone on from `after`: `last` says how far.
         """
         ...
 

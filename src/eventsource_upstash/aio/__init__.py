@@ -5,29 +5,37 @@ Nothing here belongs to one event loop: an object may be kept across several `as
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Self
 
-from ._flow.catching_up import CatchingUp, check_poll_interval
-from ._flow.handling import Handling
-from ._flow.notifying import Notifying
-from ._flow.querying import ProjectionStatus, Querying
-from ._flow.wiring import check, check_parts, check_wiring
-from ._io.event_loop import PORT, iterate
-from ._io.port import Signal
-from .domain.aggregates import Aggregate, Executed, Loaded
-from .domain.events import ANY, Appended, CatchUp, Expectation, Recorded
-from .domain.projections import Projection
-from .domain.registry import Registry
-from .ports import MAX_PAGE_EVENTS, Backend, NoticeTransport, Views
+from .._flow.handling import Handling
+from .._flow.notifying import Notifying
+from .._flow.wiring import check, check_parts
+from .._io.event_loop import PORT, iterate
+from ..domain.aggregates import Aggregate, Executed, Loaded
+from ..domain.events import ANY, Appended, Expectation, Recorded
+from ..domain.registry import Registry
+from ..ports import Backend, NoticeTransport
+from .projector import AsyncProjector, AsyncWorker
+from .views import AsyncIndex, AsyncProjectionStore, AsyncView
 
 if TYPE_CHECKING:
-    from .backends.qstash import AsyncSchedules
+    from ..backends.qstash import AsyncSchedules
+
+__all__ = [
+    "AsyncApp",
+    "AsyncEventStore",
+    "AsyncIndex",
+    "AsyncNotifier",
+    "AsyncProjectionStore",
+    "AsyncProjector",
+    "AsyncView",
+    "AsyncWorker",
+]
 
 S = TypeVar("S")
 D = TypeVar("D")
@@ -201,204 +209,6 @@ class AsyncEventStore:
         return await self.flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags)
 
 
-class AsyncView(Generic[D]):
-    """The stored documents of one projection. Made by `ProjectionStore.view`."""
-
-    def __init__(self, flow: Querying, projection: Projection[D]) -> None:
-        self.flow = flow
-        self.projection = projection
-
-    def __repr__(self) -> str:
-        return f"AsyncView({self.projection!r})"
-
-    async def get(self, key: str, *, at_least: int | None = None, timeout: float = 5.0) -> D | None:
-        """The document under a key, or None.
-
-        Args:
-            key: The document's key.
-            at_least: A position, as `append` answers it: the view is brought up to it first.
-            timeout: Seconds that this may take.
-
-        Raises:
-            StaleView: The view did not get there in time.
-            ProjectionStopped: The view cannot get there, because a fold fails.
-
-        Cost: one step; with `at_least` one more, and a catch-up if the view is behind.
-        """
-        return await self.flow.get(self.projection, key, at_least, timeout)
-
-    async def get_many(self, keys: Sequence[str], *, at_least: int | None = None, timeout: float = 5.0) -> dict[str, D]:
-        """The documents under those keys that exist, by key. Arguments, errors and cost as for `get`."""
-        return await self.flow.get_many(self.projection, keys, at_least, timeout)
-
-    def items(
-        self,
-        *,
-        after: str | None = None,
-        limit: int | None = None,
-        at_least: int | None = None,
-        timeout: float = 5.0,
-    ) -> AsyncIterator[tuple[str, D]]:
-        """Keys and documents in order of key, lazily, in pages.
-
-        Args:
-            after: Key to start after, exclusive; None starts at the first.
-            limit: Most documents to answer.
-            at_least: As for `get`.
-            timeout: As for `get`.
-
-        Cost: one step per page of up to 1,000 documents.
-        """
-        return iterate(self.flow.items(self.projection, after, limit, at_least, timeout))
-
-    async def count(self, *, at_least: int | None = None, timeout: float = 5.0) -> int:
-        """How many documents there are. Arguments, errors and cost as for `get`."""
-        return await self.flow.count(self.projection, at_least, timeout)
-
-
-class AsyncProjectionStore:
-    """Reads the views of projections.
-
-    Args:
-        backend: Where the views are.
-        registry: The projections.
-        log_backend: Where the log is that they are folded from, if that is another backend.
-
-    Raises:
-        Misuse: What is handed over is no backend, or no registry.
-    """
-
-    def __init__(self, backend: Backend, registry: Registry, *, log_backend: Backend | None = None) -> None:
-        check_parts(backend, registry)
-        self.backend = backend
-        self.registry = registry
-        self.log_backend: Backend = log_backend or backend
-        self.views: Views = backend.views(PORT, self.log_backend.log(PORT))
-        catching_up = CatchingUp(self.views, registry, time.time_ns, MAX_PAGE_EVENTS)
-        self.flow: Querying = Querying(self.views, registry, catching_up)
-
-    def __repr__(self) -> str:
-        return f"AsyncProjectionStore({self.backend!r})"
-
-    def view(self, projection: Projection[D]) -> AsyncView[D]:
-        """The view of a projection. Raises `Misuse` when the projection is of another registry."""
-        self.flow.check(projection)
-        return AsyncView(self.flow, projection)
-
-    async def status(self) -> tuple[ProjectionStatus, ...]:
-        """How every registered projection is. Cost: one step."""
-        return await self.flow.status()
-
-
-class AsyncProjector:
-    """Runs catch-up: reads what is new in the log, folds it, commits it.
-
-    Any number of projectors may work on the same views: whoever loses writes nothing.
-
-    Args:
-        event_store: The log, and the notifier that wakes it.
-        projection_store: The views.
-        page_size: Most events folded in one step, up to 1,000.
-        clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for when a projection stopped.
-
-    Raises:
-        Misuse: The views are folded from another log than the event store's, or with another registry.
-    """
-
-    def __init__(
-        self,
-        event_store: AsyncEventStore,
-        projection_store: AsyncProjectionStore,
-        *,
-        page_size: int = MAX_PAGE_EVENTS,
-        clock: Callable[[], int] = time.time_ns,
-    ) -> None:
-        check_wiring(event_store.backend, projection_store.log_backend, event_store.registry, projection_store.registry)
-        self.event_store = event_store
-        self.projection_store = projection_store
-        self.flow: CatchingUp = CatchingUp(projection_store.views, projection_store.registry, clock, page_size)
-
-    def __repr__(self) -> str:
-        return f"AsyncProjector({self.projection_store!r})"
-
-    async def catch_up(self, *, until: int | None = None, time_budget: float | None = None) -> CatchUp:
-        """Fold what is new into every view, page by page, until the head is met.
-
-        Args:
-            until: A position to stop at, instead of the head.
-            time_budget: Seconds after which no further page is begun. At least one page is folded.
-
-        Raises:
-            ProjectionStopped: A fold handler failed, or an event's type is not known. The other projections were folded
-                all the same, and this one up to that event.
-            LogRewound: A view is beyond the log's head.
-            Unavailable: A step failed; what was committed before stays.
-
-        Cost: one step when there is nothing to do; else per page a load and a commit for each projection.
-        """
-        return await self.flow.catch_up(until, time_budget)
-
-    async def run(self, *, poll_interval: float = 1.0, stop: Signal | None = None) -> None:
-        """Catch up again and again, for a process that stays up: after each append of this process, and every so often.
-
-        A failure is logged, and tried again after a pause that grows up to 30 seconds.
-
-        Args:
-            poll_interval: Seconds between looks at the log when nobody notifies.
-            stop: Ends the run when it is raised. Without one it runs for ever.
-        """
-        await self.flow.run(PORT, self.wake_signal(), stop or Signal(), poll_interval)
-
-    def wake_signal(self) -> Signal:
-        """What wakes it: the notifier's signal, where notifications stay in this process."""
-        transport = self.event_store.notifier.transport
-        return (transport.signal if transport else None) or Signal()
-
-
-class AsyncWorker:
-    """Runs a projector in a task of its own, from `start` to `stop`, or within an `async with` block.
-
-    Args:
-        projector: What to run.
-        poll_interval: Seconds between looks at the log when nobody notifies.
-
-    Raises:
-        Misuse: The interval is none.
-    """
-
-    def __init__(self, projector: AsyncProjector, *, poll_interval: float = 1.0) -> None:
-        self.projector = projector
-        check_poll_interval(poll_interval)  # here, where the caller sees it, and not where it runs
-        self.poll_interval = poll_interval
-        self._wake = projector.wake_signal()
-        self._stop = Signal()
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Start folding, on the running loop. Does nothing when it is started already."""
-        if self._task is not None and not self._task.done():
-            return
-        self._stop = Signal()
-        flow = self.projector.flow.run(PORT, self._wake, self._stop, self.poll_interval)
-        self._task = asyncio.get_running_loop().create_task(flow, name="eventsource-upstash-worker")
-
-    async def stop(self) -> None:
-        """Stop folding, after the page that is being folded. What is not folded yet stays in the log."""
-        task, self._task = self._task, None
-        self._stop.set()
-        if task is not None and not task.done():
-            await asyncio.wait([task])  # somebody may have cancelled the task, which is no business of the caller's
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-
 class AsyncApp:
     """An event store, a projection store, a projector and a notifier, wired. Made by `connect_async`."""
 
@@ -420,7 +230,7 @@ class AsyncApp:
         Raises:
             Misuse: Notifications do not go through QStash.
         """
-        from .backends.qstash import AsyncSchedules
+        from ..backends.qstash import AsyncSchedules
 
         return AsyncSchedules(self.notifier.transport)
 
