@@ -106,7 +106,7 @@ class Aggregate(Generic[S]):
                 raise RegistrationError(f"{self._where}: event type {known.name!r} has a fold handler already")
             fold = cast("Fold[S]", handler)
             name = check_handler(fold, self._where, ("state", "event"))
-            self._folds[known.name] = _Handler(name, known, fold)
+            self._folds.update(dict.fromkeys(known.names, _Handler(name, known, fold)))  # as they may be recorded
             return handler
 
         return register

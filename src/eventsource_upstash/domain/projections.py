@@ -211,7 +211,10 @@ class Projection(Generic[D]):
         parameters = ("document", "recorded" if recorded else "event", *(("key",) if keyed else ()))
         name = check_handler(fold, self._where, parameters)
         key_of = _key_function(key, event_type, f"{self._where}, handler {name}")
-        self._handlers[known.name] = _Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
+        # Under every name that its events are recorded under: the loop over a page looks up the recorded one.
+        self._handlers.update(
+            dict.fromkeys(known.names, _Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed))
+        )
 
     def plan(self, rows: Sequence[StoredEvent], after: int, shared: dict[int, object] | None) -> Plan[D]:
         """Decode what concerns this projection in a page.
