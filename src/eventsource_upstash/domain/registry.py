@@ -138,20 +138,30 @@ class Registry:
         self._projections[name] = cast("Projection[object]", projection)
         return projection
 
-    def aggregate(self, name: str, state: type[T]) -> Aggregate[T]:
+    def aggregate(
+        self, name: str, state: type[T], *, version: int = 1, snapshot_every: int | None = None
+    ) -> Aggregate[T]:
         """Register an aggregate. Its handlers are added with `Aggregate.on` and `Aggregate.decide`.
 
         Args:
-            name: Its name, for messages.
-            state: The class of its state.
+            name: Its name. Snapshots are kept under it.
+            state: The class of its state: dataclass, msgspec.Struct, attrs class or pydantic model.
+            version: Raise it when the folds or the class change meaning: snapshots of an older version are not used.
+            snapshot_every: Keep the state beside its stream each time that so many events have been added, so that
+                loading reads what came since, and not the whole stream. None for never.
 
         Raises:
-            RegistrationError: The name is taken, or the class is none that could be stored.
+            RegistrationError: The name is taken, the class is none that could be stored, or a number cannot be one.
         """
         check_part_name("aggregate", name)
+        _check_version(f"aggregate {name!r}", version)
+        if snapshot_every is not None and (type(snapshot_every) is not int or snapshot_every < 1):
+            raise RegistrationError(
+                f"aggregate {name!r}: snapshot_every={snapshot_every!r}: it is a whole number of events from 1, or None"
+            )
         if name in self._aggregates:
             raise RegistrationError(f"aggregate {name!r} is registered already")
-        aggregate = Aggregate(self.types, name, state)
+        aggregate = Aggregate(self.types, name, state, version, snapshot_every)
         self._aggregates[name] = cast("Aggregate[object]", aggregate)
         return aggregate
 

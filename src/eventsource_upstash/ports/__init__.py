@@ -14,7 +14,19 @@ from ..domain.events import Appended, Receipt, StoredEvent
 from ..domain.projections import ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
 from .backend import Backend
-from .log import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log, Page, Snapshot, StreamPage, Unmet
+from .log import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_EVENTS,
+    MAX_SNAPSHOT_BYTES,
+    Append,
+    Conflict,
+    KeyReused,
+    Log,
+    Page,
+    Snapshot,
+    StreamPage,
+    Unmet,
+)
 from .notices import Notices, NoticeTransport, Unverified, Verifier
 from .views import (
     Commit,
@@ -30,6 +42,7 @@ from .views import (
 __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_EVENTS",
+    "MAX_SNAPSHOT_BYTES",
     "Append",
     "AppendCondition",
     "Appended",

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ...domain.events import Appended, StoredEvent
 from ...domain.projections import ProjectionId
-from ...ports import Progress
+from ...ports import Progress, Snapshot
 
 Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
 """Type, version, metadata and tags: shared by the rows that have the same, because that is what most rows have."""
@@ -27,6 +27,7 @@ class State:
         self.streams: dict[str, list[int]] = {}
         self.kinds: dict[str, Kind] = {}
         self.keys: dict[str, tuple[bytes, str, Appended]] = {}
+        self.snapshots: dict[tuple[str, str], Snapshot] = {}
         self.progress: dict[ProjectionId, Progress] = {}
         self.documents: dict[ProjectionId, dict[str, bytes]] = {}
         self.sorted_keys: dict[ProjectionId, list[str]] = {}
