@@ -23,7 +23,7 @@ class Parts(NamedTuple):
     transport: NoticeTransport
 
 
-def connect(url: str | Backend, registry: Registry) -> App:
+def connect(url: str | Backend, registry: Registry, *, cache: int = 0) -> App:
     """An app on the backend that a URL names. Opens nothing yet.
 
     Args:
@@ -31,6 +31,7 @@ def connect(url: str | Backend, registry: Registry) -> App:
             for Upstash Redis and QStash as the environment names them (see `UpstashRedis.from_env` and
             `QStash.from_env`). Or a backend, where a URL cannot say it all: `SQLite("todo.db", synchronous="NORMAL")`.
         registry: The app's event types, projections and aggregates.
+        cache: For how many streams the state of an aggregate is kept in this process: see `EventStore`.
 
     Raises:
         Misuse: The URL names no backend that there is; or variables of the environment are missing or malformed, and
@@ -39,15 +40,15 @@ def connect(url: str | Backend, registry: Registry) -> App:
     from .blocking import App
 
     backend, transport = parts_of(url)
-    return App(backend, registry, transport)
+    return App(backend, registry, transport, cache=cache)
 
 
-def connect_async(url: str | Backend, registry: Registry) -> AsyncApp:
+def connect_async(url: str | Backend, registry: Registry, *, cache: int = 0) -> AsyncApp:
     """The same for an event loop: `connect_async(...)` is not awaited, what it answers is used with `await`."""
     from .aio import AsyncApp
 
     backend, transport = parts_of(url)
-    return AsyncApp(backend, registry, transport)
+    return AsyncApp(backend, registry, transport, cache=cache)
 
 
 def parts_of(url: str | Backend) -> Parts:

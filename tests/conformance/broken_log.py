@@ -125,24 +125,30 @@ class ReadsInclusively(LogWrapper):
     async def read(self, after: int, limit: int, max_bytes: int) -> Page:
         return await self.inner.read(max(0, after - 1), limit, max_bytes)
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
-        return await self.inner.read_stream(stream, max(0, after_revision - 1), limit, max_bytes)
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
+        return await self.inner.read_stream(stream, max(0, after_revision - 1), limit, max_bytes, snapshot)
 
 
 class IgnoresTheLimit(LogWrapper):
     async def read(self, after: int, limit: int, max_bytes: int) -> Page:
         return await self.inner.read(after, ALL, max_bytes)
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
-        return await self.inner.read_stream(stream, after_revision, ALL, max_bytes)
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
+        return await self.inner.read_stream(stream, after_revision, ALL, max_bytes, snapshot)
 
 
 class IgnoresMaxBytes(LogWrapper):
     async def read(self, after: int, limit: int, max_bytes: int) -> Page:
         return await self.inner.read(after, limit, ALL)
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
-        return await self.inner.read_stream(stream, after_revision, limit, ALL)
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
+        return await self.inner.read_stream(stream, after_revision, limit, ALL, snapshot)
 
 
 class LeavesOutWhatIsTooLarge(LogWrapper):
@@ -152,8 +158,10 @@ class LeavesOutWhatIsTooLarge(LogWrapper):
         page = await self.inner.read(after, limit, ALL)
         return page._replace(events=_fitting(page.events, max_bytes))
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
-        page = await self.inner.read_stream(stream, after_revision, limit, ALL)
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
+        page = await self.inner.read_stream(stream, after_revision, limit, ALL, snapshot)
         return page._replace(events=_fitting(page.events, max_bytes))
 
 
@@ -192,8 +200,10 @@ class BeginsAtOne(LogWrapper):
 
 
 class RaisesAtAnUnknownStream(LogWrapper):
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
-        page = await self.inner.read_stream(stream, after_revision, limit, max_bytes)
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
+        page = await self.inner.read_stream(stream, after_revision, limit, max_bytes, snapshot)
         if not page.revision:
             raise KeyError(stream)
         return page
@@ -237,8 +247,10 @@ class FoldsNames(LogWrapper):
     async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         return await self.inner.recall(_folded(stream), _folded(key))
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
-        return await self.inner.read_stream(_folded(stream), after_revision, limit, max_bytes)
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
+        return await self.inner.read_stream(_folded(stream), after_revision, limit, max_bytes, snapshot)
 
 
 def _folded(name: str) -> str:

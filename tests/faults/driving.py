@@ -36,10 +36,10 @@ COLOURS: tuple[Colour, ...] = ("blocking", "event loop")
 class Driver:
     """Takes what the faces take. `Any` where it only hands keyword arguments on."""
 
-    def __init__(self, backend: Backend, registry: Registry, colour: Colour) -> None:
+    def __init__(self, backend: Backend, registry: Registry, colour: Colour, **options: Any) -> None:
         self.backend = backend
         self.colour = colour
-        self.app = (App if colour == "blocking" else AsyncApp)(backend, registry, InProcess())
+        self.app = (App if colour == "blocking" else AsyncApp)(backend, registry, InProcess(), **options)
 
     @property
     def blocking(self) -> App:

@@ -157,7 +157,7 @@ def _scripts_are_there(server: LocalUpstash) -> None:
         await face.items(face.app.registry.projections[0])
         await face.read()
         await face.read_stream("task-1")
-        await face.app.event_store.flow._log.settle(0)
+        await face.app.event_store.flow.log.settle(0)
 
     Colour.BLOCKING.run(warm_up())
 

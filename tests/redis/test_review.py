@@ -345,7 +345,7 @@ def test_what_an_execution_costs_is_all_counted(upstash: LocalUpstash, namespace
     after = counted()
     assert (done.receipt.requests, done.receipt.commands) == (after[0] - before[0], after[1] - before[1])
 
-    log = app.event_store.flow._log
+    log = app.event_store.flow.log
     real, late = log.append, [True]
 
     async def overtaken(what: Append) -> Appended | Conflict | KeyReused:

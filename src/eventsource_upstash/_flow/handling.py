@@ -1,4 +1,4 @@
-"""Command -> events -> log: append, load, execute; and reading the log back."""
+"""Events -> log: append; and reading the log back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import logging
 import os
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
-from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.codec import encode_metadata, encode_tags
 from ..domain.events import (
     FREE,
@@ -17,7 +16,6 @@ from ..domain.events import (
     Appended,
     Expectation,
     NewEvent,
-    Receipt,
     Recorded,
     StoredEvent,
 )
@@ -25,10 +23,8 @@ from ..domain.names import check_idempotency_key as _check_key
 from ..domain.names import check_stream, check_tags
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, EventSourceError, IdempotencyKeyReused, Misuse
-from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log
+from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log, Unmet
 from .notifying import Notifying
-
-S = TypeVar("S")
 
 _log: Final = logging.getLogger("eventsource_upstash.store")
 
@@ -41,10 +37,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class Handling:
-    """Appends and reads, over a log."""
+    """Appends and reads, over a log.
+
+    Attributes:
+        log: The log.
+    """
 
     def __init__(self, log: Log, registry: Registry, notifying: Notifying, clock: Callable[[], int]) -> None:
-        self._log = log
+        self.log: Log = log
         self._types = registry.types
         self._by_class = registry.types.by_class
         self._notifying = notifying
@@ -63,6 +63,15 @@ class Handling:
         check_stream(stream)
         if type(expected) is not int or expected < 0:
             _check_expected(stream, expected)
+        append = self.prepare(stream, self.encode(stream, events), expected, key, metadata, tags)
+        answer = await self.submit(append)
+        if answer.__class__ is not Appended:
+            raise self.refusal(append, answer)
+        assert isinstance(answer, Appended)
+        return answer
+
+    def encode(self, stream: str, events: Sequence[object]) -> list[NewEvent]:
+        """Events as they are stored. Raises `Misuse` and `InvalidEvent`."""
         by_class = self._by_class
         new: list[NewEvent] = []
         for event in events:
@@ -72,63 +81,75 @@ class Handling:
             new.append((known.name, known.version, known.encode(event)))
         if not new:
             raise Misuse(f"append to stream {stream!r} without an event; hand it at least one")
-        notices = self._notifying.notices
-        recorded_us = self._clock() // 1000
-        answer = await self._log.append(
-            Append(
-                stream,
-                expected,
-                new,
-                recorded_us,
-                _draw(NUMBER_BITS),
-                encode_metadata(metadata) if metadata else None,
-                _encode_tags(tags) if tags else None,
-                key,
-                b"" if key is None else _digest(key, stream, new),
-                notices is not None,
-            )
+        return new
+
+    def prepare(
+        self,
+        stream: str,
+        new: list[NewEvent],
+        expected: int | Expectation,
+        key: str | None,
+        metadata: Mapping[str, object] | None,
+        tags: Sequence[str],
+    ) -> Append:
+        """An append of encoded events, with a time and a number of its own. Raises `Misuse` and `InvalidEvent`."""
+        return Append(
+            stream,
+            expected,
+            new,
+            self._clock() // 1000,
+            _draw(NUMBER_BITS),
+            encode_metadata(metadata) if metadata else None,
+            _encode_tags(tags) if tags else None,
+            key,
+            b"" if key is None else _digest(key, stream, new),
+            self._notifying.notices is not None,
         )
+
+    async def submit(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
+        """Send an append to the log, and the notification that it owes."""
+        answer = await self.log.append(append)
         if answer.__class__ is not Appended:
-            raise self._refusal(stream, expected, key, answer)
+            return answer
         assert isinstance(answer, Appended)
         if _log.isEnabledFor(logging.INFO):
             _log.info(
                 "appended %s to %s: revision %d, position %d%s",
-                ", ".join(event[0] for event in new),
-                stream,
+                ", ".join(event[0] for event in append.events),
+                append.stream,
                 answer.revision,
                 answer.position,
                 " (it was there already)" if answer.repeated else "",
             )
+        notices = self._notifying.notices
         if notices is None or not answer.owes_notification:
             return answer
         try:
-            receipt = await notices.send(answer.position, recorded_us)
+            receipt = await notices.send(answer.position, append.recorded_us)
         except Exception as error:  # whatever the carrier raises, the append has succeeded
-            receipt = await self._notifying.failed(self._log, answer.position, recorded_us, error)
+            receipt = await self._notifying.failed(self.log, answer.position, append.recorded_us, error)
         return answer if receipt is FREE else self._notifying.billed(answer, receipt)
 
-    def _refusal(
-        self, stream: str, expected: int | Expectation, key: str | None, answer: Appended | Conflict | KeyReused
-    ) -> Exception:
+    def refusal(self, append: Append, answer: Appended | Conflict | KeyReused | Unmet) -> Exception:
+        """What an answer that is no success means to the caller."""
         if isinstance(answer, Conflict):
             missed, error = self._decode(answer.missed)
             return ConcurrencyError(
-                stream=stream,
-                expected=expected if isinstance(expected, int) else expected.value,
+                stream=append.stream,
+                expected=append.expected if isinstance(append.expected, int) else append.expected.value,
                 actual=answer.actual,
                 events=missed,
                 complete=answer.complete and error is None,
                 receipt=answer.receipt,
             )
-        return _key_used(key, stream)
+        return key_used(append.key, append.stream)
 
     async def read(self, after: int, limit: int | None) -> AsyncGenerator[list[Recorded[object]], None]:
         """Pages of the log. See `EventStore.read`."""
         _check_bounds(after, limit, "after")
         after = min(after, MAX_POSITION)
         while limit is None or limit > 0:
-            page = await self._log.read(after, _page_size(limit), MAX_PAGE_BYTES)
+            page = await self.log.read(after, _page_size(limit), MAX_PAGE_BYTES)
             if not page.events:
                 return
             after = page.events[-1][0]
@@ -149,7 +170,7 @@ class Handling:
         _check_bounds(after, limit, "after_revision")
         after = min(after, MAX_POSITION)
         while limit is None or limit > 0:
-            page = await self._log.read_stream(stream, after, _page_size(limit), MAX_PAGE_BYTES)
+            page = await self.log.read_stream(stream, after, _page_size(limit), MAX_PAGE_BYTES)
             if not page.events:
                 return
             after = page.events[-1][2]
@@ -173,101 +194,7 @@ class Handling:
 
     async def head(self) -> int:
         """See `EventStore.head`."""
-        return (await self._log.head())[0]
-
-    async def load(self, aggregate: Aggregate[S], stream: str) -> Loaded[S]:
-        """See `EventStore.load`."""
-        _check_aggregate(aggregate)
-        check_stream(stream)
-        return await self._load(aggregate, stream, None, 0)
-
-    async def _load(self, aggregate: Aggregate[S], stream: str, state: S | None, revision: int) -> Loaded[S]:
-        receipt = FREE
-        while True:
-            page = await self._log.read_stream(stream, revision, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
-            receipt += page.receipt
-            state = aggregate.fold_rows(state, page.events)
-            if page.events:
-                revision = page.events[-1][2]
-            if not page.events or revision >= page.revision:
-                return Loaded(state, revision, receipt)
-
-    async def execute(
-        self,
-        aggregate: Aggregate[S],
-        stream: str,
-        command: object,
-        retries: int,
-        key: str | None,
-        metadata: Mapping[str, object] | None,
-        tags: Sequence[str],
-    ) -> Executed[S]:
-        """See `EventStore.execute`."""
-        _check_aggregate(aggregate)
-        check_stream(stream)
-        if type(retries) is not int or retries < 0:
-            raise Misuse(f"retries={retries!r}: it is a whole number from 0")
-        loaded = await self._load(aggregate, stream, None, 0)
-        receipt = loaded.receipt
-        while True:
-            # After the load, not before it: whoever executed under this key in between has changed what was loaded.
-            if key is not None:
-                known = await self._recall(stream, key)
-                if isinstance(known, Appended):
-                    return await self._executed_before(aggregate, stream, known, receipt)
-                receipt += known
-            events = aggregate.decide_on(loaded.state, command)
-            if not events:
-                return Executed(loaded.state, loaded.revision, None, (), receipt)
-            # Folded before it is appended: what the aggregate itself cannot take is no event of its stream.
-            state = aggregate.fold_events(loaded.state, events)
-            try:
-                appended = await self.append(stream, events, loaded.revision, key, metadata, tags)
-            except ConcurrencyError as conflict:
-                if retries <= 0:
-                    raise
-                retries -= 1
-                loaded = await self._refresh(aggregate, stream, loaded, conflict)
-                receipt += (conflict.receipt or FREE) + loaded.receipt
-                continue
-            except IdempotencyKeyReused:
-                # Somebody executed under this key between our look and our append, and decided otherwise.
-                known = await self._recall(stream, cast("str", key))
-                if not isinstance(known, Appended):
-                    raise
-                return await self._executed_before(aggregate, stream, known, receipt)
-            if appended.repeated:
-                return await self._executed_before(aggregate, stream, appended, receipt)
-            return Executed(state, appended.revision, appended.position, events, receipt + appended.receipt)
-
-    async def _recall(self, stream: str, key: str) -> Appended | Receipt:
-        _check_key(key)
-        answer = await self._log.recall(stream, key)
-        if isinstance(answer, KeyReused):
-            raise _key_used(key, stream)
-        return answer
-
-    async def _executed_before(
-        self, aggregate: Aggregate[S], stream: str, known: Appended, receipt: Receipt
-    ) -> Executed[S]:
-        """What an earlier call under the same key did: the state is what the stream says, not what we would decide."""
-        loaded = await self._load(aggregate, stream, None, 0)
-        return Executed(
-            loaded.state, loaded.revision, known.position, (), receipt + known.receipt + loaded.receipt, repeated=True
-        )
-
-    async def _refresh(
-        self, aggregate: Aggregate[S], stream: str, loaded: Loaded[S], conflict: ConcurrencyError
-    ) -> Loaded[S]:
-        """The state with what was missed: from the conflict itself where that holds it all, and costs no read."""
-        if not aggregate.immutable or not conflict.complete:
-            return await self._load(aggregate, stream, None, 0)
-        return Loaded(aggregate.fold_recorded(loaded.state, conflict.events), conflict.actual)
-
-
-def _check_aggregate(aggregate: object) -> None:
-    if not isinstance(aggregate, Aggregate):
-        raise Misuse(f"{aggregate!r} is no aggregate; hand over what registry.aggregate(...) answered")
+        return (await self.log.head())[0]
 
 
 def _page_size(limit: int | None) -> int:
@@ -297,7 +224,8 @@ def _encode_tags(tags: Sequence[str]) -> bytes | None:
     return encode_tags(tuple(dict.fromkeys(given)))
 
 
-def _key_used(key: str | None, stream: str) -> IdempotencyKeyReused:
+def key_used(key: str | None, stream: str) -> IdempotencyKeyReused:
+    """The error for a key that stands for another append."""
     return IdempotencyKeyReused(
         f"idempotency key {key!r} was used before for another append than this one to stream {stream!r}; nothing was "
         "written. Use a new key for each new append"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Self
 
+from .._flow.executing import Executing
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
 from .._flow.wiring import check, check_parts
@@ -82,6 +83,11 @@ class AsyncEventStore:
         registry: The event types and aggregates.
         notifier: Who is told after each append; nobody without one.
         clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for the recorded time of events.
+        cache: For how many streams the state that `load` and `execute` made last is kept in this process, so that only
+            the newer events are read; 0 for none. Only states that cannot be changed: frozen, through and through.
+
+    Raises:
+        Misuse: An argument is not what it should be.
     """
 
     def __init__(
@@ -91,12 +97,14 @@ class AsyncEventStore:
         *,
         notifier: AsyncNotifier | None = None,
         clock: Callable[[], int] = time.time_ns,
+        cache: int = 0,
     ) -> None:
         check_parts(backend, registry)
         self.backend = backend
         self.registry = registry
         self.notifier: AsyncNotifier = notifier or AsyncNotifier()
         self.flow: Handling = Handling(backend.log(PORT), registry, self.notifier.flow, clock)
+        self.executing: Executing = Executing(self.flow, cache)
 
     def __repr__(self) -> str:
         return f"AsyncEventStore({self.backend!r})"
@@ -171,9 +179,10 @@ class AsyncEventStore:
             UnknownEventType: The stream holds a type that is not registered.
             UndecodableEvent: An event does not fit its class.
 
-        Cost: one step per page of up to 1,000 events.
+        Cost: one step per page of up to 1,000 events; with snapshots or a cached state, of the events since. One step
+        more where a long read is kept as a snapshot.
         """
-        return await self.flow.load(aggregate, stream)
+        return await self.executing.load(aggregate, stream)
 
     async def execute(
         self,
@@ -204,19 +213,21 @@ class AsyncEventStore:
             Misuse: The command has no decide handler.
             Exception: Whatever the decide handler raises to refuse the command, as it is. Nothing was written.
 
-        Cost: a load and an append; each retry one append more.
+        Cost: a load and an append; each retry one append more. A snapshot that is due goes along with the append.
         """
-        return await self.flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags)
+        return await self.executing.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags)
 
 
 class AsyncApp:
     """An event store, a projection store, a projector and a notifier, wired. Made by `connect_async`."""
 
-    def __init__(self, backend: Backend, registry: Registry, transport: NoticeTransport | None) -> None:
+    def __init__(
+        self, backend: Backend, registry: Registry, transport: NoticeTransport | None, *, cache: int = 0
+    ) -> None:
         self.backend = backend
         self.registry = registry
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
-        self.event_store: AsyncEventStore = AsyncEventStore(backend, registry, notifier=self.notifier)
+        self.event_store: AsyncEventStore = AsyncEventStore(backend, registry, notifier=self.notifier, cache=cache)
         self.projection_store: AsyncProjectionStore = AsyncProjectionStore(backend, registry)
         self.projector: AsyncProjector = AsyncProjector(self.event_store, self.projection_store)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Self
 
+from .._flow.executing import Executing
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
 from .._flow.wiring import check, check_parts
@@ -82,6 +83,11 @@ class EventStore:
         registry: The event types and aggregates.
         notifier: Who is told after each append; nobody without one.
         clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for the recorded time of events.
+        cache: For how many streams the state that `load` and `execute` made last is kept in this process, so that only
+            the newer events are read; 0 for none. Only states that cannot be changed: frozen, through and through.
+
+    Raises:
+        Misuse: An argument is not what it should be.
     """
 
     def __init__(
@@ -91,12 +97,14 @@ class EventStore:
         *,
         notifier: Notifier | None = None,
         clock: Callable[[], int] = time.time_ns,
+        cache: int = 0,
     ) -> None:
         check_parts(backend, registry)
         self.backend = backend
         self.registry = registry
         self.notifier: Notifier = notifier or Notifier()
         self.flow: Handling = Handling(backend.log(PORT), registry, self.notifier.flow, clock)
+        self.executing: Executing = Executing(self.flow, cache)
 
     def __repr__(self) -> str:
         return f"EventStore({self.backend!r})"
@@ -171,9 +179,10 @@ class EventStore:
             UnknownEventType: The stream holds a type that is not registered.
             UndecodableEvent: An event does not fit its class.
 
-        Cost: one step per page of up to 1,000 events.
+        Cost: one step per page of up to 1,000 events; with snapshots or a cached state, of the events since. One step
+        more where a long read is kept as a snapshot.
         """
-        return run(self.flow.load(aggregate, stream))
+        return run(self.executing.load(aggregate, stream))
 
     def execute(
         self,
@@ -204,19 +213,21 @@ class EventStore:
             Misuse: The command has no decide handler.
             Exception: Whatever the decide handler raises to refuse the command, as it is. Nothing was written.
 
-        Cost: a load and an append; each retry one append more.
+        Cost: a load and an append; each retry one append more. A snapshot that is due goes along with the append.
         """
-        return run(self.flow.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags))
+        return run(self.executing.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags))
 
 
 class App:
     """An event store, a projection store, a projector and a notifier, wired. Made by `connect`."""
 
-    def __init__(self, backend: Backend, registry: Registry, transport: NoticeTransport | None) -> None:
+    def __init__(
+        self, backend: Backend, registry: Registry, transport: NoticeTransport | None, *, cache: int = 0
+    ) -> None:
         self.backend = backend
         self.registry = registry
         self.notifier: Notifier = Notifier(transport)
-        self.event_store: EventStore = EventStore(backend, registry, notifier=self.notifier)
+        self.event_store: EventStore = EventStore(backend, registry, notifier=self.notifier, cache=cache)
         self.projection_store: ProjectionStore = ProjectionStore(backend, registry)
         self.projector: Projector = Projector(self.event_store, self.projection_store)
 

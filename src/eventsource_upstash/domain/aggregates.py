@@ -9,9 +9,10 @@ import msgspec
 
 from ..errors import Misuse, RegistrationError
 from .event_types import EventType, EventTypes, undecodable
-from .events import FREE, Receipt, Recorded, StoredEvent
+from .events import FREE, NewEvent, Receipt, StoredEvent
 from .folds import Fold, check_event_type, check_handler, check_result, handler_name
 from .schema import inspect_class
+from .snapshots import Snapshots
 
 S = TypeVar("S")
 E = TypeVar("E")
@@ -72,16 +73,25 @@ class Aggregate(Generic[S]):
     Made by `Registry.aggregate`. Hand it to `EventStore.load` and `EventStore.execute`.
 
     Attributes:
-        name: Its name, for messages.
+        name: Its name.
         state: The class of its state.
-        immutable: Whether a state cannot be changed, so that a retry may go on from it.
+        version: The version of its folds and its state.
+        immutable: Whether a state cannot be changed, so that it may be kept and gone on from.
+        snapshots: How its states are kept beside their streams; None when they are not.
         types: The event types of its registry.
     """
 
-    def __init__(self, types: EventTypes, name: str, state: type[S]) -> None:
+    def __init__(
+        self, types: EventTypes, name: str, state: type[S], version: int = 1, snapshot_every: int | None = None
+    ) -> None:
         self.name = name
         self.state = state
-        self.immutable: bool = inspect_class(state, f"state of aggregate {name!r}").immutable
+        self.version = version
+        what = f"state of aggregate {name!r}"
+        self.immutable: bool = inspect_class(state, what).immutable
+        self.snapshots: Snapshots[S] | None = (
+            None if snapshot_every is None else Snapshots(f"{name}@{version}", state, snapshot_every, what)
+        )
         self.types: EventTypes = types
         self._folds: dict[str, _Handler[S]] = {}
         self._deciders: dict[type, Callable[[S | None, object], Decided]] = {}
@@ -106,7 +116,7 @@ class Aggregate(Generic[S]):
                 raise RegistrationError(f"{self._where}: event type {known.name!r} has a fold handler already")
             fold = cast("Fold[S]", handler)
             name = check_handler(fold, self._where, ("state", "event"))
-            self._folds[known.name] = _Handler(name, known, fold)
+            self._folds.update(dict.fromkeys(known.names, _Handler(name, known, fold)))  # as they may be recorded
             return handler
 
         return register
@@ -187,9 +197,14 @@ class Aggregate(Generic[S]):
                 check_result(state, self.state, self._where, handler.name)
         return state
 
-    def fold_recorded(self, state: S | None, events: Iterable[Recorded[object]]) -> S | None:
-        """Fold recorded events onto a state."""
-        return self.fold_events(state, (recorded.event for recorded in events))
+    def fold_new(self, state: S | None, events: Iterable[NewEvent]) -> S | None:
+        """Fold events that were just encoded onto a state: as they will be read back, and as instances of their own."""
+        for type_, _, payload in events:
+            handler = self._folds.get(type_)
+            if handler is not None:
+                state = handler.fold(state, handler.decode(payload))
+                check_result(state, self.state, self._where, handler.name)
+        return state
 
     def decide_on(self, state: S | None, command: object) -> tuple[object, ...]:
         """The events that a command leads to. Raises `Misuse` for a command without a handler, and what that raises."""

@@ -10,6 +10,7 @@ import msgspec
 from ..errors import Misuse, UndecodableEvent, UnknownEventType
 from .codec import Codec, decode_metadata, decode_tags, reason
 from .events import Recorded, StoredEvent
+from .queries import Query, QueryItem
 
 Upcaster = Callable[[dict[str, object]], dict[str, object]]
 
@@ -21,6 +22,7 @@ class EventType:
 
     Attributes:
         name: The name it is recorded under.
+        names: That name, and those that it was recorded under before.
         version: The schema version that its class stands for.
         cls: The class.
         encode: Instance to bytes that are known to read back. Raises `InvalidEvent`.
@@ -28,12 +30,15 @@ class EventType:
         shareable: Whether one instance may be handed to several handlers, because nothing in it can be changed.
     """
 
-    __slots__ = ("_codec", "_upcasters", "cls", "decode", "encode", "name", "shareable", "version")
+    __slots__ = ("_codec", "_upcasters", "cls", "decode", "encode", "name", "names", "shareable", "version")
 
-    def __init__(self, name: str, version: int, cls: type, upcasters: Mapping[int, Upcaster]) -> None:
+    def __init__(
+        self, name: str, version: int, cls: type, upcasters: Mapping[int, Upcaster], formerly: tuple[str, ...] = ()
+    ) -> None:
         self._codec: Codec[object] = Codec(cls, f"event type {name!r}")
         self._upcasters = dict(upcasters)
         self.name: str = name
+        self.names: tuple[str, ...] = (name, *formerly)
         self.version: int = version
         self.cls: type = cls
         self.encode: Callable[[object], bytes] = self._codec.encode_checked
@@ -45,13 +50,23 @@ class EventType:
         if version == self.version:
             return self.decode(payload)
         data = _PLAIN.decode(payload)
-        for step in range(version, self.version):
-            data = self._upcasters[step](data)
+        step = version
+        try:
+            for step in range(version, self.version):
+                data = self._upcasters[step](data)
+        except Exception as error:
+            raise ValueError(f"the upcaster from version {step}: {reason(error)}") from error
         return self._codec.convert(data)
 
 
 class EventTypes:
-    """The event types that one registry knows: by name to read, by class to append."""
+    """The event types that one registry knows: by name to read, by class to append.
+
+    Attributes:
+        by_name: By each name that an event may be recorded under: the present one, and the former ones.
+        by_class: By the class of the event.
+        ignored: Names of types that are passed over.
+    """
 
     __slots__ = ("by_class", "by_name", "ignored")
 
@@ -72,6 +87,21 @@ class EventTypes:
                 f"{type(event).__name__} is not registered as an event type; put @registry.event(...) on the class"
             )
         return known
+
+    def under_all_names(self, query: Query) -> Query:
+        """A query that means its types under every name that their events are recorded under.
+
+        Whichever of its names a type is asked for by, all of its events are meant. Names that are not registered stay
+        as they are: the log may hold other apps' events.
+        """
+        by_name = self.by_name
+        if not any(len(by_name[name].names) > 1 for item in query.items for name in item.types if name in by_name):
+            return query
+        items: list[QueryItem] = []
+        for item in query.items:
+            names = [by_name[name].names if name in by_name else (name,) for name in item.types]
+            items.append(QueryItem(frozenset(name for each in names for name in each), item.tags))
+        return Query(tuple(items))
 
     def decode(self, row: StoredEvent) -> object:
         """The event in a stored row.

@@ -203,7 +203,9 @@ class Projection(Folding[D], Generic[D]):
         parameters = ("document", "recorded" if recorded else "event", *(("key",) if keyed else ()))
         name = check_handler(fold, self._where, parameters)
         key_of = _key_function(key, event_type, f"{self._where}, handler {name}")
-        self._handlers[known.name] = Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
+        # Under every name that its events are recorded under: the loop over a page looks up the recorded one.
+        handler_of = Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
+        self._handlers.update(dict.fromkeys(known.names, handler_of))
 
     def documents(self, stored: Iterable[tuple[str, bytes]]) -> list[tuple[str, D]]:
         """Decode documents that were read for a query. Raises `UndecodableDocument` where one does not fit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar, cast
 
 from ..errors import RegistrationError
@@ -34,7 +34,7 @@ class Registry:
 
     def __repr__(self) -> str:
         return (
-            f"<Registry of {len(self.types.by_name)} event types, {len(self._projections)} projections, "
+            f"<Registry of {len(self.types.by_class)} event types, {len(self._projections)} projections, "
             f"{len(self._aggregates)} aggregates>"
         )
 
@@ -43,23 +43,27 @@ class Registry:
         """Every projection, in the order of registration."""
         return tuple(self._projections.values())
 
-    def event(self, type: str, *, version: int = 1) -> Callable[[type[E]], type[E]]:
+    def event(self, type: str, *, version: int = 1, formerly: Iterable[str] = ()) -> Callable[[type[E]], type[E]]:
         """Register a class as an event type.
 
         Args:
             type: The name that its events are recorded under, for good. Not the class's name: that may change.
             version: The schema version that the class stands for. From 2 on, an upcaster from every earlier version has
                 to be declared above it.
+            formerly: Other names that its events are recorded under: what is read under one of them is of this type,
+                for reads, folds and queries. `Recorded.type` stays as recorded. All names share one chain of versions
+                and upcasters, which is declared under `type`.
 
         Raises:
-            RegistrationError: The name or the class is registered already, the class or one of its fields cannot be
-                stored, or an upcaster is missing.
+            RegistrationError: A name or the class is registered already, or a name is ignored; the class or one of
+                its fields cannot be stored; an upcaster is missing.
         """
         check_type_name(type)
         _check_version(f"event type {type!r}", version)
+        names = _check_former_names(type, formerly)
 
         def register(cls: _Class[E]) -> _Class[E]:
-            self._register_event(type, version, cls)
+            self._register_event(type, version, cls, names)
             return cls
 
         return register
@@ -73,7 +77,7 @@ class Registry:
         event's JSON object as a dict of its own and answers the next version's.
 
         Args:
-            type: The event type's name.
+            type: The event type's present name, whatever it was called in that version.
             from_version: The version that it starts from; it leads to `from_version + 1`.
 
         Raises:
@@ -89,7 +93,9 @@ class Registry:
             where = f"upcaster of {type!r} from version {from_version}"
             check_handler(upcaster, where, ("data",))
             if type in self.types.by_name:
-                raise RegistrationError(f"{where}: declare it above the event class, which is registered already")
+                raise RegistrationError(
+                    f"{where}: declare it above the event class, which is registered already{self._as(type)}"
+                )
             chain = self._upcasters.setdefault(type, {})
             if from_version in chain:
                 raise RegistrationError(f"{where}: there is one already")
@@ -99,14 +105,19 @@ class Registry:
         return register
 
     def ignore(self, type: str) -> None:
-        """Declare that recorded events of a type do not matter here: nothing stops at them.
+        """Declare that recorded events of a type do not matter here: a type that was retired, or another app's.
+
+        Its events stay in the log. Projections, aggregates and reads pass them over. That holds for the name given: a
+        retired type that had others before needs one call for each.
 
         Raises:
-            RegistrationError: The type is registered as an event.
+            RegistrationError: The type is registered as an event, or is a former name of one.
         """
         check_type_name(type)
         if type in self.types.by_name:
-            raise RegistrationError(f"event type {type!r} is registered; an event cannot be ignored as well")
+            raise RegistrationError(
+                f"event type {type!r} is registered{self._as(type)}; an event cannot be ignored as well"
+            )
         self.types.ignored.add(type)
 
     def projection(
@@ -142,31 +153,43 @@ class Registry:
         self._projections[projection.id] = cast("Projection[object]", projection)
         return projection
 
-    def aggregate(self, name: str, state: type[T]) -> Aggregate[T]:
+    def aggregate(
+        self, name: str, state: type[T], *, version: int = 1, snapshot_every: int | None = None
+    ) -> Aggregate[T]:
         """Register an aggregate. Its handlers are added with `Aggregate.on` and `Aggregate.decide`.
 
         Args:
-            name: Its name, for messages.
-            state: The class of its state.
+            name: Its name. Snapshots are kept under it.
+            state: The class of its state: dataclass, msgspec.Struct, attrs class or pydantic model.
+            version: Raise it when the folds or the class change meaning: snapshots of an older version are not used.
+            snapshot_every: Keep the state beside its stream each time that so many events have been added, so that
+                loading reads what came since, and not the whole stream. None for never.
 
         Raises:
-            RegistrationError: The name is taken, or the class is none that could be stored.
+            RegistrationError: The name is taken, the class is none that could be stored, or a number cannot be one.
         """
         check_part_name("aggregate", name)
+        _check_version(f"aggregate {name!r}", version)
+        if snapshot_every is not None and (type(snapshot_every) is not int or snapshot_every < 1):
+            raise RegistrationError(
+                f"aggregate {name!r}: snapshot_every={snapshot_every!r}: it is a whole number of events from 1, or None"
+            )
         if name in self._aggregates:
             raise RegistrationError(f"aggregate {name!r} is registered already")
-        aggregate = Aggregate(self.types, name, state)
+        aggregate = Aggregate(self.types, name, state, version, snapshot_every)
         self._aggregates[name] = cast("Aggregate[object]", aggregate)
         return aggregate
 
-    def _register_event(self, name: str, version: int, cls: type) -> None:
+    def _as(self, name: str) -> str:
+        """What to add to 'is registered' about a name: nothing where it is a type's present name."""
+        known = self.types.by_name[name]
+        return "" if known.name == name else f", as a former name of {known.name!r}"
+
+    def _register_event(self, name: str, version: int, cls: type, formerly: tuple[str, ...]) -> None:
         what = f"event type {name!r}"
-        if name in self.types.by_name:
-            raise RegistrationError(f"{what} is registered already, for {self.types.by_name[name].cls.__name__}")
-        if name in self.types.ignored:
-            raise RegistrationError(f"{what} was declared as ignored; it cannot be an event as well")
+        self._check_free(name, what, formerly)
         chain = self._upcasters.get(name, {})
-        event_type = EventType(name, version, cls, chain)
+        event_type = EventType(name, version, cls, chain, formerly)
         if cls in self.types.by_class:
             raise RegistrationError(
                 f"{what}: {cls.__name__} is registered already, as {self.types.by_class[cls].name!r}"
@@ -183,10 +206,39 @@ class Registry:
             raise RegistrationError(
                 f"{what}, version {version}: the upcaster from_version={beyond[0]} leads past it; raise the version"
             )
-        self.types.by_name[name] = event_type
+        for each in event_type.names:
+            self.types.by_name[each] = event_type
         self.types.by_class[cls] = event_type
+
+    def _check_free(self, name: str, what: str, formerly: tuple[str, ...]) -> None:
+        """Refuse names that stand for something else already. Raises `RegistrationError`."""
+        for each in (name, *formerly):
+            of = what if each == name else f"{what}, formerly={each!r}: event type {each!r}"
+            if each in self.types.by_name:
+                raise RegistrationError(
+                    f"{of} is registered already{self._as(each)}, for {self.types.by_name[each].cls.__name__}"
+                )
+            if each in self.types.ignored:
+                raise RegistrationError(f"{of} was declared as ignored; it cannot be an event as well")
+            if each != name and each in self._upcasters:
+                raise RegistrationError(
+                    f"{what}, formerly={each!r}: its upcasters belong to the present name; declare them as "
+                    f"@registry.upcast({name!r}, ...)"
+                )
 
 
 def _check_version(what: str, version: int) -> None:
     if type(version) is not int or version < 1:
         raise RegistrationError(f"{what}: a version is a whole number from 1, not {version!r}")
+
+
+def _check_former_names(name: str, formerly: Iterable[str]) -> tuple[str, ...]:
+    what = f"event type {name!r}, formerly={formerly!r}"
+    if isinstance(formerly, str) or not isinstance(cast("object", formerly), Iterable):
+        raise RegistrationError(f"{what}: it is several names, as in formerly=({formerly!r},)")
+    names = tuple(formerly)
+    for each in names:
+        check_type_name(each)
+    if len({name, *names}) <= len(names):
+        raise RegistrationError(f"{what}: each name once, and without the present one")
+    return names

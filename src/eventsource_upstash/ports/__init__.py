@@ -15,7 +15,19 @@ from ..domain.indexes import NO_ENTRIES, Entries
 from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
 from .backend import Backend
-from .log import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log, Page, Snapshot, StreamPage, Unmet
+from .log import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_EVENTS,
+    MAX_SNAPSHOT_BYTES,
+    Append,
+    Conflict,
+    KeyReused,
+    Log,
+    Page,
+    Snapshot,
+    StreamPage,
+    Unmet,
+)
 from .notices import Notices, NoticeTransport, Unverified, Verifier
 from .views import (
     NO_BUILDS,
@@ -41,6 +53,7 @@ from .views import (
 __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_PAGE_EVENTS",
+    "MAX_SNAPSHOT_BYTES",
     "NO_BUILDS",
     "NO_ENTRIES",
     "NO_ENTRIES_OF",

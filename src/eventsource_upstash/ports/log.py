@@ -16,6 +16,9 @@ MAX_PAGE_EVENTS: Final = 1_000
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """A page ends with the event that reaches this many bytes of payload. It always holds at least one event."""
 
+MAX_SNAPSHOT_BYTES: Final = 1024 * 1024
+"""No larger state is kept as a snapshot: it goes along with an append, and with a page."""
+
 
 class Snapshot(NamedTuple):
     """The state of an aggregate at a revision of its stream, so that not every event of it has to be read again.
@@ -191,7 +194,10 @@ class Log(Protocol):
         ...
 
     async def keep(self, stream: str, snapshot: Snapshot) -> Receipt:
-        """Keep a snapshot of a stream, instead of the one of that name, unless that one is of a later revision."""
+        """Keep a snapshot of a stream, instead of the one of that name.
+
+        Unless that one is of a later revision; one that the stream has not reached (it was taken back) does not count.
+        """
         ...
 
     async def head(self) -> tuple[int, Receipt]:

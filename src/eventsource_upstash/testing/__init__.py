@@ -7,6 +7,8 @@
 - **Conformance**: `LogContract`, `ViewsContract`, `PromisesContract` and the two of notifications, which the test class
   of a backend inherits.
   They need pytest: `pip install eventsource-upstash[testing]`. See `eventsource_upstash.testing.conformance`.
+- **Corpus**: `check_corpus(registry, folder)` reads what older releases of an app have written; `add_to_corpus` adds
+  the samples of a new version.
 - **Wrapping**: `BackendWrapper`, `LogWrapper` and `ViewsWrapper` put a fault into a backend that works.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .corpus import add_to_corpus, check_corpus
 from .pausing import Moment, Pause, PausingBackend, pausing
 from .scenarios import InStream, given, in_stream
 from .stepping import Ending, Endings, Explored, ScheduleFailed, World, explore, replay
@@ -46,6 +49,8 @@ __all__ = [
     "ViewsContract",
     "ViewsWrapper",
     "World",
+    "add_to_corpus",
+    "check_corpus",
     "explore",
     "given",
     "in_stream",

@@ -53,6 +53,7 @@ from ..ports import (
     Progress,
     Pull,
     Pulled,
+    Snapshot,
     Span,
     Stored,
     StreamPage,
@@ -99,11 +100,17 @@ class LogWrapper:
         """See `Log.read`."""
         return await self.around("log.read", lambda: self.inner.read(after, limit, max_bytes))
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
         """See `Log.read_stream`."""
         return await self.around(
-            "log.read_stream", lambda: self.inner.read_stream(stream, after_revision, limit, max_bytes)
+            "log.read_stream", lambda: self.inner.read_stream(stream, after_revision, limit, max_bytes, snapshot)
         )
+
+    async def keep(self, stream: str, snapshot: Snapshot) -> Receipt:
+        """See `Log.keep`."""
+        return await self.around("log.keep", lambda: self.inner.keep(stream, snapshot))
 
     async def head(self) -> tuple[int, Receipt]:
         """See `Log.head`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
-from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
+from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, Snapshot, StreamPage
 from ..rules import bounded
 from .state import Kind, State
 
@@ -52,6 +52,8 @@ class MemoryLog:
             appended = Appended(position, revision)
             if key is not None:
                 state.keys[key] = (append.digest, stream, appended)
+            if append.snapshot is not None:
+                state.snapshots[stream, append.snapshot.name] = append.snapshot
             return appended
         finally:
             state.lock.release()
@@ -92,21 +94,37 @@ class MemoryLog:
             head = len(state.rows)
             return Page(bounded(state.stored(after, min(head, after + limit)), max_bytes), head)
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
         """See `Log.read_stream`."""
         state = self._state
         with state.lock:
             rows = state.rows
             places = state.streams.get(stream, [])
+            kept = None if snapshot is None else state.snapshots.get((stream, snapshot))
+            if kept is not None and after_revision < kept.revision <= len(places):
+                after_revision = kept.revision
+            else:
+                kept = None
             chosen = places[after_revision : after_revision + limit]
-            kept = [rows[place - 1] for place in chosen]
+            stored = [rows[place - 1] for place in chosen]
             events: list[StoredEvent] = [
                 (place, stream, revision, recorded_us, number, type_, version, metadata, tags, payload)
                 for place, (_, revision, recorded_us, number, (type_, version, metadata, tags), payload) in zip(
-                    chosen, kept, strict=True
+                    chosen, stored, strict=True
                 )
             ]
-            return StreamPage(bounded(events, max_bytes), len(places))
+            return StreamPage(bounded(events, max_bytes), len(places), snapshot=kept)
+
+    async def keep(self, stream: str, snapshot: Snapshot) -> Receipt:
+        """See `Log.keep`."""
+        state = self._state
+        with state.lock:
+            kept = state.snapshots.get((stream, snapshot.name))
+            if kept is None or not snapshot.revision < kept.revision <= len(state.streams.get(stream, ())):
+                state.snapshots[stream, snapshot.name] = snapshot
+        return FREE
 
     async def head(self) -> tuple[int, Receipt]:
         """See `Log.head`."""

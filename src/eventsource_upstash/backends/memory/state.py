@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from ...domain.events import Appended, StoredEvent
 from ...domain.projections import ProjectionId
+from ...ports import Snapshot
 from ..builds import Builds
 from .indexes import Build
 
@@ -28,6 +29,7 @@ class State:
         self.streams: dict[str, list[int]] = {}
         self.kinds: dict[str, Kind] = {}
         self.keys: dict[str, tuple[bytes, str, Appended]] = {}
+        self.snapshots: dict[tuple[str, str], Snapshot] = {}
         self.builds: dict[ProjectionId, Builds] = {}
         self.documents: dict[tuple[ProjectionId, int], Build] = {}
         _states.add(self)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ..._io.port import Port
 from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
-from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
+from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, Snapshot, StreamPage
 from .database import Database
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _HEAD: Final = "SELECT coalesce(max(position), 0) FROM events"
 _REVISION: Final = "SELECT coalesce(max(revision), 0) FROM events WHERE stream = ?"
 _KNOWN_KEY: Final = "SELECT digest, stream, position, revision FROM idempotency_keys WHERE key = ?"
 _KEEP_KEY: Final = "INSERT INTO idempotency_keys (key, digest, stream, position, revision) VALUES (?, ?, ?, ?, ?)"
+_SNAPSHOT: Final = "SELECT name, revision, state FROM snapshots WHERE stream = ? AND name = ?"
+_KEEP: Final = "INSERT OR REPLACE INTO snapshots (stream, name, revision, state) VALUES (?, ?, ?, ?)"
 
 CHUNK: Final = 250
 """Rows fetched between two looks at how many bytes there are."""
@@ -59,15 +61,35 @@ class SQLiteLog:
 
         return await self._port.call(partial(self._database.read, work))
 
-    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
+    async def read_stream(
+        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+    ) -> StreamPage:
         """See `Log.read_stream`."""
 
         def work(cursor: sqlite3.Cursor) -> StreamPage:
-            events = _fetch(cursor.execute(_READ_STREAM, (stream, after_revision, limit)), max_bytes)
             ((revision,),) = cursor.execute(_REVISION, (stream,))
-            return StreamPage(events, revision)
+            kept = None if snapshot is None else _snapshot_of(cursor, stream, snapshot)
+            if kept is not None and not after_revision < kept.revision <= revision:
+                kept = None
+            after = after_revision if kept is None else kept.revision
+            events = _fetch(cursor.execute(_READ_STREAM, (stream, after, limit)), max_bytes)
+            return StreamPage(events, revision, snapshot=kept)
 
         return await self._port.call(partial(self._database.read, work))
+
+    async def keep(self, stream: str, snapshot: Snapshot) -> Receipt:
+        """See `Log.keep`."""
+
+        def work(cursor: sqlite3.Cursor) -> None:
+            kept = _snapshot_of(cursor, stream, snapshot.name)
+            if kept is not None and kept.revision > snapshot.revision:
+                ((revision,),) = cursor.execute(_REVISION, (stream,))
+                if kept.revision <= revision:
+                    return
+            cursor.execute(_KEEP, (stream, *snapshot))
+
+        await self._port.call(partial(self._database.write, work))
+        return FREE
 
     async def head(self) -> tuple[int, Receipt]:
         """See `Log.head`."""
@@ -139,6 +161,8 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
         revision += len(events)
     if key is not None:
         cursor.execute(_KEEP_KEY, (key, digest, stream, position, revision))
+    if append.snapshot is not None:
+        cursor.execute(_KEEP, (stream, *append.snapshot))
     return Appended(position, revision)
 
 
@@ -156,6 +180,11 @@ def _conflict(append: Append, actual: int, cursor: sqlite3.Cursor) -> Appended |
         return Appended(found[-1][0], after + count, repeated=True)
     missed = _fetch(cursor.execute(_READ_STREAM, (append.stream, after, MAX_PAGE_EVENTS)), MAX_PAGE_BYTES)
     return Conflict(actual, missed, complete=len(missed) == actual - after)
+
+
+def _snapshot_of(cursor: sqlite3.Cursor, stream: str, name: str) -> Snapshot | None:
+    kept = cursor.execute(_SNAPSHOT, (stream, name)).fetchone()
+    return None if kept is None else Snapshot(*kept)
 
 
 def _recall(stream: str, key: str, cursor: sqlite3.Cursor) -> Appended | KeyReused | Receipt:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import sqlite3
 
 APPLICATION_ID: Final = 0x45_53_55_31
 """Stands in the file's header, so that a file of somebody else's is recognised: the letters ESU1."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of these tables, kept in the file as `user_version`."""
+
+SNAPSHOTS: Final = """
+    CREATE TABLE snapshots (
+        stream TEXT NOT NULL,
+        name TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        state BLOB NOT NULL,
+        PRIMARY KEY (stream, name)
+    )
+    """
+"""The states of aggregates, by stream."""
 
 CREATE: Final = (
     """
@@ -63,4 +78,15 @@ CREATE: Final = (
         PRIMARY KEY (projection, key)
     ) WITHOUT ROWID
     """,
+    SNAPSHOTS,
 )
+"""The tables as they are now."""
+
+
+def keep_snapshots(connection: sqlite3.Connection) -> None:
+    """From version 1: where snapshots are kept. There are none yet."""
+    connection.execute(SNAPSHOTS)
+
+
+UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {1: (keep_snapshots,)}
+"""What is done to a file of a version, to make it one of the next."""
