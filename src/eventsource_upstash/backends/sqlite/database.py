@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeVar
 
 from ..._io.port import HttpRequest, HttpResponse, Port, Signal
 from ...errors import CorruptLog, EventSourceError, OutcomeUnknown, Refused, Unavailable
-from .schema import APPLICATION_ID, CREATE, VERSION
+from .schema import APPLICATION_ID, CREATE, UPGRADES, VERSION
 
 if TYPE_CHECKING:
     import sqlite3  # at run time it is imported when a file is first opened: importing the library stays quick
@@ -168,15 +168,20 @@ class Database:
         """Make sure that the file is ours, of a version that we know, and in WAL mode."""
         # In a transaction, so that all of it is of one moment: somebody else may be creating the tables right now.
         connection.execute("BEGIN")
-        ours = self._check(connection)
+        found = self._check(connection)
         connection.execute("COMMIT")
-        if not ours:
+        if found != VERSION:
             connection.execute("BEGIN IMMEDIATE")
-            if not self._check(connection):  # somebody else may have been quicker
+            found = self._check(connection)  # somebody else may have been quicker
+            if found is None:
                 for statement in CREATE:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version={VERSION}")
+                found = VERSION
+            for version in range(found, VERSION):
+                for upgrade in UPGRADES[version]:
+                    upgrade(connection)
+            connection.execute(f"PRAGMA user_version={VERSION}")
             connection.execute("COMMIT")
         mode = self._use_wal(connection)
         if mode != "wal":
@@ -202,8 +207,11 @@ class Database:
             raise OpenedByOthers(self._busy()) from error
         return str(mode)
 
-    def _check(self, connection: sqlite3.Connection) -> bool:
-        """Whether our tables are there. Raises `Refused` when the file is somebody else's, or newer than we are."""
+    def _check(self, connection: sqlite3.Connection) -> int | None:
+        """The version of our tables, or None where there are none.
+
+        Raises `Refused` when the file is somebody else's, or newer than we are.
+        """
         (owner,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -217,7 +225,7 @@ class Database:
                 f"SQLite file {self.path!r} belongs to something else; nothing was changed. Give the event log a file "
                 "of its own"
             )
-        return bool(owner == APPLICATION_ID)
+        return int(version) if owner == APPLICATION_ID else None
 
     def _busy(self) -> Unavailable:
         return Unavailable(
