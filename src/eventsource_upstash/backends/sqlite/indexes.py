@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ...domain.indexes import Entries
 from ...ports import Span
 from .documents import entries_of
 
@@ -28,6 +29,10 @@ BACKWARDS: Final = (
 COUNT_ALL: Final = f"SELECT count(*) FROM documents e WHERE e.build = ? AND {_ALIVE}"
 COUNT: Final = f"SELECT count(*) {_FROM} AND e.value BETWEEN ? AND ? AND {_ALIVE}"
 BEFORE: Final = f"SELECT count(*) {_FROM} AND e.value >= ? AND (e.value, e.key) < (?, ?) AND {_ALIVE}"
+ENDED: Final = (
+    "SELECT key, expires_us, found_by FROM documents WHERE build = ? AND expires_us <= ? "
+    "ORDER BY expires_us, key LIMIT ?"
+)
 _ONE: Final = "SELECT expires_us, found_by FROM documents WHERE build = ? AND key = ?"
 
 _BEYOND: Final = "\U0010ffff"
@@ -115,3 +120,11 @@ def rank(cursor: sqlite3.Cursor, build: int | None, span: Span, key: str, now_us
         return None, total
     before = cursor.execute(BEFORE, (build, span.index, span.low, value, key, now_us)).fetchone()
     return int(before[0]), total
+
+
+def ended(cursor: sqlite3.Cursor, build: int | None, now_us: int, limit: int) -> dict[str, Entries]:
+    """What the documents are found by that have ended. See `Views.ended`."""
+    if build is None:
+        return {}
+    rows = cursor.execute(ENDED, (build, now_us, limit))
+    return {key: entries_of(expires_us, found_by) for key, expires_us, found_by in rows}

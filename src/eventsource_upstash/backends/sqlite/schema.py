@@ -50,6 +50,7 @@ VIEWS: Final = (
         PRIMARY KEY (build, key)
     ) WITHOUT ROWID
     """,
+    "CREATE INDEX documents_that_end ON documents (build, expires_us, key) WHERE expires_us IS NOT NULL",
     # The end stands here, too, so that a count of those that have not ended looks at nothing else.
     """
     CREATE TABLE entries (

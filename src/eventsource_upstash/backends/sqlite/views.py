@@ -13,6 +13,7 @@ from ...ports import (
     Commit,
     Committed,
     Counted,
+    Ended,
     Got,
     Listed,
     Log,
@@ -160,6 +161,15 @@ class SQLiteViews:
             build, progress = builds.serving(cursor, projection)
             before, total = indexes.rank(cursor, build, span, key, now_us)
             return Counted(before, total, progress, self._head(cursor))
+
+        return await self._read(work)
+
+    async def ended(self, projection: ProjectionId, now_us: int, limit: int) -> Ended:
+        """See `Views.ended`."""
+
+        def work(cursor: sqlite3.Cursor) -> Ended:
+            build, progress = builds.serving(cursor, projection)
+            return Ended(indexes.ended(cursor, build, now_us, limit), progress)
 
         return await self._read(work)
 
