@@ -210,6 +210,18 @@ class ViewsBuilding(Contract):
         assert (await lab.progress(TASKS)).generation == building
 
     @in_colour
+    async def test_beside_its_log_a_build_takes_the_place_of_one_that_is_beyond_the_head(self, lab: Lab) -> None:
+        rows = await lab.fill(2)
+        head = rows[-1][0]
+        # As when the log was set back.
+        await lab.commit(TASKS, head + 7, {"a": b"old"})
+        building = await lab.begin(TASKS)
+        await lab.commit(TASKS, head, {"a": b"new"}, generation=building)
+        serving = await lab.progress(TASKS)
+        assert (serving.generation, serving.checkpoint) == ((building, head) if lab.beside else (1, head + 7))
+        assert await lab.documents(TASKS) == {"a": b"new" if lab.beside else b"old"}
+
+    @in_colour
     async def test_a_commit_that_stays_may_meet_the_head_too(self, lab: Lab) -> None:
         building = await lab.begin(TASKS)
         await lab.commit(TASKS, 0, generation=building)
@@ -336,8 +348,8 @@ class ViewsPullingBuilds(Contract):
     async def test_progress_is_that_of_each_build(self, lab: Lab) -> None:
         (row,) = await lab.fill(1)
         for _ in range(4):
-            generation = await lab.rebuild(TASKS, {f"{n}": b"x" for n in range(3)})
-        await lab.views.serve(TASKS, generation, 3)
+            await lab.rebuild(TASKS, {f"{n}": b"x" for n in range(3)})
+        await lab.views.serve(TASKS, 5, 3)
         assert not (await lab.views.drop(TASKS, 4, [], 1))[0]
         await lab.begin(TASKS)
         progress, head, _ = await lab.views.progress([LISTS, TASKS])
@@ -377,6 +389,7 @@ class ViewsPullingBuilds(Contract):
             await views.find(TASKS, span, None, 10, MAX_PAGE_BYTES, NOW_US),
             await views.count(TASKS, None, NOW_US),
             await views.count(TASKS, span, NOW_US),
+            await views.count(TASKS, None, NOW_US, primary=True),
             await views.rank(TASKS, span, "a", NOW_US),
             await views.records(TASKS, ["r"]),
         ):

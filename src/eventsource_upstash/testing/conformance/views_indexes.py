@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ...domain.indexes import encode_value
 from ...domain.projections import ProjectionId
-from ...ports import MAX_PAGE_BYTES, Entries, Outcome
+from ...ports import MAX_PAGE_BYTES, NO_ENTRIES, Entries, Outcome
 from .kit import Contract, Lab, in_colour
 from .viewing import LISTS, NOW_US, TASKS, found_by, numbers, strings
 from .views_reading import KEYS
@@ -35,9 +35,8 @@ async def put(lab: Lab, entries: Mapping[str, Entries | None], projection: Proje
     await lab.append("a")
     head, _ = await lab.log.head()
     documents = {key: None if each is None else b"document " + key.encode() for key, each in entries.items()}
-    await lab.commit(
-        projection, head, documents, entries={key: each for key, each in entries.items() if each not in (None, ())}
-    )
+    some = {key: each for key, each in entries.items() if each is not None and each != NO_ENTRIES}
+    await lab.commit(projection, head, documents, entries=some)
 
 
 class ViewsIndexing(Contract):
