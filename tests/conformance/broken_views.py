@@ -128,8 +128,10 @@ class OneViewForAllVersions(Rewriting):
     ) -> Listed:
         return await self.inner.items(_one(projection), after, limit, max_bytes, now_us)
 
-    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
-        return await self.inner.count(_one(projection), span, now_us)
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
+        return await self.inner.count(_one(projection), span, now_us, primary=primary)
 
 
 def _one(projection: ProjectionId) -> ProjectionId:
@@ -375,14 +377,18 @@ class CountsWhatWasWritten(ViewsWrapper):
         self._written += sum(each is not None for commit in commits for each in commit.documents.values())
         return await self.inner.commit(commits, then)
 
-    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
-        counted = await self.inner.count(projection, span, now_us)
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
+        counted = await self.inner.count(projection, span, now_us, primary=primary)
         return counted._replace(count=self._written or counted.count)
 
 
 class NeverEmpty(ViewsWrapper):
-    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
-        counted = await self.inner.count(projection, span, now_us)
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
+        counted = await self.inner.count(projection, span, now_us, primary=primary)
         return counted._replace(count=counted.count or 1)
 
 

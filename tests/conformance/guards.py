@@ -27,8 +27,10 @@ T = TypeVar("T")
 class Opened(Contract):
     """A contract over a backend that some function opens."""
 
-    def __init__(self, opened: Callable[[Path], Backend], *, reopens: bool) -> None:
-        self.reopens = reopens  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  the guards differ in it
+    def __init__(self, opened: Callable[[Path], Backend], *, reopens: bool, beside: bool = True) -> None:
+        # The guards differ in these.
+        self.reopens = reopens  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+        self.beside = beside  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
         self._opened = opened
 
     def open_backend(self, folder: Path) -> Backend:
@@ -297,6 +299,6 @@ UNBROKEN: Final[Mapping[str, Opened]] = {
     "Memory": Everything(lambda _: Memory(), reopens=False),
     "wrapped": Everything(lambda _: BackendWrapper(Memory()), reopens=False),
     "reopened": Everything(Drawers(), reopens=True),
-    "views elsewhere": Everything(lambda _: SeparateViews(Memory(), Memory()), reopens=False),
+    "views elsewhere": Everything(lambda _: SeparateViews(Memory(), Memory()), reopens=False, beside=False),
 }
 """Backends that keep every rule, opened as the guards are: what catches a guard is its fault, and not its wrapping."""

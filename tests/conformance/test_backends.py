@@ -28,6 +28,7 @@ class TestSQLite(FreeNotificationsContract, LogContract, ViewsContract, Promises
 
 class TestViewsInAnotherFile(ViewsContract, PromisesContract):
     waits = True
+    beside = False
 
     def open_backend(self, folder: Path) -> Backend:
         return SeparateViews(SQLite(folder / "events.db"), SQLite(folder / "views.db"))
@@ -37,6 +38,7 @@ class TestTheModelOfNotifications(NotificationsContract, LogContract, ViewsContr
     """The reference model that the notification protocol is stepped on."""
 
     reopens = False
+    beside = False  # its views are given a log that is wrapped
 
     def open_backend(self, folder: Path) -> Backend:
         return OwingMemory()

@@ -11,7 +11,7 @@ from ..ports import Commit, Outcome, Progress, Role
 FIRST = 1
 """Generation of the first build of a view."""
 
-_ORDER = (Role.SERVING, Role.BUILDING, Role.KEPT, Role.DROPPED)
+_FIRST = {Role.SERVING: 0, Role.BUILDING: 1}
 
 
 class Builds(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Builds(msgspec.Struct, frozen=True):
     def replaced(self, *changed: Progress) -> Builds:
         """With builds as they have become, or been added."""
         by_generation = {build.generation: build for build in (*self.all, *changed)}
-        builds = sorted(by_generation.values(), key=lambda build: (_ORDER.index(build.role), -build.generation))
+        builds = sorted(by_generation.values(), key=lambda build: (_FIRST.get(build.role, 2), -build.generation))
         return Builds(self.projection, tuple(builds), max(self.last, *by_generation))
 
 

@@ -184,9 +184,11 @@ class ViewsWrapper:
             lambda: self.inner.find(projection, span, after, limit, max_bytes, now_us, reverse=reverse),
         )
 
-    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
         """See `Views.count`."""
-        return await self.around("views.count", lambda: self.inner.count(projection, span, now_us))
+        return await self.around("views.count", lambda: self.inner.count(projection, span, now_us, primary=primary))
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         """See `Views.rank`."""

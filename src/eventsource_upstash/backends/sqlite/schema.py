@@ -25,6 +25,73 @@ SNAPSHOTS: Final = """
     """
 """The states of aggregates, by stream."""
 
+VIEWS: Final = (
+    """
+    CREATE TABLE projections (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        last_generation INTEGER NOT NULL,
+        UNIQUE (name, version)
+    )
+    """,
+    """
+    CREATE TABLE builds (
+        id INTEGER PRIMARY KEY,
+        projection INTEGER NOT NULL REFERENCES projections (id),
+        generation INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        checkpoint INTEGER NOT NULL,
+        edition INTEGER NOT NULL,
+        met INTEGER NOT NULL,
+        notes TEXT NOT NULL,
+        UNIQUE (projection, generation)
+    )
+    """,
+    "CREATE UNIQUE INDEX builds_that_serve ON builds (projection) WHERE role = 'serving'",
+    "CREATE UNIQUE INDEX builds_that_are_building ON builds (projection) WHERE role = 'building'",
+    # What is small stands before the document: whoever counts, or looks who has ended, need not read past that.
+    """
+    CREATE TABLE documents (
+        build INTEGER NOT NULL REFERENCES builds (id),
+        key TEXT NOT NULL,
+        expires_us INTEGER,
+        found_by TEXT,
+        document BLOB NOT NULL,
+        PRIMARY KEY (build, key)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX documents_that_end ON documents (build, expires_us, key) WHERE expires_us IS NOT NULL",
+    # The end stands here, too, so that a count of those that have not ended looks at nothing else.
+    """
+    CREATE TABLE entries (
+        build INTEGER NOT NULL REFERENCES builds (id),
+        index_name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        key TEXT NOT NULL,
+        expires_us INTEGER,
+        PRIMARY KEY (build, index_name, value, key)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE records (
+        build INTEGER NOT NULL REFERENCES builds (id),
+        name TEXT NOT NULL,
+        content BLOB NOT NULL,
+        PRIMARY KEY (build, name)
+    ) WITHOUT ROWID
+    """,
+    # For people with a database browser: the documents that readers get, in clear text.
+    """
+    CREATE VIEW views AS
+    SELECT name, version, generation, key, CAST(document AS TEXT) AS document,
+           datetime(expires_us / 1000000, 'unixepoch') AS expires_at
+    FROM projections JOIN builds ON builds.projection = projections.id JOIN documents ON documents.build = builds.id
+    WHERE role = 'serving'
+    """,
+)
+"""Views, each in builds: one serves, others may be built beside it, or kept."""
+
 CREATE: Final = (
     """
     CREATE TABLE events (
@@ -57,28 +124,8 @@ CREATE: Final = (
         revision INTEGER NOT NULL
     ) WITHOUT ROWID
     """,
-    """
-    CREATE TABLE projections (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        generation INTEGER NOT NULL,
-        checkpoint INTEGER NOT NULL,
-        stopped_position INTEGER,
-        stopped_reason TEXT,
-        stopped_us INTEGER,
-        UNIQUE (name, version)
-    )
-    """,
-    """
-    CREATE TABLE documents (
-        projection INTEGER NOT NULL REFERENCES projections (id),
-        key TEXT NOT NULL,
-        document BLOB NOT NULL,
-        PRIMARY KEY (projection, key)
-    ) WITHOUT ROWID
-    """,
     SNAPSHOTS,
+    *VIEWS,
 )
 """The tables as they are now."""
 
@@ -88,5 +135,27 @@ def keep_snapshots(connection: sqlite3.Connection) -> None:
     connection.execute(SNAPSHOTS)
 
 
-UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {1: (keep_snapshots,)}
+def make_builds(connection: sqlite3.Connection) -> None:
+    """From version 1: what there is of a view becomes the build that serves, of the generation that it had."""
+    connection.execute("ALTER TABLE documents RENAME TO old_documents")
+    connection.execute("ALTER TABLE projections RENAME TO old_projections")
+    for statement in VIEWS:
+        connection.execute(statement)
+    connection.execute("INSERT INTO projections SELECT id, name, version, generation FROM old_projections")
+    connection.execute(
+        """
+        INSERT INTO builds (id, projection, generation, role, checkpoint, edition, met, notes)
+        SELECT id, id, generation, 'serving', checkpoint, 0,
+               checkpoint >= (SELECT coalesce(max(position), 0) FROM events),
+               CASE WHEN stopped_position IS NULL THEN '{}' ELSE json_object('stopped', json_object(
+                   'position', stopped_position, 'reason', stopped_reason, 'since_us', coalesce(stopped_us, 0))) END
+        FROM old_projections
+        """
+    )
+    connection.execute("INSERT INTO documents SELECT projection, key, NULL, NULL, document FROM old_documents")
+    connection.execute("DROP TABLE old_documents")
+    connection.execute("DROP TABLE old_projections")
+
+
+UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {1: (keep_snapshots, make_builds)}
 """What is done to a file of a version, to make it one of the next."""

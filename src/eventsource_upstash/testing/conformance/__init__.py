@@ -52,9 +52,15 @@ pytest.register_assert_rewrite(
             "notifying",
             "promises",
             "viewing",
+            "views_builds",
             "views_committing",
             "views_concurrency",
+            "views_ends",
+            "views_indexes",
             "views_reading",
+            "views_records",
+            "views_stepping",
+            "views_switching",
         )
     )
 )
@@ -65,9 +71,15 @@ from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
+from .views_builds import ViewsBuilding, ViewsPullingBuilds  # noqa: E402
 from .views_committing import ViewsCommitting  # noqa: E402
 from .views_concurrency import ViewsConcurrency, ViewsStepping  # noqa: E402
+from .views_ends import ViewsEnds  # noqa: E402
+from .views_indexes import ViewsFinding, ViewsIndexing  # noqa: E402
 from .views_reading import ViewsPulling, ViewsReading  # noqa: E402
+from .views_records import ViewsRecords  # noqa: E402
+from .views_stepping import BuildsStepping  # noqa: E402
+from .views_switching import ViewsDropping, ViewsSwitching  # noqa: E402
 
 __all__ = [
     "Contract",
@@ -93,7 +105,22 @@ class FreeNotificationsContract(FreeNotifications):
     """The contract of a log whose notifications cost nothing."""
 
 
-class ViewsContract(ViewsCommitting, ViewsPulling, ViewsReading, ViewsConcurrency, ViewsStepping):
+class ViewsContract(
+    ViewsCommitting,
+    ViewsPulling,
+    ViewsReading,
+    ViewsRecords,
+    ViewsIndexing,
+    ViewsFinding,
+    ViewsEnds,
+    ViewsBuilding,
+    ViewsPullingBuilds,
+    ViewsSwitching,
+    ViewsDropping,
+    ViewsConcurrency,
+    ViewsStepping,
+    BuildsStepping,
+):
     """The contract of `Views`, folded from the same backend's log."""
 
 

@@ -48,17 +48,26 @@ class Lab(ViewsLab):
         log: Its log.
         views: Its views.
         reopens: Whether the storage outlives the backend object.
+        beside: Whether the views are in one place with the log.
     """
 
     def __init__(
-        self, colour: Colour, opened: Callable[[], Backend], *, reopens: bool, whole_pages: bool = True
+        self,
+        colour: Colour,
+        opened: Callable[[], Backend],
+        *,
+        reopens: bool,
+        whole_pages: bool = True,
+        beside: bool = True,
     ) -> None:
         self.colour = colour
         self._whole_pages = whole_pages
         self.reopens = reopens
+        self.beside = beside
         self._opened = opened
         self._backends: list[Backend] = []
         self._numbers = itertools.count(1)
+        self._projections = itertools.count(1)
         self.backend: Backend
         self.log: Log
         self.views: Views
@@ -252,12 +261,15 @@ class Contract:
             is stored, or to which an empty storage costs nothing.
         whole_pages: Whether a page holds all that its bounds let in. False for a log in several parts, of which a page
             ends where a part ends.
+        beside: Whether the views are in one place with the log, and read both in one step. False for views of another
+            backend than the log's, or over a log that is wrapped.
     """
 
     reopens: ClassVar[bool] = True
     waits: ClassVar[bool] = False
     anew: ClassVar[bool] = False
     whole_pages: ClassVar[bool] = True
+    beside: ClassVar[bool] = True
 
     def open_backend(self, folder: Path) -> Backend:
         """Open the backend on the storage that belongs to a folder, and make that storage if it is not there.
@@ -284,7 +296,13 @@ class Contract:
 
     def _lab(self, colour: Colour, folder: Path) -> Lab:
         folder.mkdir(parents=True, exist_ok=True)
-        return Lab(colour, lambda: self.open_backend(folder), reopens=self.reopens, whole_pages=self.whole_pages)
+        return Lab(
+            colour,
+            lambda: self.open_backend(folder),
+            reopens=self.reopens,
+            whole_pages=self.whole_pages,
+            beside=self.beside,
+        )
 
     def stepped(self, folder: Path) -> Lab:
         """The backend, for a test that runs its callers itself."""

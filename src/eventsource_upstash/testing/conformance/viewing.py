@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ...domain.indexes import NUMBERS, STRINGS, encode_value
 from ...domain.projections import ProjectionId
 from ...ports import (
     MAX_PAGE_BYTES,
@@ -39,10 +40,17 @@ class ViewsLab:
     Attributes:
         log: The log of the backend under test.
         views: Its views.
+        beside: Whether they are in one place with the log.
     """
 
     log: Log
     views: Views
+    beside: bool
+    _projections: Iterator[int]
+
+    def unseen(self) -> ProjectionId:
+        """A projection that nobody has asked for yet."""
+        return ProjectionId(f"unseen-{next(self._projections)}", 1)
 
     async def builds(self, projection: ProjectionId) -> tuple[Progress, ...]:
         """How far each build of a view is. It is well-formed: one serves and comes first, at most one is building."""
@@ -224,3 +232,22 @@ class ViewsLab:
         await self.views.serve(projection, again, commit.generation)
         await self.views.drop(projection, again, ["r"], 10)
         await self.views.drop(projection, commit.generation, ["r"], 10, serving=True)
+
+
+def found_by(ends: int | None = None, **values: float | str) -> Entries:
+    """What a document is found by: its value in each index that it stands in, and when it ends."""
+    return Entries(tuple((index, encode_value(value, index)) for index, value in values.items()), ends)
+
+
+def numbers(index: str, low: float | None = None, high: float | None = None) -> Span:
+    """The numbers of an index from one to another, both inclusive."""
+    return Span(
+        index,
+        NUMBERS[0] if low is None else encode_value(low, index),
+        NUMBERS[1] if high is None else encode_value(high, index),
+    )
+
+
+def strings(index: str, value: str | None = None) -> Span:
+    """The strings of an index, or those that equal one."""
+    return Span(index, *(STRINGS if value is None else [encode_value(value, index)] * 2))
