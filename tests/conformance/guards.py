@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from eventsource_upstash import Memory
+from eventsource_upstash.backends.memory.views import MemoryViews
 from eventsource_upstash.ports import Backend, Log, Views
 from eventsource_upstash.testing import BackendWrapper, LogContract, PromisesContract, ViewsContract
 from eventsource_upstash.testing.conformance import Contract, FreeNotificationsContract, NotificationsContract
+from tests.conformance import broken_builds as builds
+from tests.conformance import broken_entries as entries
 from tests.conformance import broken_log as logs
 from tests.conformance import broken_notifying as notifying
 from tests.conformance import broken_repeats as repeats
 from tests.conformance import broken_views as views
+from tests.conformance.broken_builds import BrokenMemory
 from tests.conformance.broken_log import BrokenLog
 from tests.conformance.broken_views import BrokenViews
 from tests.conformance.separate import SeparateViews
@@ -201,9 +205,136 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
         "test_a_commit_whose_answer_is_lost_is_sent_again_in_any_order_of_steps",
     ),
     views.WritesDocumentsOneByOne: ("test_a_checkpoint_is_never_ahead_of_its_documents_in_any_order_of_steps",),
+    builds.BeginsWithTheOneThereIs: ("test_a_build_begins_beside_one_that_nothing_was_written_to",),
+    builds.AlwaysBeginsAnew: ("test_who_begins_joins_the_build_that_is_building",),
+    builds.PullsForThoseThatServe: (
+        "test_the_page_is_that_of_a_build_that_is_behind",
+        "test_a_build_that_is_aside_has_no_page",
+    ),
+    builds.PullsForAll: ("test_a_pull_for_those_that_serve_has_no_page_for_one_that_is_building",),
+    builds.PutsNobodyAside: ("test_a_build_that_is_aside_has_no_page",),
+    builds.AnswersTheNewestFirst: ("test_a_pull_answers_the_build_that_serves_and_then_the_one_that_is_building",),
+    builds.KnowsTwoBuilds: ("test_progress_is_that_of_each_build",),
+    builds.TellsNothingOfWhatIsRead: ("test_what_is_read_says_how_far_its_build_is",),
+    builds.CannotGoBack: ("test_a_build_that_is_kept_serves_again",),
+    builds.GoesBackOnce: ("test_going_back_is_repeatable",),
+    builds.GoesBackWhateverServes: ("test_going_back_takes_effect_only_if_the_builds_are_what_is_said",),
+    builds.FreezesWhatServesAgain: ("test_a_build_that_serves_again_is_folded_on",),
+    builds.DropsWithoutBounds: ("test_a_build_is_dropped_in_parts",),
+    builds.DropsWhateverItIsTold: ("test_the_build_that_serves_is_dropped_only_if_that_is_said",),
+    builds.MissesWhatIsGone: (
+        "test_a_build_that_is_not_there_is_gone",
+        "test_two_drop_one_build_in_any_order_of_steps",
+    ),
+    builds.ReadsInTwoSteps: ("test_a_reader_sees_one_build_at_one_moment_in_any_order_of_steps",),
+    entries.LoadsNoEntries: ("test_entries_are_loaded_with_their_documents",),
+    entries.LoadsEmptyEntries: ("test_entries_are_loaded_with_their_documents",),
+    entries.NeverTakesFromAnIndex: ("test_entries_change_with_their_documents",),
+    entries.SkipsWhatStaysTheSame: ("test_entries_change_though_the_document_stays_the_same",),
+    entries.KnowsOneIndex: ("test_a_document_stands_in_several_indexes",),
+    entries.IndexesAThousand: ("test_more_than_a_thousand_documents_stand_in_an_index",),
+    entries.CountsWithoutBounds: (
+        "test_the_bounds_of_a_span_are_part_of_it",
+        "test_numbers_and_strings_never_meet",
+    ),
+    entries.RanksFromOne: ("test_equal_values_are_found_in_order_of_their_keys",),
+    entries.RanksEverybody: ("test_documents_without_entries_are_in_no_index",),
+    entries.FindsWithoutBounds: ("test_what_is_found_is_bounded",),
+    entries.FindsOnePage: ("test_pages_put_together_are_the_span",),
+    entries.FindsWithoutEnd: ("test_what_is_found_is_bounded",),
+    entries.NamesTheLastDocumentOnly: ("test_pages_put_together_are_the_span",),
+    entries.GoesOnWithTheSameValue: ("test_what_is_found_comes_after_a_place",),
+    entries.CountsTheEnded: ("test_a_document_is_absent_from_its_end_on",),
+    entries.RanksTheEnded: ("test_a_document_is_absent_from_its_end_on",),
+    entries.GivesNoEndInThePast: ("test_an_end_in_the_past_has_come",),
+    entries.KeepsTheFirstEnd: (
+        "test_an_end_changes_with_its_document",
+        "test_a_document_that_ended_is_put_again",
+    ),
+    entries.EndsWhatIsIndexed: ("test_an_end_needs_no_index",),
+    entries.StopsWhereAllHaveEnded: ("test_pages_lead_on_over_documents_that_have_ended",),
+    entries.ListsTheEndedByKey: ("test_documents_that_have_ended_are_listed_to_be_deleted",),
+    entries.ListsWhatEndedOnce: (
+        "test_documents_that_have_ended_are_listed_to_be_deleted",
+        "test_a_document_that_ended_is_put_again",
+    ),
+    entries.KeepsRecordsOfDocumentsOnly: ("test_records_are_written_with_the_documents",),
+    entries.TakesRecordsForText: ("test_records_are_opaque_bytes",),
+    entries.TakesRecordsForDocuments: ("test_records_are_no_documents",),
+    entries.KeepsAllRecordsInOnePlace: ("test_projections_have_records_of_their_own",),
+    entries.EndsRecordsToo: ("test_records_do_not_end",),
+    entries.ReadsOldWhenItHasToBeFresh: ("test_what_has_to_be_fresh_is_as_of_the_last_commit",),
     views.SendsAgainByItself: ("test_committed", "test_of_commits_from_one_checkpoint_one_is_written"),
 }
 
+MEMORIES: Final[Mapping[type[MemoryViews], tuple[str, ...]]] = {
+    builds.BeginsByItself: ("test_a_view_has_one_build_to_begin_with",),
+    builds.CopiesWhatServes: (
+        "test_another_build_begins_beside_the_one_that_serves",
+        "test_a_build_begins_once_in_any_order_of_steps",
+    ),
+    builds.UsesGenerationsAgain: ("test_a_generation_is_never_used_again",),
+    builds.KeepsAllBuildsInOnePlace: (
+        "test_builds_are_committed_side_by_side",
+        "test_documents_of_several_builds_are_loaded_at_once",
+        "test_views_and_builds_have_indexes_of_their_own",
+    ),
+    builds.FoldsWhatIsKept: ("test_a_commit_to_a_build_that_is_not_folded_is_superseded",),
+    builds.CountsNoEditions: (
+        "test_a_commit_that_stays_makes_another_edition",
+        "test_of_two_commits_that_stay_one_takes_effect",
+        "test_of_two_commits_that_stay_one_wins_in_any_order_of_steps",
+    ),
+    builds.CountsEditionsOn: ("test_a_commit_that_stays_makes_another_edition",),
+    builds.ForgetsTheMeeting: ("test_a_build_that_reaches_the_head_has_met_it",),
+    builds.BelievesTheCallersHead: (
+        "test_the_head_is_that_of_the_log_beside_or_what_the_commit_says",
+        "test_a_build_that_is_behind_the_one_that_serves_does_not_take_its_place",
+    ),
+    builds.SwitchesTooEarly: ("test_a_build_that_has_met_the_head_takes_the_place_of_the_one_that_serves",),
+    builds.NeverSwitches: (
+        "test_a_build_that_has_met_the_head_takes_the_place_of_the_one_that_serves",
+        "test_a_build_is_switched_to_with_its_last_commit_in_any_order_of_steps",
+        "test_a_build_takes_the_place_of_one_that_serves_again",
+    ),
+    builds.NeverLetsReadersGoBack: ("test_beside_its_log_a_build_takes_the_place_of_one_that_is_beyond_the_head",),
+    builds.MeetsTheHeadByMoving: ("test_a_commit_that_stays_may_meet_the_head_too",),
+    builds.ForgetsWhatWasKept: ("test_the_build_that_is_kept_stays_as_it_is",),
+    builds.JudgesAllAtOnce: ("test_builds_that_meet_the_head_in_one_call_are_taken_in_their_order",),
+    builds.LoadsWhatServes: ("test_documents_of_several_builds_are_loaded_at_once",),
+    builds.GoesBackWithoutWhatIsBuilding: ("test_a_build_takes_the_place_of_one_that_serves_again",),
+    builds.DropsByTheEnd: ("test_from_the_first_call_on_nobody_folds_or_goes_back_to_it",),
+    builds.BeginsAnewWhereItWas: ("test_a_projection_whose_build_is_dropped_begins_anew",),
+    builds.LeavesRecords: (
+        "test_a_build_is_dropped_in_parts",
+        "test_a_build_without_documents_is_dropped",
+    ),
+    builds.LooksAndThenBegins: ("test_a_build_begins_once_in_any_order_of_steps",),
+    builds.LooksAndThenGoesBack: (
+        "test_a_commit_meets_who_goes_back_in_any_order_of_steps",
+        "test_the_switch_meets_who_goes_back_in_any_order_of_steps",
+        "test_who_goes_back_meets_who_drops_in_any_order_of_steps",
+    ),
+    builds.JudgesAndThenWrites: (
+        "test_a_build_is_switched_to_with_its_last_commit_in_any_order_of_steps",
+        "test_nothing_is_left_of_a_build_that_is_dropped_in_any_order_of_steps",
+        "test_a_commit_meets_a_view_that_begins_anew_in_any_order_of_steps",
+    ),
+    builds.LooksAndThenDrops: ("test_who_goes_back_meets_who_drops_in_any_order_of_steps",),
+    entries.LeaksTheEntriesOfLosers: ("test_a_commit_that_lost_changes_no_index",),
+    entries.TakesWhatWasBeforeTheCall: ("test_commits_of_one_call_leave_their_entries_in_their_order",),
+    entries.OrdersNumbersByTheirDigits: ("test_numbers_are_found_in_their_order",),
+    entries.OrdersByUtf16: ("test_strings_are_found_in_order_of_their_characters",),
+    entries.OrdersKeysByUtf16: ("test_equal_values_are_found_in_order_of_their_keys",),
+    entries.JoinsValueAndKey: ("test_a_value_and_its_key_are_told_apart",),
+    entries.LeavesOutTheBounds: ("test_the_bounds_of_a_span_are_part_of_it",),
+    entries.TakesStringsForNumbers: ("test_numbers_and_strings_never_meet",),
+    entries.LooksForThePlace: ("test_a_place_stays_right_while_documents_change",),
+    entries.EndsTooLate: ("test_a_document_is_absent_from_its_end_on",),
+    entries.LoadsNoneThatHasEnded: ("test_a_document_that_has_ended_is_still_loaded",),
+    entries.LeaksTheRecordsOfLosers: ("test_a_commit_that_lost_writes_no_record",),
+    entries.WritesRecordsBackwards: ("test_commits_of_one_call_leave_their_records_in_their_order",),
+}
 
 NOTIFYING: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
     notifying.AlwaysOwes: (
@@ -229,6 +360,7 @@ NOTIFYING: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
 
 SETTLING: Final[Mapping[Callable[[Views, Log], Views], tuple[str, ...]]] = {
     notices.SettlesForAnybody: ("test_a_pull_settles_when_everybody_is_at_the_head",),
+    notices.SettlesForThoseThatServe: ("test_a_build_that_can_go_on_and_is_behind_holds_it_up",),
     notices.AnswersTheHeadOfBefore: ("test_a_commit_settles_when_everybody_is_at_the_head",),
 }
 
@@ -250,6 +382,10 @@ def _with_views(broken: Callable[[Views], Views]) -> Everything:
     return Everything(lambda _: BrokenViews(broken), reopens=False)
 
 
+def _with_memory(broken: type[MemoryViews]) -> Everything:
+    return Everything(lambda _: BrokenMemory(broken), reopens=False)
+
+
 def _remembering(broken: Callable[[Log], Log]) -> Remembering:
     return Remembering(lambda _: BrokenLog(broken, OwingMemory()), reopens=False)
 
@@ -265,6 +401,7 @@ def _name(broken: Callable[..., object]) -> str:
 GUARDS: Final = [
     *(Guard(_name(broken), _with_log(broken), caught_by) for broken, caught_by in LOGS.items()),
     *(Guard(_name(broken), _with_views(broken), caught_by) for broken, caught_by in VIEWS.items()),
+    *(Guard(_name(broken), _with_memory(broken), caught_by) for broken, caught_by in MEMORIES.items()),
     *(Guard(f"{_name(broken)} (remembering)", _remembering(broken), by) for broken, by in NOTIFYING.items()),
     *(Guard(_name(broken), _settling(broken), by) for broken, by in SETTLING.items()),
     Guard(
@@ -284,7 +421,11 @@ GUARDS: Final = [
     Guard(
         "LosesViewsWhenItIsReopened",
         Everything(Drawers(lost="views"), reopens=True),
-        ("test_everything_is_there_when_the_views_are_opened_again",),
+        (
+            "test_everything_is_there_when_the_views_are_opened_again",
+            "test_entries_are_there_when_the_views_are_opened_again",
+            "test_records_and_notes_are_there_when_the_views_are_opened_again",
+        ),
     ),
     Guard(
         "ClosesForGood",

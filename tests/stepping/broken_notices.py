@@ -9,7 +9,19 @@ from msgspec.structs import replace
 from eventsource_upstash import Appended, Receipt
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.domain.events import FREE
-from eventsource_upstash.ports import Append, Backend, Commit, Committed, Conflict, KeyReused, Log, Pull, Pulled, Views
+from eventsource_upstash.ports import (
+    Append,
+    Backend,
+    Commit,
+    Committed,
+    Conflict,
+    KeyReused,
+    Log,
+    Pull,
+    Pulled,
+    Role,
+    Views,
+)
 from eventsource_upstash.testing import BackendWrapper, LogWrapper, ViewsWrapper
 from eventsource_upstash.web.endpoint import Handling, Response, _folded, problem
 
@@ -188,3 +200,11 @@ class ForgetsTheRest(Handling):
             return _folded(await self._catching_up.catch_up(None, self._time_budget))
         except Exception:
             return problem(500, "not folded yet; try again")
+
+
+class SettlesForThoseThatServe(Settling):
+    """What is building is taken for nobody."""
+
+    async def settle(self, pull: Pull, pulled: Pulled) -> None:
+        if all(each.checkpoint >= pulled.head for each in pulled.progress if each.role is Role.SERVING):
+            await self.log.settle(pulled.head)

@@ -207,6 +207,24 @@ class OutstandingNotifications(Contract):
         assert await self._owed(lab)
 
     @in_colour
+    async def test_a_build_that_can_go_on_and_is_behind_holds_it_up(self, lab: Lab) -> None:
+        pull = Pull((TASKS,), 10, MAX_PAGE_BYTES, settle=True)
+        await self._append(lab)
+        building = await lab.begin(TASKS)
+        await lab.commit(TASKS, (await lab.log.head())[0])
+        await lab.views.pull(pull)
+        assert not await self._owed(lab), "a build was behind, and it was settled"
+        await lab.commit(TASKS, (await lab.log.head())[0])
+        await lab.views.pull(pull._replace(aside={LISTS: building, TASKS: building + 1}))
+        assert not await self._owed(lab), "another build was aside, and it was settled"
+        await lab.commit(TASKS, (await lab.log.head())[0])
+        await lab.views.pull(pull._replace(aside={TASKS: building}))
+        assert await self._owed(lab), "a build that cannot go on has held it up"
+        await lab.rebuild(TASKS)
+        await lab.views.pull(pull)
+        assert await self._owed(lab), "a build that is kept has held it up"
+
+    @in_colour
     async def test_a_commit_settles_when_everybody_is_at_the_head(self, lab: Lab) -> None:
         first = await self._append(lab)
         pull = Pull((TASKS, LISTS), 10, MAX_PAGE_BYTES, settle=True)

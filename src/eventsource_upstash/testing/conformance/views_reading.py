@@ -145,6 +145,15 @@ class ViewsReading(Contract):
         assert await lab.get(LISTS, ["a"]) == {}
 
     @in_colour
+    async def test_what_has_to_be_fresh_is_as_of_the_last_commit(self, lab: Lab) -> None:
+        for index, row in enumerate(await lab.fill(4)):
+            await lab.commit(TASKS, row[0], {"a": b"%d" % index, f"{index}": b"x"})
+            got = await lab.views.get_many(TASKS, ["a"], NOW_US, primary=True)
+            assert (got.documents, got.progress.checkpoint) == ({"a": b"%d" % index}, row[0])
+            counted = await lab.views.count(TASKS, None, NOW_US, primary=True)
+            assert (counted.count, counted.progress.checkpoint) == (index + 2, row[0])
+
+    @in_colour
     async def test_many_documents_are_found_at_once(self, lab: Lab) -> None:
         documents = await self._put(lab, *(f"key-{index}" for index in range(1_100)))
         assert await lab.get(TASKS, [*documents, "nobody", *list(documents)[:3]]) == documents
