@@ -49,6 +49,7 @@ pytest.register_assert_rewrite(
             "log_appending",
             "log_concurrency",
             "log_reading",
+            "log_snapshots",
             "notifying",
             "promises",
             "views_committing",
@@ -62,6 +63,7 @@ from .kit import Contract, Lab, in_colour  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
+from .log_snapshots import LogSnapshots  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
 from .views_committing import ViewsCommitting  # noqa: E402
@@ -80,7 +82,16 @@ __all__ = [
 ]
 
 
-class LogContract(LogAppending, LogRepeating, LogReading, LogKeeping, LogSettling, LogConcurrency, LogStepping):
+class LogContract(
+    LogAppending,
+    LogRepeating,
+    LogReading,
+    LogKeeping,
+    LogSnapshots,
+    LogSettling,
+    LogConcurrency,
+    LogStepping,
+):
     """The contract of `Log`: every sentence of it that a test can hold."""
 
 

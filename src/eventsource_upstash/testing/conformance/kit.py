@@ -32,6 +32,7 @@ from ...ports import (
     Outcome,
     Progress,
     Pull,
+    Snapshot,
     Views,
 )
 from ..colours import Colour, Face
@@ -213,6 +214,7 @@ class Lab:
         await self.append("filled", key="key")
         await self.log.recall("filled", "key")
         await self.stream("filled")
+        await self.log.keep("filled", Snapshot("n@1", 1, b"1"))
         commit = await self.committing(somebody, row[0], {"a": b"1"})
         await self.views.commit([commit], Pull((somebody,), 1, 1, settle=True))
         await self.views.pull(Pull((somebody,), 1, 1))
