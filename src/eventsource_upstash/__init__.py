@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from ._flow.querying import Failure, ProjectionStatus
 from ._io.port import Signal
-from .backends.memory import InProcess, Memory
+from .backends.memory import InProcess, Memory, MemoryKeys
 from .blocking import App, EventStore, Notifier, ProjectionStore, Projector, View, Worker
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
+from .domain.personal import Personal
 from .domain.projections import Projection
 from .domain.queries import AppendCondition, Query, QueryItem
 from .domain.registry import Registry
@@ -30,7 +31,9 @@ from .errors import (
     ProjectionStopped,
     Refused,
     RegistrationError,
+    SealedEvent,
     StaleView,
+    SubjectForgotten,
     TooLarge,
     Unavailable,
     UndecodableDocument,
@@ -50,8 +53,8 @@ if TYPE_CHECKING:
         AsyncWorker,
     )
     from .backends.qstash import AsyncSchedules, Delivery, QStash, Receiver, Schedules, TrustedProxies
-    from .backends.redis import UpstashRedis
-    from .backends.sqlite import SQLite
+    from .backends.redis import UpstashKeys, UpstashRedis
+    from .backends.sqlite import SQLite, SQLiteKeys
 
 __version__ = "0.1.0"
 
@@ -87,9 +90,11 @@ __all__ = [
     "Loaded",
     "LogRewound",
     "Memory",
+    "MemoryKeys",
     "Misuse",
     "Notifier",
     "OutcomeUnknown",
+    "Personal",
     "Projection",
     "ProjectionStatus",
     "ProjectionStopped",
@@ -105,15 +110,19 @@ __all__ = [
     "RegistrationError",
     "Registry",
     "SQLite",
+    "SQLiteKeys",
     "Schedules",
+    "SealedEvent",
     "Signal",
     "StaleView",
+    "SubjectForgotten",
     "TooLarge",
     "TrustedProxies",
     "Unavailable",
     "UndecodableDocument",
     "UndecodableEvent",
     "UnknownEventType",
+    "UpstashKeys",
     "UpstashRedis",
     "View",
     "Worker",
@@ -130,6 +139,8 @@ _LATER = {
     "Schedules": "backends.qstash",
     "TrustedProxies": "backends.qstash",
     "AsyncSchedules": "backends.qstash",
+    "SQLiteKeys": "backends.sqlite",
+    "UpstashKeys": "backends.redis",
     "UpstashRedis": "backends.redis",
 }
 

@@ -44,3 +44,9 @@ def check_wiring(log: Backend, folded_from: Backend, appends: Registry, folds: R
         )
     if appends is not folds:
         raise Misuse("event store and projection store have different registries; hand both the same one")
+
+
+def check_keys(seals: object, opens: object) -> None:
+    """Refuse views that are folded with other keys than events are encrypted with. Raises `Misuse`."""
+    if seals is not opens:
+        raise Misuse("event store and projection store have different key stores; hand both the same object as keys=")

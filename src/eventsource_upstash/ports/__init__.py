@@ -14,6 +14,7 @@ from ..domain.events import Appended, Receipt, StoredEvent
 from ..domain.projections import ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
 from .backend import Backend
+from .keys import Keys, KeyStore, SubjectKey
 from .log import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
@@ -51,6 +52,8 @@ __all__ = [
     "Committed",
     "Conflict",
     "KeyReused",
+    "KeyStore",
+    "Keys",
     "Listed",
     "Log",
     "NoticeTransport",
@@ -69,6 +72,7 @@ __all__ = [
     "Stopped",
     "StoredEvent",
     "StreamPage",
+    "SubjectKey",
     "Unmet",
     "Unverified",
     "Verifier",
