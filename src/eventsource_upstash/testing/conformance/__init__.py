@@ -45,6 +45,7 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{name}"
         for name in (
+            "keys",
             "kit",
             "log_appending",
             "log_concurrency",
@@ -59,6 +60,7 @@ pytest.register_assert_rewrite(
     )
 )
 
+from .keys import KeysContract, KeysLab  # noqa: E402
 from .kit import Contract, Lab, in_colour  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
@@ -73,6 +75,8 @@ from .views_reading import ViewsPulling, ViewsReading  # noqa: E402
 __all__ = [
     "Contract",
     "FreeNotificationsContract",
+    "KeysContract",
+    "KeysLab",
     "Lab",
     "LogContract",
     "NotificationsContract",
