@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 # --8<-- [start:event]
-from eventsource_upstash import MemoryKeys, Personal, Registry, SQLiteKeys, SubjectForgotten, connect
+from eventsource_upstash import (
+    MemoryKeys,
+    Personal,
+    Registry,
+    SQLiteKeys,
+    SubjectForgotten,
+    connect,
+)
 
 registry = Registry()
 

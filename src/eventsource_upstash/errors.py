@@ -245,13 +245,14 @@ class SealedEvent(UndecodableEvent):
     """A recorded event holds encrypted personal data, and it was read without a key store."""
 
     def __init__(self, *, type: str, stream: str, position: int) -> None:
-        super().__init__(type=type, stream=stream, position=position, reason="")
-        text = (
+        super(UndecodableEvent, self).__init__(
             f"event {type!r} at position {position} in stream {stream!r} holds personal data that is encrypted, and "
             "there is no key store here. Hand over the one that it was written with, as in "
             "connect(url, registry, keys=...)"
         )
-        self.args = (text,)
+        self.type = type
+        self.stream = stream
+        self.position = position
 
 
 class SubjectForgotten(EventSourceError):

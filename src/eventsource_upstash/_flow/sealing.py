@@ -17,7 +17,7 @@ from .._io.port import Port
 from ..domain.codec import reason
 from ..domain.event_types import EventType, EventTypes
 from ..domain.events import FREE, Appended, NewEvent, Receipt, StoredEvent
-from ..domain.personal import SEALED, UNOPENED, Sealed, SealedPayload, SealedValue, subject_text
+from ..domain.personal import SEALED, UNOPENED, Sealed, SealedPayload, SealedValue, begins, subject_text
 from ..domain.queries import Query
 from ..domain.registry import Registry
 from ..errors import InvalidEvent, Misuse, SubjectForgotten
@@ -160,7 +160,7 @@ class Sealing:
         One look at the key store for all of them. A row whose data does not fit its place, or whose subject the store
         does not know, is made one that does not decode, so that it is told where it is met.
         """
-        headers = {index: _header(row) for index, row in enumerate(rows) if row[9].startswith(SEALED)}
+        headers = {index: _header(row) for index, row in enumerate(rows) if begins(row[9], SEALED)}
         if not headers:
             return rows, FREE
         subjects = sorted({header.subject for header in headers.values() if header is not None})

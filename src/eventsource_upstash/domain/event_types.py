@@ -10,7 +10,7 @@ import msgspec
 from ..errors import Misuse, SealedEvent, UndecodableEvent, UnknownEventType
 from .codec import Codec, decode_metadata, decode_tags, reason
 from .events import Recorded, StoredEvent
-from .personal import SEALED, UNOPENED, PersonalData, personal_data
+from .personal import SEALED, UNOPENED, PersonalData, begins, personal_data
 from .queries import Query, QueryItem
 
 Upcaster = Callable[[dict[str, object]], dict[str, object]]
@@ -179,8 +179,8 @@ def recorded_of(row: StoredEvent, event: object) -> Recorded[object]:
 def undecodable(row: StoredEvent, error: Exception) -> UndecodableEvent:
     """The error for a row whose payload does not decode."""
     told = reason(error)
-    if row[9].startswith(SEALED):
+    if begins(row[9], SEALED):
         return SealedEvent(type=row[5], stream=row[1], position=row[0])
-    if row[9].startswith(UNOPENED):
+    if begins(row[9], UNOPENED):
         told = "its personal data cannot be opened: " + row[9][len(UNOPENED) :].decode()
     return UndecodableEvent(type=row[5], stream=row[1], position=row[0], reason=told)

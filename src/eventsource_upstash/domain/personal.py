@@ -45,6 +45,11 @@ UNOPENED: Final = b"\0sealed"
 """What stands in place of a payload whose sealed fields do not fit their place: no decoder takes it."""
 
 
+def begins(payload: object, mark: bytes) -> bool:
+    """Whether a payload begins so; not one that is none, as a log that was tampered with may hold."""
+    return isinstance(payload, bytes) and payload.startswith(mark)
+
+
 class Sealed(msgspec.Struct, frozen=True):
     """The header of a payload with sealed fields.
 
