@@ -78,15 +78,20 @@ def append_of(
     """Keys and arguments of an append."""
     now = str(time.time_ns() // 1000)
     words: list[str] = []
-    for event in events:
-        words.append(f"1:{TYPES[type(event)]}")
+    marks: dict[str, list[str]] = {}
+    for offset, event in enumerate(events):
+        type_ = TYPES[type(event)]
+        words.append(f"1:{type_}")
         words.append(encode(event).decode())
+        marks.setdefault(f"t{type_}", []).append(str(offset))
     size = str(sum(map(len, words)))
-    first, archive = names.log[:3], names.log[3]
-    keys = [*first, f"{names.space}stream:{stream}", archive, f"{names.space}stream-0:{stream}"]
+    first, archive, space = names.log[:3], names.log[3], names.space
+    keys = [*first, f"{space}marks", f"{space}revision:{stream}", f"{space}stream:{stream}"]
+    keys += [archive, f"{space}marks:0", f"{space}stream-0:{stream}"]
     identity = f"{now}-{random.getrandbits(48)}"
     head = [str(len(events)), str(expected), identity, "0", now, "60000000", "0", "0", size, "16777216"]
-    return keys, [*head, stream, "", "", "", "", *words]
+    marked = [word for each in marks.items() for word in (each[0], ",".join(each[1]))]
+    return keys, [*head, stream, "", "", "", "", "", str(len(marks)), "", "0", *words, *marked]
 
 
 def append(timer: Callable[[], float], job: Job) -> float:

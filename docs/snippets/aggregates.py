@@ -1,5 +1,6 @@
 """Aggregates: load, decide, append."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from docs.snippets.shop import (
@@ -15,7 +16,7 @@ from docs.snippets.shop import (
     order,
     registry,
 )
-from eventsource_upstash import ConcurrencyError, connect
+from eventsource_upstash import ConcurrencyError, Registry, connect
 
 TEA = (Line("tea", 2, Decimal("4.50")),)
 
@@ -81,3 +82,36 @@ def test_idempotency() -> None:
     assert again.repeated
     assert again.state == Order(total=Decimal("9.00"), paid=Decimal("5.00"))  # paid once
     # --8<-- [end:idempotency]
+
+
+def test_snapshots() -> None:
+    # --8<-- [start:snapshots]
+    registry = Registry()
+
+    @registry.event("moved")
+    @dataclass(frozen=True)
+    class Moved:
+        amount: int
+
+    @dataclass(frozen=True)
+    class Account:
+        balance: int = 0
+
+    account = registry.aggregate("account", Account, snapshot_every=100)
+    # --8<-- [end:snapshots]
+
+    @account.on(Moved)
+    def moved(state: Account | None, event: Moved) -> Account:
+        return Account((state or Account()).balance + event.amount)
+
+    @account.decide(int)
+    def move(state: Account | None, amount: int) -> Moved:
+        return Moved(amount)
+
+    # --8<-- [start:cache]
+    event_store = connect("memory:", registry, cache=1_000).event_store
+    # --8<-- [end:cache]
+    event_store.append("account-1", *[Moved(1)] * 250)
+    for _ in range(100):
+        event_store.execute(account, "account-1", 1)
+    assert event_store.load(account, "account-1").state == Account(350)

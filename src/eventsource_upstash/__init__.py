@@ -13,11 +13,12 @@ from ._flow.querying import Page
 from ._flow.rebuilding import Dropped, Rebuilding, Rebuilt
 from ._flow.statuses import BuildStatus, Failure, ProjectionStatus
 from ._io.port import Signal
-from .backends.memory import InProcess, Memory
+from .backends.memory import InProcess, Memory, MemoryKeys
 from .blocking import App, EventStore, Index, Notifier, ProjectionStore, Projector, View, Worker
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
+from .domain.personal import Personal
 from .domain.projections import Projection
 from .domain.queries import AppendCondition, Query, QueryItem
 from .domain.registry import Registry
@@ -34,7 +35,9 @@ from .errors import (
     ProjectionStopped,
     Refused,
     RegistrationError,
+    SealedEvent,
     StaleView,
+    SubjectForgotten,
     TooLarge,
     Unavailable,
     UndecodableDocument,
@@ -56,8 +59,8 @@ if TYPE_CHECKING:
         AsyncWorker,
     )
     from .backends.qstash import AsyncSchedules, Delivery, QStash, Receiver, Schedules, TrustedProxies
-    from .backends.redis import UpstashRedis
-    from .backends.sqlite import SQLite
+    from .backends.redis import UpstashKeys, UpstashRedis
+    from .backends.sqlite import SQLite, SQLiteKeys
 
 __version__ = "0.1.0"
 
@@ -99,11 +102,13 @@ __all__ = [
     "Loaded",
     "LogRewound",
     "Memory",
+    "MemoryKeys",
     "Misuse",
     "Notifier",
     "OutcomeUnknown",
     "Page",
     "ParkedEvent",
+    "Personal",
     "Projection",
     "ProjectionStatus",
     "ProjectionStopped",
@@ -122,16 +127,20 @@ __all__ = [
     "Registry",
     "Retried",
     "SQLite",
+    "SQLiteKeys",
     "Schedules",
+    "SealedEvent",
     "Signal",
     "SkippedEvent",
     "StaleView",
+    "SubjectForgotten",
     "TooLarge",
     "TrustedProxies",
     "Unavailable",
     "UndecodableDocument",
     "UndecodableEvent",
     "UnknownEventType",
+    "UpstashKeys",
     "UpstashRedis",
     "View",
     "ViewNotBuilt",
@@ -149,6 +158,8 @@ _LATER = {
     "Schedules": "backends.qstash",
     "TrustedProxies": "backends.qstash",
     "AsyncSchedules": "backends.qstash",
+    "SQLiteKeys": "backends.sqlite",
+    "UpstashKeys": "backends.redis",
     "UpstashRedis": "backends.redis",
 }
 

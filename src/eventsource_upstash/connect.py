@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .backends.memory import InProcess, Memory
 from .domain.registry import Registry
 from .errors import Misuse
-from .ports import Backend, NoticeTransport
+from .ports import Backend, KeyStore, NoticeTransport
 
 if TYPE_CHECKING:
     from .aio import AsyncApp
@@ -23,7 +23,7 @@ class Parts(NamedTuple):
     transport: NoticeTransport
 
 
-def connect(url: str | Backend, registry: Registry, *, cache: int = 0) -> App:
+def connect(url: str | Backend, registry: Registry, *, cache: int = 0, keys: KeyStore | None = None) -> App:
     """An app on the backend that a URL names. Opens nothing yet.
 
     Args:
@@ -32,23 +32,24 @@ def connect(url: str | Backend, registry: Registry, *, cache: int = 0) -> App:
             `QStash.from_env`). Or a backend, where a URL cannot say it all: `SQLite("todo.db", synchronous="NORMAL")`.
         registry: The app's event types, projections and aggregates.
         cache: For how many streams the state of an aggregate is kept in this process: see `EventStore`.
+        keys: Where the keys are that personal data is encrypted with: `SQLiteKeys("keys.db")`.
 
     Raises:
         Misuse: The URL names no backend that there is; or variables of the environment are missing or malformed, and
-            then it names all of them.
+            then it names all of them; or there are event types with personal data, and no key store.
     """
     from .blocking import App
 
     backend, transport = parts_of(url)
-    return App(backend, registry, transport, cache=cache)
+    return App(backend, registry, transport, cache=cache, keys=keys)
 
 
-def connect_async(url: str | Backend, registry: Registry, *, cache: int = 0) -> AsyncApp:
+def connect_async(url: str | Backend, registry: Registry, *, cache: int = 0, keys: KeyStore | None = None) -> AsyncApp:
     """The same for an event loop: `connect_async(...)` is not awaited, what it answers is used with `await`."""
     from .aio import AsyncApp
 
     backend, transport = parts_of(url)
-    return AsyncApp(backend, registry, transport, cache=cache)
+    return AsyncApp(backend, registry, transport, cache=cache, keys=keys)
 
 
 def parts_of(url: str | Backend) -> Parts:

@@ -15,6 +15,8 @@ error                   what to do
 `ProjectionStopped`     mend what it names, mostly a fold handler: the projection goes on from there
 `StaleView`             wait longer, or read without `at_least`
 `CorruptLog`            an operator's work: the stored data is not what was written
+`SubjectForgotten`      decide whether the person is back: nothing was written
+`SealedEvent`           hand over the key store that the event was written with
 `LogRewound`            an operator's work: the log is older than the view that was built on it
 ======================= ==================================================================
 """
@@ -41,7 +43,9 @@ __all__ = [
     "ProjectionStopped",
     "Refused",
     "RegistrationError",
+    "SealedEvent",
     "StaleView",
+    "SubjectForgotten",
     "TooLarge",
     "Unavailable",
     "UndecodableDocument",
@@ -236,6 +240,37 @@ class UndecodableEvent(CorruptLog):
         self.type = type
         self.stream = stream
         self.position = position
+
+
+class SealedEvent(UndecodableEvent):
+    """A recorded event holds encrypted personal data, and it was read without a key store."""
+
+    def __init__(self, *, type: str, stream: str, position: int) -> None:
+        super(UndecodableEvent, self).__init__(
+            f"event {type!r} at position {position} in stream {stream!r} holds personal data that is encrypted, and "
+            "there is no key store here. Hand over the one that it was written with, as in "
+            "connect(url, registry, keys=...)"
+        )
+        self.type = type
+        self.stream = stream
+        self.position = position
+
+
+class SubjectForgotten(EventSourceError):
+    """Personal data of somebody who was forgotten was to be appended. Nothing was written.
+
+    Attributes:
+        stream: The stream that it was to be appended to.
+        subject: Who was forgotten. Not in the message: it may be personal itself.
+    """
+
+    def __init__(self, *, stream: str, subject: str) -> None:
+        super().__init__(
+            f"append to stream {stream!r}: it holds personal data of a subject that was forgotten; nothing was "
+            "written. If the person is back, say so first: event_store.readmit(subject)"
+        )
+        self.stream = stream
+        self.subject = subject
 
 
 class LogRewound(EventSourceError):

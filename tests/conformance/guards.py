@@ -16,6 +16,7 @@ from tests.conformance import broken_entries as entries
 from tests.conformance import broken_log as logs
 from tests.conformance import broken_notifying as notifying
 from tests.conformance import broken_repeats as repeats
+from tests.conformance import broken_snapshots as snapshots
 from tests.conformance import broken_views as views
 from tests.conformance.broken_builds import BrokenMemory
 from tests.conformance.broken_log import BrokenLog
@@ -62,6 +63,8 @@ class Drawers:
             return Memory()
         if self._lost == "keys":
             return BrokenLog(repeats.RemembersKeysItself, kept)
+        if self._lost == "snapshots":
+            return BrokenLog(snapshots.Keeping, kept)
         if self._lost == "views":
             return SeparateViews(kept, Memory())
         return BackendWrapper(kept)
@@ -137,6 +140,20 @@ LOGS: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
         "test_a_conflict_carries_at_most_a_page_of_bytes",
         "test_a_conflict_carries_at_most_a_page_of_events",
     ),
+    snapshots.KeepsNone: ("test_a_snapshot_is_kept_with_the_append", "test_a_later_snapshot_stays"),
+    snapshots.KeepsOnePerStream: ("test_a_snapshot_is_found_under_its_name_only",),
+    snapshots.KeepsOnePerName: ("test_snapshots_of_streams_are_kept_apart",),
+    snapshots.TakesSnapshotsForText: ("test_snapshots_are_opaque_bytes",),
+    snapshots.KeepsTheSnapshotOfALoser: ("test_an_append_that_writes_nothing_keeps_no_snapshot",),
+    snapshots.KeepsTheLaterOneOnAppend: ("test_an_append_keeps_its_snapshot_instead_of_any_other",),
+    snapshots.AnswersASnapshotAlways: ("test_a_snapshot_is_found_only_when_it_is_asked_for",),
+    snapshots.GoesBackToTheSnapshot: ("test_a_snapshot_is_of_a_revision_above_the_one_asked_for",),
+    snapshots.FindsSnapshotsBeyondTheStream: ("test_a_snapshot_beyond_its_stream_is_not_found",),
+    snapshots.ReadsTheSnapshotsEventsToo: ("test_a_snapshot_is_kept_with_the_append",),
+    snapshots.CountsTheSnapshotToThePage: ("test_events_after_a_snapshot_are_bounded",),
+    snapshots.KeepsTheLastOne: ("test_a_later_snapshot_stays",),
+    snapshots.IsHeldUpByOneBeyondTheStream: ("test_a_snapshot_beyond_its_stream_is_not_found",),
+    snapshots.KeepsItAfterwards: ("test_a_snapshot_comes_with_its_events_in_any_order_of_steps",),
     notifying.NeverOwes: ("test_every_append_owes_a_notification",),
     notifying.BelievesThePosition: ("test_settle_answers_the_head",),
     notifying.NotesItInTheLog: ("test_neither_settle_nor_withdraw_changes_an_event",),
@@ -417,6 +434,11 @@ GUARDS: Final = [
         "LosesKeysWhenItIsReopened",
         Everything(Drawers(lost="keys"), reopens=True),
         ("test_keys_are_still_known_when_the_log_is_opened_again",),
+    ),
+    Guard(
+        "LosesSnapshotsWhenItIsReopened",
+        Everything(Drawers(lost="snapshots"), reopens=True),
+        ("test_snapshots_are_there_when_the_log_is_opened_again",),
     ),
     Guard(
         "LosesViewsWhenItIsReopened",

@@ -11,8 +11,9 @@ import upstash_redis
 
 from eventsource_upstash import App, CorruptLog, LogRewound, Refused, TooLarge, UpstashRedis
 from eventsource_upstash._io import blocking
+from eventsource_upstash.backends.redis.archives import Archives
 from eventsource_upstash.backends.redis.keys import Keys
-from eventsource_upstash.backends.redis.log import APPEND, Archives, RedisLog
+from eventsource_upstash.backends.redis.log import APPEND, RedisLog
 from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.backends.redis.transport import HttpTransport, Transport
 from eventsource_upstash.backends.redis.views import RedisViews

@@ -60,7 +60,7 @@ class States:
 
     def put(self, aggregate: Aggregate[S], stream: str, cached: Cached) -> None:
         """Keep a state, and let go of the one that was not used for longest."""
-        if not self.most or not aggregate.immutable:
+        if not self.most or not aggregate.immutable or aggregate.personal:
             return
         key = (cast("Aggregate[object]", aggregate), stream)
         with self.lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -52,8 +52,8 @@ class _Held(Generic[S]):
         self.revision = 0
         self.last: Identity = (0, 0)
         if cached is not None:
-            # Cached are immutable states only, of this very aggregate.
-            self.state, self.revision, self.last = cached  # type: ignore[assignment]
+            self.state = cast("S | None", cached.state)  # it was kept for this very aggregate
+            self.revision, self.last = cached.revision, cached.last
         # A state that can be changed is not the same any more once a handler has had it. It is made anew of what it was
         # made of: bytes that are here already, where they are no more than a page.
         self._base: bytes | None = None

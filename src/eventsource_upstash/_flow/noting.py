@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from ..domain.events import StoredEvent
 from ..domain.folding import Aside, Folded, HandlerError
 from ..domain.progress import Notes, Stopped
 from ..domain.projections import Projection
@@ -16,9 +15,6 @@ from ..ports import Commit, Progress, Role, Stored
 
 MAX_PARKED: Final = 1_000
 """Most events that may be parked for a projection. Beyond it stops: a fold that always fails would park the log."""
-
-MAX_PARKED_BYTES: Final = 16 * 1024 * 1024
-"""Most bytes of payload among them."""
 
 SKIPPED_KEPT: Final = 100
 """Of so many skipped events it is kept which they were: the last ones."""
@@ -37,11 +33,9 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         keys: For each document key the positions of its events, in order.
-        size: Bytes of their payloads.
     """
 
     keys: dict[str, list[int]] = msgspec.field(default_factory=dict[str, "list[int]"])
-    size: int = 0
 
     @property
     def count(self) -> int:
@@ -50,10 +44,12 @@ class Directory(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ParkedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A parked event, as it is kept.
+    """What is kept of a parked event. The event itself is in the log, and what is personal in it only there.
 
     Attributes:
-        row: The event as it was stored in the log.
+        position: Its position.
+        stream: Its stream.
+        type: Its type name as recorded.
         first_us: When it was set aside.
         last_us: When its fold was tried last.
         attempts: How often its fold was tried; 0 while it only waits behind another one.
@@ -61,7 +57,9 @@ class ParkedRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         traceback: Where.
     """
 
-    row: StoredEvent
+    position: int
+    stream: str
+    type: str
     first_us: int
     last_us: int
     attempts: int = 0
@@ -133,13 +131,8 @@ def told(error: BaseException | None) -> tuple[str, str]:
 
 def fits(directory: Directory, aside: Sequence[Aside]) -> int | None:
     """Which of the events set aside is the first that is too much to be parked, if any is."""
-    count, size = directory.count, directory.size
-    for index, each in enumerate(aside):
-        count += 1
-        size += len(each.row[9])
-        if count > MAX_PARKED or size > MAX_PARKED_BYTES:
-            return index
-    return None
+    room = MAX_PARKED - directory.count
+    return room if len(aside) > room else None
 
 
 class Noting:
@@ -201,16 +194,14 @@ class Noting:
     def _park(self, notes: Notes, aside: Sequence[Aside], stored: Stored, records: dict[str, bytes | None]) -> Notes:
         directory = directory_of(stored)
         keys = {key: list(positions) for key, positions in directory.keys.items()}
-        size = directory.size
         now_us = self.now_us
         for row, key, error in aside:
             assert key is not None
             keys.setdefault(key, []).append(row[0])
-            size += len(row[9])
             line, frames = told(error)
-            kept = ParkedRecord(row, now_us, now_us, 0 if error is None else 1, line, frames)
+            kept = ParkedRecord(row[0], row[1], row[5], now_us, now_us, 0 if error is None else 1, line, frames)
             records[parked_record(row[0], key)] = msgspec.json.encode(kept)
-        changed = Directory(keys, size)
+        changed = Directory(keys)
         records[PARKED] = msgspec.json.encode(changed)
         return msgspec.structs.replace(notes, parked=changed.count)
 

@@ -9,15 +9,13 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from ..domain.event_types import EventTypes
 from ..domain.events import FREE, Receipt, StoredEvent, to_datetime
 from ..domain.indexes import NO_ENTRIES
 from ..domain.names import check_key
 from ..domain.progress import Notes
 from ..domain.projections import Projection
-from ..domain.registry import Registry
-from ..errors import Unavailable
-from ..ports import Commit, Outcome, Progress, Role, Stored, Views, Wanted
+from ..errors import CorruptLog, Unavailable
+from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Commit, Log, Outcome, Progress, Role, Stored, Views, Wanted
 from .noting import (
     PARKED,
     SKIPPED_KEPT,
@@ -113,7 +111,7 @@ class Retried(msgspec.Struct, frozen=True):
 
 
 _Work: TypeAlias = Callable[
-    ["Projection[object]", Progress, Directory, str, Sequence[ParkedRecord], Stored],
+    ["Projection[object]", Progress, Directory, str, Sequence[ParkedRecord], Sequence[StoredEvent], Stored],
     "tuple[Commit, int, BaseException | None]",
 ]
 """What is done with the parked events of a key: the commit, how many are done with, and why the next one is not."""
@@ -122,9 +120,9 @@ _Work: TypeAlias = Callable[
 class Parking:
     """Parked and skipped events of the builds that serve."""
 
-    def __init__(self, views: Views, registry: Registry, noting: Noting) -> None:
+    def __init__(self, views: Views, log: Log, noting: Noting) -> None:
         self._views = views
-        self._types: EventTypes = registry.types
+        self._log = log
         self._noting = noting
 
     async def parked(
@@ -167,13 +165,13 @@ class Parking:
 
     async def retry(self, projection: Projection[object], key: str | None) -> Retried:
         """Fold parked events again, in order. See `Projector.retry_parked`."""
-        return await self._each_key(projection, key, self._retry)
+        return await self._each_key(projection, key, self._retry, folds=True)
 
     async def discard(self, projection: Projection[object], key: str | None) -> Retried:
         """Give parked events up. See `Projector.discard_parked`."""
-        return await self._each_key(projection, key, self._discard)
+        return await self._each_key(projection, key, self._discard, folds=False)
 
-    async def _each_key(self, projection: Projection[object], key: str | None, work: _Work) -> Retried:
+    async def _each_key(self, projection: Projection[object], key: str | None, work: _Work, *, folds: bool) -> Retried:
         if key is not None:
             check_key(key)
         _, directory, receipt = await self._directory(projection)
@@ -182,7 +180,7 @@ class Parking:
         failed: list[str] = []
         left = directory.count
         for one in keys:
-            folded, error, left, cost = await self._settle(projection, one, work)
+            folded, error, left, cost = await self._settle(projection, one, work, folds=folds)
             receipt += cost
             done += folded
             if error is not None:
@@ -191,7 +189,7 @@ class Parking:
         return Retried(done, left, tuple(failed), receipt)
 
     async def _settle(
-        self, projection: Projection[object], key: str, work: _Work
+        self, projection: Projection[object], key: str, work: _Work, *, folds: bool
     ) -> tuple[int, BaseException | None, int, Receipt]:
         """Deal with one key, so that it is in before the next is tried. Answers what `_each_key` counts."""
         done = 0
@@ -207,10 +205,18 @@ class Parking:
             stored, cost = await self._load(progress, (key,), names)
             receipt += cost
             waiting = [_parked.decode(stored.records[name]) for name in names if name in stored.records]
-            commit, count, error = work(projection, progress, directory, key, waiting, stored)
-            committed = await self._views.commit([commit], None)
-            receipt += committed.receipt
-            if committed.outcomes[0] is not Outcome.COMMITTED:
+            rows: list[StoredEvent] = []
+            if folds and len(waiting) == len(names):
+                rows, cost = await self._rows([each.position for each in waiting])
+                receipt += cost
+            committed = None
+            count = 0
+            error: BaseException | None = None
+            if len(waiting) == len(names):  # else somebody has dealt with them since the directory was read
+                commit, count, error = work(projection, progress, directory, key, waiting, rows, stored)
+                committed = await self._views.commit([commit], None)
+                receipt += committed.receipt
+            if committed is None or committed.outcomes[0] is not Outcome.COMMITTED:
                 lost += 1
                 if lost >= TRIES:
                     raise Unavailable(
@@ -230,21 +236,23 @@ class Parking:
         directory: Directory,
         key: str,
         waiting: Sequence[ParkedRecord],
+        rows: Sequence[StoredEvent],
         stored: Stored,
     ) -> tuple[Commit, int, BaseException | None]:
-        rows = [each.row for each in waiting]
         entries = stored.entries.get(key, NO_ENTRIES)
         before = stored.documents.get(key)
         state, count, error = projection.fold_waiting(rows, key, before, entries)
-        records: dict[str, bytes | None] = dict.fromkeys([parked_record(row[0], key) for row in rows[:count]])
+        records: dict[str, bytes | None] = dict.fromkeys(
+            [parked_record(each.position, key) for each in waiting[:count]]
+        )
         if error is not None:
             line, frames = told(error)
             failed = waiting[count]
             again = msgspec.structs.replace(
                 failed, attempts=failed.attempts + 1, last_us=self._noting.now_us, error=line, traceback=frames
             )
-            records[parked_record(failed.row[0], key)] = msgspec.json.encode(again)
-        commit = self._commit(progress, directory, key, rows[:count], records)
+            records[parked_record(failed.position, key)] = msgspec.json.encode(again)
+        commit = self._commit(progress, directory, key, count, records)
         if state.document != before:
             commit = commit._replace(
                 documents={key: state.document},
@@ -263,27 +271,26 @@ class Parking:
         directory: Directory,
         key: str,
         waiting: Sequence[ParkedRecord],
+        rows: Sequence[StoredEvent],  # noqa: ARG002
         stored: Stored,  # noqa: ARG002
     ) -> tuple[Commit, int, BaseException | None]:
-        rows = [each.row for each in waiting]
-        records: dict[str, bytes | None] = dict.fromkeys([parked_record(row[0], key) for row in rows])
-        return self._commit(progress, directory, key, rows, records), len(rows), None
+        records: dict[str, bytes | None] = dict.fromkeys([parked_record(each.position, key) for each in waiting])
+        return self._commit(progress, directory, key, len(waiting), records), len(waiting), None
 
     @staticmethod
     def _commit(
         progress: Progress,
         directory: Directory,
         key: str,
-        gone: Sequence[StoredEvent],
+        gone: int,
         records: dict[str, bytes | None],
     ) -> Commit:
         """A commit that takes events out of the directory, and stays where it is."""
-        left = directory.keys[key][len(gone) :]
+        left = directory.keys[key][gone:]
         keys = {**directory.keys, key: left}
         if not left:
             del keys[key]
-        size = directory.size - sum([len(row[9]) for row in gone])
-        changed = Directory(keys, max(0, size))
+        changed = Directory(keys)
         records[PARKED] = msgspec.json.encode(changed) if keys else None
         notes: Notes = msgspec.structs.replace(progress.notes, parked=changed.count)
         return Commit(
@@ -297,6 +304,25 @@ class Parking:
             progress.edition,
             records=records,
         )
+
+    async def _rows(self, positions: Sequence[int]) -> tuple[list[StoredEvent], Receipt]:
+        """The events at those positions of the log, in order. One step for each page that holds any of them."""
+        found: list[StoredEvent] = []
+        receipt = FREE
+        while len(found) < len(positions):
+            wanted = positions[len(found) :]
+            near = [position for position in wanted if position < wanted[0] + MAX_PAGE_EVENTS]
+            page = await self._log.read(near[0] - 1, near[-1] - near[0] + 1, MAX_PAGE_BYTES)
+            receipt += page.receipt
+            rows = {row[0]: row for row in page.events}
+            here = [rows[position] for position in near if position in rows]
+            if not here:
+                raise CorruptLog(
+                    f"the log has no event at position {near[0]}, which is parked. Was the log restored? Then rebuild "
+                    "the projection"
+                )
+            found += here
+        return found, receipt
 
     async def _directory(self, projection: Projection[object]) -> tuple[Progress, Directory, Receipt]:
         found, _, receipt = await self._views.progress((projection.id,))
@@ -312,13 +338,12 @@ class Parking:
 
 
 def _told(projection: Projection[object], key: str, record: ParkedRecord) -> ParkedEvent:
-    row = record.row
     return ParkedEvent(
         projection.name,
         key,
-        row[0],
-        row[1],
-        row[5],
+        record.position,
+        record.stream,
+        record.type,
         record.error,
         record.traceback,
         record.attempts,

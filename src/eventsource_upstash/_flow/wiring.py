@@ -66,3 +66,9 @@ def retired_version(registry: Registry, name: str, version: int) -> ProjectionId
             "Take it out of the code first"
         )
     return wanted
+
+
+def check_keys(seals: object, opens: object) -> None:
+    """Refuse views that are folded with other keys than events are encrypted with. Raises `Misuse`."""
+    if seals is not opens:
+        raise Misuse("event store and projection store have different key stores; hand both the same object as keys=")

@@ -9,18 +9,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
 from typing_extensions import Self
 
 from .._flow.executing import Executing
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
+from .._flow.sealing import Sealing, needs_keys, sealed_log, sealing
 from .._flow.wiring import check, check_parts
 from .._io.event_loop import PORT, iterate
 from ..domain.aggregates import Aggregate, Executed, Loaded
-from ..domain.events import ANY, Appended, Expectation, Recorded
+from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.registry import Registry
-from ..ports import Backend, NoticeTransport
+from ..ports import Backend, KeyStore, NoticeTransport
 from .projector import AsyncProjector, AsyncWorker
 from .views import AsyncIndex, AsyncProjectionStore, AsyncView
 
@@ -85,9 +87,11 @@ class AsyncEventStore:
         clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for the recorded time of events.
         cache: For how many streams the state that `load` and `execute` made last is kept in this process, so that only
             the newer events are read; 0 for none. Only states that cannot be changed: frozen, through and through.
+        keys: Where the keys are that personal data is encrypted with.
 
     Raises:
-        Misuse: An argument is not what it should be.
+        Misuse: What is handed over is no backend, registry or key store; or there are event types with personal data,
+            and no key store.
     """
 
     def __init__(
@@ -98,12 +102,16 @@ class AsyncEventStore:
         notifier: AsyncNotifier | None = None,
         clock: Callable[[], int] = time.time_ns,
         cache: int = 0,
+        keys: KeyStore | None = None,
     ) -> None:
         check_parts(backend, registry)
         self.backend = backend
         self.registry = registry
         self.notifier: AsyncNotifier = notifier or AsyncNotifier()
-        self.flow: Handling = Handling(backend.log(PORT), registry, self.notifier.flow, clock)
+        self.keys = keys
+        self._sealing: Sealing | None = sealing(keys, PORT, registry)
+        log = sealed_log(backend.log(PORT), self._sealing)
+        self.flow: Handling = Handling(log, registry, self.notifier.flow, clock)
         self.executing: Executing = Executing(self.flow, cache)
 
     def __repr__(self) -> str:
@@ -217,18 +225,54 @@ class AsyncEventStore:
         """
         return await self.executing.execute(aggregate, stream, command, retries, idempotency_key, metadata, tags)
 
+    async def forget(self, subject: str | int | UUID) -> Receipt:
+        """Destroy the key of a person: what is encrypted with it reads as None from now on, everywhere and for good.
+
+        Views and snapshots that were made before hold what they hold until they are built anew. Nothing personal of
+        this subject can be appended any more, unless it is readmitted. Safe to be called again.
+
+        Args:
+            subject: Whom: what `registry.event(..., subject=...)` tells of the events.
+
+        Raises:
+            Misuse: There is no key store, or that can be no subject.
+            OutcomeUnknown: Call it again.
+
+        Cost: one step of the key store.
+        """
+        return await needs_keys(self._sealing).forget(subject)
+
+    async def readmit(self, subject: str | int | UUID) -> Receipt:
+        """Let somebody who was forgotten come back: the next append makes a new key. What was forgotten stays so.
+
+        Raises:
+            Misuse: There is no key store, or that can be no subject.
+
+        Cost: one step of the key store.
+        """
+        return await needs_keys(self._sealing).readmit(subject)
+
 
 class AsyncApp:
     """An event store, a projection store, a projector and a notifier, wired. Made by `connect_async`."""
 
     def __init__(
-        self, backend: Backend, registry: Registry, transport: NoticeTransport | None, *, cache: int = 0
+        self,
+        backend: Backend,
+        registry: Registry,
+        transport: NoticeTransport | None,
+        *,
+        cache: int = 0,
+        keys: KeyStore | None = None,
     ) -> None:
         self.backend = backend
         self.registry = registry
+        self.keys = keys
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
-        self.event_store: AsyncEventStore = AsyncEventStore(backend, registry, notifier=self.notifier, cache=cache)
-        self.projection_store: AsyncProjectionStore = AsyncProjectionStore(backend, registry)
+        self.event_store: AsyncEventStore = AsyncEventStore(
+            backend, registry, notifier=self.notifier, cache=cache, keys=keys
+        )
+        self.projection_store: AsyncProjectionStore = AsyncProjectionStore(backend, registry, keys=keys)
         self.projector: AsyncProjector = AsyncProjector(self.event_store, self.projection_store)
 
     def __repr__(self) -> str:
@@ -264,6 +308,8 @@ class AsyncApp:
     async def close(self) -> None:
         """Release what the backend holds open, and idle HTTP connections. Both open again when they are needed."""
         self.backend.close()
+        if self.keys is not None:
+            self.keys.close()
         await PORT.close()
 
     async def __aenter__(self) -> Self:

@@ -13,7 +13,7 @@ from typing_extensions import Self
 from .._flow.catching_up import CatchingUp, check_poll_interval
 from .._flow.parking import ParkedEvent, Parking, Retried, SkippedEvent
 from .._flow.rebuilding import Dropped, Rebuild, Rebuilding, Rebuilt
-from .._flow.wiring import any_of, check_wiring, retired_version
+from .._flow.wiring import any_of, check_keys, check_wiring, retired_version
 from .._io.event_loop import PORT, iterate
 from .._io.port import Signal
 from ..domain.events import CatchUp
@@ -51,12 +51,13 @@ class AsyncProjector:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         check_wiring(event_store.backend, projection_store.log_backend, event_store.registry, projection_store.registry)
+        check_keys(event_store.keys, projection_store.keys)
         self.event_store = event_store
         self.projection_store = projection_store
         views = projection_store.views
         self.flow: CatchingUp = CatchingUp(views, projection_store.registry, clock, page_size)
         self.rebuilding: Rebuild = Rebuild(views, self.flow, event_store.notifier.flow)
-        self.parking: Parking = Parking(views, projection_store.registry, self.flow.noting)
+        self.parking: Parking = Parking(views, projection_store.log, self.flow.noting)
 
     def __repr__(self) -> str:
         return f"AsyncProjector({self.projection_store!r})"

@@ -10,12 +10,13 @@ from .._flow.catching_up import CatchingUp
 from .._flow.feeding import Changes, Feeding
 from .._flow.freshness import Fresh, Freshness
 from .._flow.querying import Page, Querying, span_of
+from .._flow.sealing import opened_views, sealed_log, sealing
 from .._flow.statuses import ProjectionStatus
 from .._flow.wiring import check_parts
 from .._io.event_loop import PORT, iterate
 from ..domain.projections import Projection
 from ..domain.registry import Registry
-from ..ports import MAX_PAGE_EVENTS, Backend, Views
+from ..ports import MAX_PAGE_EVENTS, Backend, KeyStore, Log, Views
 
 D = TypeVar("D")
 
@@ -249,10 +250,12 @@ class AsyncProjectionStore:
         backend: Where the views are.
         registry: The projections.
         log_backend: Where the log is that they are folded from, if that is another backend.
+        keys: Where the keys are that personal data is encrypted with.
         clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, by which documents end.
 
     Raises:
-        Misuse: What is handed over is no backend, or no registry.
+        Misuse: What is handed over is no backend, registry or key store; or there are event types with personal data,
+            and no key store.
     """
 
     def __init__(
@@ -261,13 +264,18 @@ class AsyncProjectionStore:
         registry: Registry,
         *,
         log_backend: Backend | None = None,
+        keys: KeyStore | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         check_parts(backend, registry)
         self.backend = backend
         self.registry = registry
         self.log_backend: Backend = log_backend or backend
-        self.views: Views = backend.views(PORT, self.log_backend.log(PORT))
+        self.keys = keys
+        log = self.log_backend.log(PORT)
+        opening = sealing(keys, PORT, registry)
+        self.log: Log = sealed_log(log, opening)
+        self.views: Views = opened_views(backend.views(PORT, log), opening)
         catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
         self.flow: Querying = Querying(self.views, registry, Freshness(self.views, registry, catching_up), clock)
         self.feeding: Feeding = Feeding(self.views)

@@ -78,6 +78,7 @@ class Aggregate(Generic[S]):
         version: The version of its folds and its state.
         immutable: Whether a state cannot be changed, so that it may be kept and gone on from.
         snapshots: How its states are kept beside their streams; None when they are not.
+        personal: Whether it folds personal data, so that its states are kept nowhere.
         types: The event types of its registry.
     """
 
@@ -92,6 +93,7 @@ class Aggregate(Generic[S]):
         self.snapshots: Snapshots[S] | None = (
             None if snapshot_every is None else Snapshots(f"{name}@{version}", state, snapshot_every, what)
         )
+        self.personal: bool = False
         self.types: EventTypes = types
         self._folds: dict[str, _Handler[S]] = {}
         self._deciders: dict[type, Callable[[S | None, object], Decided]] = {}
@@ -114,6 +116,13 @@ class Aggregate(Generic[S]):
             known = check_event_type(self.types, event_type, self._where)
             if known.name in self._folds:
                 raise RegistrationError(f"{self._where}: event type {known.name!r} has a fold handler already")
+            if known.personal is not None:
+                if self.snapshots is not None:
+                    raise RegistrationError(
+                        f"{self._where}: event type {known.name!r} holds personal data, which a snapshot would keep in "
+                        "clear when its subject is forgotten; leave out snapshot_every"
+                    )
+                self.personal = True
             fold = cast("Fold[S]", handler)
             name = check_handler(fold, self._where, ("state", "event"))
             self._folds.update(dict.fromkeys(known.names, _Handler(name, known, fold)))  # as they may be recorded

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from ..errors import Misuse, UndecodableEvent, UnknownEventType
+from ..errors import Misuse, SealedEvent, UndecodableEvent, UnknownEventType
 from .codec import Codec, decode_metadata, decode_tags, reason
 from .events import Recorded, StoredEvent
+from .personal import SEALED, UNOPENED, PersonalData, begins, personal_data
 from .queries import Query, QueryItem
 
 Upcaster = Callable[[dict[str, object]], dict[str, object]]
@@ -27,13 +28,20 @@ class EventType:
         cls: The class.
         encode: Instance to bytes that are known to read back. Raises `InvalidEvent`.
         decode: Bytes of the present version to an instance. Raises whatever the decoder does.
+        personal: What is personal in its events; None where nothing is.
         shareable: Whether one instance may be handed to several handlers, because nothing in it can be changed.
     """
 
-    __slots__ = ("_codec", "_upcasters", "cls", "decode", "encode", "name", "names", "shareable", "version")
+    __slots__ = ("_codec", "_upcasters", "cls", "decode", "encode", "name", "names", "personal", "shareable", "version")
 
     def __init__(
-        self, name: str, version: int, cls: type, upcasters: Mapping[int, Upcaster], formerly: tuple[str, ...] = ()
+        self,
+        name: str,
+        version: int,
+        cls: type,
+        upcasters: Mapping[int, Upcaster],
+        formerly: tuple[str, ...] = (),
+        subject: object = None,
     ) -> None:
         self._codec: Codec[object] = Codec(cls, f"event type {name!r}")
         self._upcasters = dict(upcasters)
@@ -43,6 +51,7 @@ class EventType:
         self.cls: type = cls
         self.encode: Callable[[object], bytes] = self._codec.encode_checked
         self.decode: Callable[[bytes], object] = self._codec.decode
+        self.personal: PersonalData | None = personal_data(cls, self._codec.schema, subject, f"event type {name!r}")
         self.shareable: bool = self._codec.schema.immutable
 
     def decode_version(self, version: int, payload: bytes) -> object:
@@ -66,14 +75,16 @@ class EventTypes:
         by_name: By each name that an event may be recorded under: the present one, and the former ones.
         by_class: By the class of the event.
         ignored: Names of types that are passed over.
+        unsealed: Whether a part was made of them that has no key store, so that no type may hold personal data.
     """
 
-    __slots__ = ("by_class", "by_name", "ignored")
+    __slots__ = ("by_class", "by_name", "ignored", "unsealed")
 
     def __init__(self) -> None:
         self.by_name: dict[str, EventType] = {}
         self.by_class: dict[type, EventType] = {}
         self.ignored: set[str] = set()
+        self.unsealed: bool = False
 
     def of(self, event: object) -> EventType:
         """The registered type of an event. Raises `Misuse` when its class is not registered."""
@@ -167,4 +178,9 @@ def recorded_of(row: StoredEvent, event: object) -> Recorded[object]:
 
 def undecodable(row: StoredEvent, error: Exception) -> UndecodableEvent:
     """The error for a row whose payload does not decode."""
-    return UndecodableEvent(type=row[5], stream=row[1], position=row[0], reason=reason(error))
+    told = reason(error)
+    if begins(row[9], SEALED):
+        return SealedEvent(type=row[5], stream=row[1], position=row[0])
+    if begins(row[9], UNOPENED):
+        told = "its personal data cannot be opened: " + row[9][len(UNOPENED) :].decode()
+    return UndecodableEvent(type=row[5], stream=row[1], position=row[0], reason=told)

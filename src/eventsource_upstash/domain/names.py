@@ -69,6 +69,11 @@ def check_idempotency_key(key: str) -> None:
         raise Misuse(f"idempotency_key={key!r}: {_refused(key)}")
 
 
+def is_subject(subject: str) -> bool:
+    """Whether it can name a person in a key store."""
+    return 0 < len(subject) <= MAX_NAME and (subject.isprintable() or not _NEVER.search(subject))
+
+
 def is_namespace(value: object) -> bool:
     """Whether it can be the namespace of an app: of its keys in Redis, and of its notifications."""
     return isinstance(value, str) and _NAMESPACE.fullmatch(value) is not None

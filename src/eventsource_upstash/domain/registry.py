@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from ..errors import RegistrationError
 from .aggregates import Aggregate
@@ -43,7 +43,14 @@ class Registry:
         """Every projection, in the order of registration."""
         return tuple(self._projections.values())
 
-    def event(self, type: str, *, version: int = 1, formerly: Iterable[str] = ()) -> Callable[[type[E]], type[E]]:
+    def event(
+        self,
+        type: str,
+        *,
+        version: int = 1,
+        formerly: Iterable[str] = (),
+        subject: str | Callable[[Any], object] | None = None,  # Any: the class is not known before it is decorated
+    ) -> Callable[[type[E]], type[E]]:
         """Register a class as an event type.
 
         Args:
@@ -53,6 +60,8 @@ class Registry:
             formerly: Other names that its events are recorded under: what is read under one of them is of this type,
                 for reads, folds and queries. `Recorded.type` stays as recorded. All names share one chain of versions
                 and upcasters, which is declared under `type`.
+            subject: Whose the personal data is, where fields of the class are `Personal[...]`: the name of the field
+                that holds the person's id, or a function of the event that answers it.
 
         Raises:
             RegistrationError: A name or the class is registered already, or a name is ignored; the class or one of
@@ -61,9 +70,11 @@ class Registry:
         check_type_name(type)
         _check_version(f"event type {type!r}", version)
         names = _check_former_names(type, formerly)
+        if callable(subject):
+            check_handler(subject, f"event type {type!r}, subject", ("event",))
 
         def register(cls: _Class[E]) -> _Class[E]:
-            self._register_event(type, version, cls, names)
+            self._register_event(type, version, cls, names, subject)
             return cls
 
         return register
@@ -185,11 +196,16 @@ class Registry:
         known = self.types.by_name[name]
         return "" if known.name == name else f", as a former name of {known.name!r}"
 
-    def _register_event(self, name: str, version: int, cls: type, formerly: tuple[str, ...]) -> None:
+    def _register_event(self, name: str, version: int, cls: type, formerly: tuple[str, ...], subject: object) -> None:
         what = f"event type {name!r}"
         self._check_free(name, what, formerly)
         chain = self._upcasters.get(name, {})
-        event_type = EventType(name, version, cls, chain, formerly)
+        event_type = EventType(name, version, cls, chain, formerly, subject)
+        if event_type.personal and self.types.unsealed:
+            raise RegistrationError(
+                f"{what} holds personal data, and an event store that has no key store was made of this registry "
+                "before; register all types first, and hand it one: EventStore(..., keys=...)"
+            )
         if cls in self.types.by_class:
             raise RegistrationError(
                 f"{what}: {cls.__name__} is registered already, as {self.types.by_class[cls].name!r}"

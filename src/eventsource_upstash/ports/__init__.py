@@ -15,6 +15,7 @@ from ..domain.indexes import NO_ENTRIES, Entries
 from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
 from .backend import Backend
+from .keys import Keys, KeyStore, SubjectKey
 from .log import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
@@ -71,6 +72,8 @@ __all__ = [
     "Entries",
     "Got",
     "KeyReused",
+    "KeyStore",
+    "Keys",
     "Listed",
     "Log",
     "Notes",
@@ -93,6 +96,7 @@ __all__ = [
     "Stored",
     "StoredEvent",
     "StreamPage",
+    "SubjectKey",
     "Unmet",
     "Unverified",
     "Verifier",

@@ -25,6 +25,7 @@ from .wrapping import BackendWrapper, LogWrapper, ViewsWrapper
 if TYPE_CHECKING:
     from .conformance import (
         FreeNotificationsContract,
+        KeysContract,
         LogContract,
         NotificationsContract,
         PromisesContract,
@@ -38,6 +39,7 @@ __all__ = [
     "Explored",
     "FreeNotificationsContract",
     "InStream",
+    "KeysContract",
     "LogContract",
     "LogWrapper",
     "Moment",

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from .._flow.querying import ProjectionStatus
+from .._flow.statuses import ProjectionStatus
 from .._io import blocking, event_loop
 from .._io.port import Port
 from ..aio import AsyncApp, AsyncProjector

@@ -13,8 +13,9 @@ from ..._io.port import Port
 from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
 from ...ports import Log, Views
+from .archives import Archives
 from .keys import Keys
-from .log import LOST_AFTER_US, ROLL_AT, Archives, RedisLog
+from .log import LOST_AFTER_US, ROLL_AT, RedisLog
 from .sync_tokens import SyncTokens
 from .transport import HttpTransport, Transport
 from .views import RedisViews

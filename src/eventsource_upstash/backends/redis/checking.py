@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from ...errors import Refused
-from .log import RedisLog, run
+from .log import RedisLog
 from .lua import script
+from .reading import run
 
 PROBE: Final = script("probe")
 

@@ -18,8 +18,8 @@ from ...domain.events import Receipt
 from ...domain.projections import ProjectionId
 from ...errors import Refused
 from .keys import Keys
-from .log import run
 from .lua import script
+from .reading import run
 from .transport import Transport
 
 SPLIT: Final = script("split")

@@ -24,9 +24,10 @@ class Keys:
         head: The log's head record.
         notice: The notification that is outstanding.
         log: The log's present key.
+        marks: What the events in it can be found by.
     """
 
-    __slots__ = ("_document", "_prefix", "head", "log", "namespace", "notice")
+    __slots__ = ("_prefix", "head", "log", "marks", "namespace", "notice")
 
     def __init__(self, namespace: str) -> None:
         if not is_namespace(namespace):
@@ -36,10 +37,23 @@ class Keys:
         self.head: str = f"{prefix}head"
         self.notice: str = f"{prefix}notice"
         self.log: str = f"{prefix}log"
+        self.marks: str = f"{prefix}marks"
 
     def log_archive(self, index: int) -> str:
         """A key of the log that is full."""
         return f"{self._prefix}log:{index}"
+
+    def marks_archive(self, index: int) -> str:
+        """What the events in that full key of the log can be found by."""
+        return f"{self._prefix}marks:{index}"
+
+    def revision(self, stream: str) -> str:
+        """A stream's record: its revision, its last append, its keys."""
+        return f"{self._prefix}revision:{stream}"
+
+    def snapshot(self, stream: str, name: str) -> str:
+        """A snapshot of a stream. With the length of the stream's name, since either name may hold colons."""
+        return f"{self._prefix}snapshot:{len(stream)}:{stream}:{name}"
 
     def stream(self, stream: str) -> str:
         """A stream's present key."""

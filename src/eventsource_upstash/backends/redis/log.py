@@ -8,19 +8,37 @@ from typing import Final, cast
 
 import msgspec
 
-from ...domain.events import ANY, EXISTS, MAX_POSITION, Appended, Receipt, StoredEvent
-from ...errors import EventSourceError, LogRewound, OutcomeUnknown, Refused, TooLarge
-from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, StreamPage
+from ...domain.events import ANY, EXISTS, Appended, Receipt, StoredEvent
+from ...errors import CorruptLog, EventSourceError, LogRewound, OutcomeUnknown, Refused, TooLarge
+from ...ports import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_EVENTS,
+    Append,
+    Conflict,
+    KeyReused,
+    Snapshot,
+    Unmet,
+)
 from ..rules import bounded
-from .entries import STREAM_FIELDS, arguments_of, identity_of, optional, read_log, read_stream
+from .archives import Archives
+from .entries import (
+    STREAM_FIELDS,
+    arguments_of,
+    identity_of,
+    optional,
+    read_stream,
+    snapshot_record,
+    text_of_tags,
+)
 from .keys import Keys
 from .lua import script
+from .marks import arguments_of_query, words_of
+from .reading import ReadLog, foreign, run
 from .replies import kind_of
-from .transport import Script, Transport
+from .transport import Transport
 
-APPEND: Final = script("append")
-READ: Final = script("read", "page", reads=True)
-STREAM: Final = script("stream", reads=True)
+APPEND: Final = script("append", "marks")
+KEEP: Final = script("keep")
 SETTLE: Final = script("settle")
 
 ROLL_AT: Final = 16 * 1024 * 1024
@@ -33,54 +51,14 @@ LOST_AFTER_US: Final = 60_000_000
 MAX_EVENTS: Final = 3_000
 """Most events in one append: what a call inside a script takes at once is limited by the engine's stack."""
 
-SMALLEST_PAGE: Final = 64 * 1024
-"""Bytes that a page is asked for at least."""
-
-_KNOWN_STREAMS: Final = 10_000
+LOOK_BACK: Final = 200
+"""Events of a stream's archives among which an append looks for itself, at most."""
 
 _RECORD: Final = re.compile(r"([0-9a-f]*/[0-9]+-[0-9]+) ([0-9]{1,19}) ([0-9]{1,19}) (.+)")
 """An idempotency record. No stream's name holds a line break."""
 
 
-class Archives:
-    """How many archives the log and its streams were last seen to have, so that a script can be handed the next one.
-
-    A wrong guess costs one more request: the script answers what it needed.
-
-    Attributes:
-        log: Archives of the log, for the next append.
-        reading: The archive that was last read from.
-        page_bytes: Most bytes of payload to ask for at once.
-    """
-
-    def __init__(self) -> None:
-        self.log = 0
-        self.reading = 0
-        self.page_bytes: int = MAX_PAGE_BYTES
-        self._streams: dict[str, int] = {}
-
-    def of(self, stream: str) -> int:
-        """Archives of a stream."""
-        return self._streams.get(stream, 0)
-
-    def shrink(self, page_bytes: int) -> bool:
-        """Ask for smaller pages from now on, since the server gave none of that size. False: it is small already.
-
-        How large a reply is for the service, with everything that it escapes, is for the service to say.
-        """
-        if page_bytes <= SMALLEST_PAGE:
-            return False
-        self.page_bytes = min(self.page_bytes, max(SMALLEST_PAGE, page_bytes // 2))
-        return True
-
-    def learn(self, stream: str, count: int) -> None:
-        """Note how many a stream has. Only those that have any are kept, and not endlessly many of them."""
-        if len(self._streams) >= _KNOWN_STREAMS:
-            self._streams.clear()
-        self._streams[stream] = count
-
-
-class RedisLog:
+class RedisLog(ReadLog):
     """Events in Redis streams. Positions are counted from 1 without gaps.
 
     Args:
@@ -94,23 +72,22 @@ class RedisLog:
     def __init__(
         self, transport: Transport, keys: Keys, archives: Archives, *, roll_at: int, lost_after_us: int
     ) -> None:
-        self.transport = transport
-        self.keys = keys
-        self.archives = archives
+        super().__init__(transport, keys, archives)
         self._roll_at = roll_at
         self._lost_after_us = lost_after_us
 
-    @property
-    def where(self) -> str:
-        """What messages call it."""
-        return f"namespace {self.keys.namespace!r}"
-
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         """See `Log.append`.
 
-        Cost: 1 request; 6 commands, 7 with an idempotency key. Once in 16 MiB one request and up to 3 commands more.
+        Cost: 1 request; 6 commands, whatever is written with the events: idempotency key, tags, snapshot; 1 more for
+        each further 1,000 of types and tags, counted by event. Once in 16 MiB one request and up to 4 commands more.
         Without a key and an expected revision, 1 command more where the stream's last event is younger than this one.
-        Several events that begin a log cost 1 command more.
+        Several events that begin a log cost 1 command more, and so does a snapshot that does.
+
+        A condition costs 1 command for each item of its query, and as many as the item has types where it has no tags;
+        where something is found under the first tag, and the item asks for more than that, 1 command more, and another
+        one for each 500 events found. All that again for each archive of the log that its position reaches back to,
+        and one more request where it reaches back to one that is not known yet.
         """
         if len(append.events) > MAX_EVENTS:
             raise TooLarge(
@@ -119,30 +96,38 @@ class RedisLog:
                 limit=MAX_EVENTS,
                 unit="events",
             )
-        expected = append.expected
+        expected, condition = append.expected, append.condition
         events = arguments_of(append)
-        metadata, tags = optional(append.metadata), optional(append.tags)
+        metadata, tags, words = optional(append.metadata), text_of_tags(append.tags), words_of(append)
         size = sum([len(word.encode()) for word in events]) + len(metadata) + len(tags) + len(append.stream) + 100
-        before = ""
-        after = ""
+        before = after = ""
         if append.key is not None:
             before = f"{append.digest.hex()}/{identity_of(append)} "
             after = f" {append.stream}"
+        snapshot = "" if append.snapshot is None else snapshot_record(append.snapshot)
+        query = [] if condition is None else arguments_of_query(condition.query)
         receipt = Receipt()
         tried = "0"
         while True:
             # Looked at once, since other threads learn as well: the archives named are the ones that are meant.
             log_archives, stream_archives = self.archives.log, self.archives.of(append.stream)
+            oldest = log_archives if condition is None else self.archives.holding(condition.after + 1)
             keys = [
                 self.keys.head,
                 self.keys.notice,
                 self.keys.log,
+                self.keys.marks,
+                self.keys.revision(append.stream),
                 self.keys.stream(append.stream),
                 self.keys.log_archive(log_archives),
+                self.keys.marks_archive(log_archives),
                 self.keys.stream_archive(append.stream, stream_archives),
             ]
             if append.key is not None:
                 keys.append(self.keys.once(append.key))
+            if append.snapshot is not None:
+                keys.append(self.keys.snapshot(append.stream, append.snapshot.name))
+            keys += [self.keys.marks_archive(archive) for archive in range(oldest, log_archives)]
             arguments = [
                 len(append.events),
                 "*" if expected is ANY else "+" if expected is EXISTS else expected,
@@ -159,7 +144,13 @@ class RedisLog:
                 tags,
                 before,
                 after,
+                snapshot,
+                len(words) // 2,
+                "" if condition is None else condition.after,
+                oldest,
                 *events,
+                *words,
+                *query,
             ]
             again = None if tried == "2" else [*arguments[:3], "1", *arguments[4:]]
             try:
@@ -174,6 +165,7 @@ class RedisLog:
             if answer[0] == "again":
                 self.archives.log = int(cast("str", answer[2]))
                 self.archives.learn(append.stream, int(cast("str", answer[3])))
+                self.archives.learn_cuts(cast("str", answer[4]))
                 if receipt.retries:  # an attempt that got no answer may still be on its way
                     tried = "1"
             elif answer[0] == "unknown" and self.transport.sends_twice and not receipt.retries:
@@ -183,7 +175,7 @@ class RedisLog:
 
     async def _appended(
         self, append: Append, answer: Sequence[object], receipt: Receipt
-    ) -> Appended | Conflict | KeyReused:
+    ) -> Appended | Conflict | KeyReused | Unmet:
         status = answer[0]
         if status in ("ok", "repeated"):
             position, revision, owes = cast("Sequence[str]", answer[2:])
@@ -203,7 +195,22 @@ class RedisLog:
             )
         if status == "conflict":
             return await self._conflict(append, answer, receipt)
+        if status == "unmet":
+            return await self._unmet(append, int(cast("str", answer[2])), int(cast("str", answer[3])), receipt)
         raise self._trouble(append, answer)
+
+    async def _unmet(self, append: Append, position: int, unseen: int, receipt: Receipt) -> Appended | Unmet:
+        """Unless this very append is in the archives of its stream, whose present key has been looked through."""
+        after = max(0, unseen - LOOK_BACK)
+        while after < unseen:
+            page = await self.read_stream(append.stream, after, unseen - after, MAX_PAGE_BYTES)
+            receipt += page.receipt
+            for row in page.events:
+                if row[3:5] == (append.recorded_us, append.number):
+                    more = len(append.events) - 1
+                    return Appended(row[0] + more, row[2] + more, receipt, repeated=not receipt.retries)
+            after = page.events[-1][2]
+        return Unmet(position, receipt)
 
     async def _conflict(self, append: Append, answer: Sequence[object], receipt: Receipt) -> Appended | Conflict:
         expected = append.expected
@@ -266,6 +273,19 @@ class RedisLog:
             )
         if answer[0] == "rewound":
             return LogRewound(projection=None, checkpoint=int(cast("str", answer[3])), head=int(cast("str", answer[2])))
+        if answer[0] == "torn":
+            return CorruptLog(
+                f"{self.where}: stream {append.stream!r} holds an event of revision {answer[3]}, but by its record it "
+                f"ends with {answer[2]}; nothing was written. Was something lost in a fail-over, deleted or "
+                "evicted? Restore a backup, and switch eviction off"
+            )
+        if answer[0] == "occupied":
+            names = [self.keys.head, self.keys.revision(append.stream), self.keys.notice]
+            names += [] if append.key is None else [self.keys.once(append.key)]
+            return Refused(
+                f"{self.where}: the log is empty, but one of the keys {', '.join(map(repr, names))} holds something; "
+                "nothing was written. Choose another namespace"
+            )
         reason = str(answer[2])
         kind = kind_of(reason)
         remedy = kind.remedy if kind else "If the namespace is used by something else, choose another one"
@@ -289,77 +309,10 @@ class RedisLog:
             raise foreign(self.where, self.keys.once(key))
         return match[1], match[4], Appended(int(match[2]), int(match[3]), receipt, repeated=True)
 
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        """See `Log.read`. Cost: 1 request, 3 commands; in an archive of the log another request and 2 commands."""
-        receipt = Receipt()
-        while True:
-            archive = self.archives.reading  # looked at once: other threads read elsewhere
-            keys = [self.keys.head, self.keys.log, self.keys.log_archive(archive)]
-            size = min(max_bytes, self.archives.page_bytes)
-            try:
-                answer, cost = await run(self.transport, READ, keys, [after, limit, size, archive])
-            except TooLarge:
-                if self.archives.shrink(size):
-                    continue
-                raise
-            receipt += cost
-            _, _, head, entries, wanted = answer
-            if not wanted:
-                break
-            self.archives.reading = int(cast("str", wanted))
-        return Page(
-            self.page(entries, after, int(cast("str", head)), limit, max_bytes), int(cast("str", head)), receipt
-        )
-
-    def page(self, entries: object, after: int, head: int, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """The events of a page that a script answered."""
-        if after >= head:
-            return []
-        return bounded(read_log(entries, after, self.where)[:limit], max_bytes)
-
-    async def read_stream(
-        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
-    ) -> StreamPage:
-        """See `Log.read_stream`. Cost: 1 request, 3 commands; in an archive of it another request and 2 commands."""
-        receipt = Receipt()
-        archive = 0
-        while True:
-            keys = [self.keys.stream(stream), self.keys.stream_archive(stream, archive)]
-            size = min(max_bytes, self.archives.page_bytes)
-            try:
-                answer, cost = await run(self.transport, STREAM, keys, [after_revision, limit, size, archive])
-            except TooLarge:
-                if self.archives.shrink(size):
-                    continue
-                raise
-            receipt += cost
-            _, _, answered, entries, wanted = answer
-            if not wanted:
-                break
-            archive = int(cast("str", wanted))
-        revision = int(cast("str", answered))
-        if after_revision >= revision:
-            return StreamPage([], revision, receipt)
-        events = read_stream(entries, stream, after_revision, self.where)[:limit]
-        return StreamPage(bounded(events, max_bytes), revision, receipt)
-
-    async def head(self) -> tuple[int, Receipt]:
-        """See `Log.head`. Cost: 1 request, 2 commands.
-
-        Asked of the primary: whoever is ahead of a copy that lags behind would take the log for rewound.
-        """
-        keys = [self.keys.head, self.keys.log, self.keys.log_archive(0)]
-        answer, receipt = await run(self.transport, READ, keys, [MAX_POSITION, 1, 1, 0])
-        return int(cast("str", answer[2])), receipt
-
-    def position_of(self, record: object) -> int:
-        """The position in a head record. Raises `Refused` for what is none."""
-        if record is None:
-            return 0
-        words = str(record).split(" ")
-        if len(words) != 4 or words[0] != "1" or not words[1].isdecimal():
-            raise foreign(self.where, self.keys.head)
-        return int(words[1])
+    async def keep(self, stream: str, snapshot: Snapshot) -> Receipt:
+        """See `Log.keep`. Cost: 1 request, at most 3 commands."""
+        keys = [self.keys.revision(stream), self.keys.snapshot(stream, snapshot.name)]
+        return (await run(self.transport, KEEP, keys, [snapshot.revision, snapshot_record(snapshot)]))[1]
 
     async def settle(self, position: int) -> tuple[int, Receipt]:
         """See `Log.settle`. Cost: 1 request, at most 3 commands."""
@@ -382,32 +335,3 @@ def _begins_after(entries: Sequence[object], expected: int) -> bool:
         return True
     id_, fields = cast("tuple[str, Sequence[str]]", entries[0])
     return int(id_.partition("-")[0]) - (len(fields) - STREAM_FIELDS) // 2 > expected
-
-
-async def run(
-    transport: Transport,
-    script: Script,
-    keys: Sequence[str],
-    arguments: Sequence[str | int],
-    again: Sequence[str | int] | None = None,
-) -> tuple[Sequence[object], Receipt]:
-    """Run a script of ours, with the commands that it counted in its receipt.
-
-    Raises:
-        Refused: What stands at the head's key is not this library's. Else what the transport raises.
-    """
-    result, receipt = await transport.script(script, keys, arguments, again=again)
-    answer = cast("Sequence[object]", result)
-    # The EVAL itself is in both counts.
-    receipt += Receipt(commands=cast("int", answer[1]) - 1)
-    if answer[0] == "foreign":
-        raise foreign("the database", keys[0])
-    return answer, receipt
-
-
-def foreign(where: str, key: str) -> Refused:
-    """The error for a namespace that something else uses."""
-    return Refused(
-        f"{where}: the key {key!r} holds what this library did not write, or what a later version of it wrote. Choose "
-        "another namespace, or upgrade"
-    )

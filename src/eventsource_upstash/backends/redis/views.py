@@ -13,11 +13,13 @@ from ...domain.projections import ProjectionId, Stopped
 from ...errors import EventSourceError, TooLarge
 from ...ports import Commit, Committed, Listed, Log, Outcome, Progress, Pull, Pulled
 from ..rules import check_commits, judge, pull_apart
+from .archives import Archives
 from .entries import to_bytes, to_text
 from .index import LEAF_NAMES, KeyIndex, Spread
 from .keys import Keys
-from .log import Archives, RedisLog, foreign, run
+from .log import RedisLog
 from .lua import script
+from .reading import foreign, run
 from .transport import Transport
 
 PULL: Final = script("pull", "page")

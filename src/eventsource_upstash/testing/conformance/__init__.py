@@ -45,10 +45,12 @@ pytest.register_assert_rewrite(
     *(
         f"{__name__}.{name}"
         for name in (
+            "keys",
             "kit",
             "log_appending",
             "log_concurrency",
             "log_reading",
+            "log_snapshots",
             "notifying",
             "promises",
             "viewing",
@@ -65,10 +67,12 @@ pytest.register_assert_rewrite(
     )
 )
 
+from .keys import KeysContract, KeysLab  # noqa: E402
 from .kit import Contract, Lab, in_colour  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
+from .log_snapshots import LogSnapshots  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
 from .views_builds import ViewsBuilding, ViewsPullingBuilds  # noqa: E402
@@ -84,6 +88,8 @@ from .views_switching import ViewsDropping, ViewsSwitching  # noqa: E402
 __all__ = [
     "Contract",
     "FreeNotificationsContract",
+    "KeysContract",
+    "KeysLab",
     "Lab",
     "LogContract",
     "NotificationsContract",
@@ -93,7 +99,16 @@ __all__ = [
 ]
 
 
-class LogContract(LogAppending, LogRepeating, LogReading, LogKeeping, LogSettling, LogConcurrency, LogStepping):
+class LogContract(
+    LogAppending,
+    LogRepeating,
+    LogReading,
+    LogKeeping,
+    LogSnapshots,
+    LogSettling,
+    LogConcurrency,
+    LogStepping,
+):
     """The contract of `Log`: every sentence of it that a test can hold."""
 
 

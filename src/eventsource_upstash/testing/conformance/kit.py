@@ -28,6 +28,7 @@ from ...ports import (
     KeyReused,
     Log,
     NoticeTransport,
+    Snapshot,
     Views,
 )
 from ..colours import Colour, Face
@@ -178,6 +179,7 @@ class Lab(ViewsLab):
         await self.log.recall("filled", "key")
         await self.stream("filled")
         await self.warm_up_views(ProjectionId("somebody", 1), row[0])
+        await self.log.keep("filled", Snapshot("n@1", 1, b"1"))
         await self.log.settle((await self.log.head())[0])
         await self.log.withdraw(1, 1)
 

@@ -18,19 +18,33 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
-local FORMAT = '1'
+local FORMAT = '2'
 
--- The head record: format, last position, bytes in the log's present key, and where the log was cut into further keys
--- (the first position of each but the first).
+-- The head record: format, last position, bytes in the log's present key and in that of its marks, and where the log was
+-- cut into further keys (the first position of each but the first).
 local function read_head(record)
   if not record then
-    return 0, 0, '', true
+    return 0, 0, '', true, 0
   end
-  local format, position, bytes, cuts = string.match(record, '^(%d+) (%d+) (%d+) ([%d,]*)$')
+  local format, position, bytes, marked, cuts = string.match(record, '^(%d+) (%d+) (%d+) (%d+) ([%d,]*)$')
   if format ~= FORMAT then
     return nil
   end
-  return tonumber(position), tonumber(bytes), cuts, false
+  return tonumber(position), tonumber(bytes), cuts, false, tonumber(marked)
+end
+
+-- A stream's record: format, revision, bytes in its present key, position and identity of its last append, and where the
+-- stream was cut into further keys (the first revision of each but the first).
+local function read_stream(record)
+  if not record then
+    return 0, 0, nil, nil, ''
+  end
+  local format, revision, bytes, position, identity, cuts =
+    string.match(record, '^(%d+) (%d+) (%d+) (%d+) (%d+%-%d+) ([%d,]*)$')
+  if format ~= FORMAT then
+    return nil
+  end
+  return tonumber(revision), tonumber(bytes), tonumber(position), identity, cuts
 end
 
 -- How many cuts there are, and how many of them are at or before a number: the index of the key that holds it.
@@ -108,10 +122,10 @@ local function read_entries(key, after, last, limit)
 end
 
 -- Entries for a reply: at most so many events, and up to the entry that reaches so many bytes of payload. `fixed` words
--- of an entry come before its first event.
-local function take_entries(entries, fixed, limit, max_bytes)
+-- of an entry come before its first event; `take` bounds the reply, where there is something else in it already.
+local function take_entries(entries, fixed, limit, max_bytes, take)
   local page, events = {}, 0
-  local take = bounded(max_bytes)
+  take = take or bounded(max_bytes)
   for _, entry in ipairs(entries) do
     local bytes = 0
     for field = fixed + 2, #entry[2], 2 do
