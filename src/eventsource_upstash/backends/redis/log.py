@@ -317,9 +317,7 @@ class RedisLog:
             return []
         return bounded(read_log(entries, after, self.where)[:limit], max_bytes)
 
-    async def read_stream(
-        self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
-    ) -> StreamPage:
+    async def read_stream(self, stream: str, after_revision: int, limit: int, max_bytes: int) -> StreamPage:
         """See `Log.read_stream`. Cost: 1 request, 3 commands; in an archive of it another request and 2 commands."""
         receipt = Receipt()
         archive = 0
