@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...domain.names import NAMESPACE_RULE, is_namespace
 from ...domain.projections import ProjectionId
 from ...errors import Misuse
+
+KEYS: Final = "keys"
+"""The set of names that are the documents' keys."""
+
+ENDS: Final = "ends"
+"""The set of names that begin with the documents' ends."""
+
+
+def index_set(index: str) -> str:
+    """The set of names that begin with the documents' values in an index. No index has a colon in its name."""
+    return f"index-{index}"
 
 
 class Keys:
@@ -21,19 +34,21 @@ class Keys:
 
     Attributes:
         namespace: The namespace.
+        prefix: What every key begins with.
         head: The log's head record.
         notice: The notification that is outstanding.
         log: The log's present key.
         marks: What the events in it can be found by.
     """
 
-    __slots__ = ("_prefix", "head", "log", "marks", "namespace", "notice")
+    __slots__ = ("head", "log", "marks", "namespace", "notice", "prefix")
 
     def __init__(self, namespace: str) -> None:
         if not is_namespace(namespace):
             raise Misuse(f"namespace={namespace!r}: it has {NAMESPACE_RULE}")
         self.namespace: str = namespace
-        self._prefix = prefix = f"{{{namespace}}}:"
+        self.prefix: str = f"{{{namespace}}}:"
+        prefix = self.prefix
         self.head: str = f"{prefix}head"
         self.notice: str = f"{prefix}notice"
         self.log: str = f"{prefix}log"
@@ -41,45 +56,49 @@ class Keys:
 
     def log_archive(self, index: int) -> str:
         """A key of the log that is full."""
-        return f"{self._prefix}log:{index}"
+        return f"{self.prefix}log:{index}"
 
     def marks_archive(self, index: int) -> str:
         """What the events in that full key of the log can be found by."""
-        return f"{self._prefix}marks:{index}"
+        return f"{self.prefix}marks:{index}"
 
     def revision(self, stream: str) -> str:
         """A stream's record: its revision, its last append, its keys."""
-        return f"{self._prefix}revision:{stream}"
+        return f"{self.prefix}revision:{stream}"
 
     def snapshot(self, stream: str, name: str) -> str:
         """A snapshot of a stream. With the length of the stream's name, since either name may hold colons."""
-        return f"{self._prefix}snapshot:{len(stream)}:{stream}:{name}"
+        return f"{self.prefix}snapshot:{len(stream)}:{stream}:{name}"
 
     def stream(self, stream: str) -> str:
         """A stream's present key."""
-        return f"{self._prefix}stream:{stream}"
+        return f"{self.prefix}stream:{stream}"
 
     def stream_archive(self, stream: str, index: int) -> str:
         """A key of the stream that is full."""
-        return f"{self._prefix}stream-{index}:{stream}"
+        return f"{self.prefix}stream-{index}:{stream}"
 
     def once(self, key: str) -> str:
         """The record of an idempotency key."""
-        return f"{self._prefix}once:{key}"
+        return f"{self.prefix}once:{key}"
 
     def view(self, projection: ProjectionId) -> str:
-        """A view's record: generation, checkpoint, number of documents, version of its index, why it is stopped."""
-        return f"{self._prefix}view:{projection.name}@{projection.version}"
+        """A view's record: how far each of its builds is, and how many documents it has. See view.lua."""
+        return f"{self.prefix}view:{projection.name}@{projection.version}"
 
-    def index(self, projection: ProjectionId, generation: int, leaf: int = 0) -> str:
-        """The names of a view's documents, in order: one leaf of them. The script of a listing makes the same names."""
-        first = f"{self._prefix}keys:{projection.name}@{projection.version}:{generation}"
+    def leaf(self, projection: ProjectionId, generation: int, set_: str = KEYS, leaf: int = 0) -> str:
+        """One leaf of a set of names that a build's documents stand under. leaves.lua makes the same names."""
+        first = f"{self.prefix}{set_}:{projection.name}@{projection.version}:{generation}"
         return f"{first}:{leaf}" if leaf else first
 
     def leaves(self, projection: ProjectionId, generation: int) -> str:
-        """The directory of the leaves, where there are several."""
-        return f"{self._prefix}leaves:{projection.name}@{projection.version}:{generation}"
+        """The directory of a build's leaves, where a set of names has several."""
+        return f"{self.prefix}leaves:{projection.name}@{projection.version}:{generation}"
 
     def documents(self, projection: ProjectionId, generation: int) -> str:
-        """What the keys of a view's documents begin with."""
-        return f"{self._prefix}doc:{projection.name}@{projection.version}:{generation}:"
+        """What the keys of a build's documents begin with."""
+        return f"{self.prefix}doc:{projection.name}@{projection.version}:{generation}:"
+
+    def records(self, projection: ProjectionId, generation: int) -> str:
+        """What the keys of a build's records begin with."""
+        return f"{self.prefix}record:{projection.name}@{projection.version}:{generation}:"

@@ -91,7 +91,7 @@ def commit(cursor: sqlite3.Cursor, commit: Commit, head: int | None) -> Outcome:
     seen = look(cursor, commit.projection)
     outcome = judge(seen.builds, commit)
     if outcome is Outcome.COMMITTED:
-        ids = _keep(cursor, seen, committed(seen.builds, commit, commit.head if head is None else head))
+        ids = _keep(cursor, seen, committed(seen.builds, commit, head))
         documents.put(cursor, ids[commit.generation], commit)
     return outcome
 

@@ -144,7 +144,9 @@ class SQLiteViews:
 
         return await self._read(work)
 
-    async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
         """See `Views.count`."""
 
         def work(cursor: sqlite3.Cursor) -> Counted:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..._io import blocking
 from ...domain.projections import ProjectionId
 from ...errors import Misuse
-from ...ports import MAX_PAGE_BYTES, Commit, Outcome, Progress, Pull, Role, Views
+from ...ports import MAX_PAGE_BYTES, Commit, Outcome, Progress, Role, Views
 from ..stepping import Endings, World, explore
 from .kit import Contract, Lab
 from .viewing import NOW_US, found_by, numbers
@@ -120,8 +120,7 @@ class BuildsStepping(Contract):
                 commit = blocking.run(lab.committing(name, head, generation=building))
 
                 async def worker(only: str) -> Outcome:
-                    committed = await views.commit([_filled(commit, only=only)], Pull((name,), 10, MAX_PAGE_BYTES))
-                    return committed.outcomes[0]
+                    return (await views.commit([_filled(commit, only=only)], None)).outcomes[0]
 
                 def check(endings: Endings) -> None:
                     outcomes = {each: ending.returned for each, ending in endings.items() if not ending.crashed}

@@ -14,15 +14,11 @@ end
 
 -- How far the projections are, and the page that comes next for them.
 --
--- `pull` = { limit, max_bytes, rear, settle, named archive }; `records` are the views' records. Answers what the caller
--- of the script is told: after, entries; or the archive that it has to name.
-local function pull_next(log, archive, notice, head, cuts, raised, records, pull)
+-- `pull` = { limit, max_bytes, rear, settle, named archive }; `checkpoints` are those that a page is asked for. Answers
+-- what the caller of the script is told: after, entries; or the archive that it has to name.
+local function pull_next(log, archive, notice, head, cuts, raised, checkpoints, pull)
   local after = nil
-  for _, record in ipairs(records) do
-    local checkpoint = 0
-    if record then
-      checkpoint = tonumber(string.match(record, '^%d+ (%d+) '))
-    end
+  for _, checkpoint in ipairs(checkpoints) do
     if checkpoint < head then
       if after == nil or (pull[3] == '1' and checkpoint < after) or (pull[3] ~= '1' and checkpoint > after) then
         after = checkpoint
