@@ -9,7 +9,19 @@ from msgspec.structs import replace
 from eventsource_upstash import Appended, Receipt
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.domain.events import FREE
-from eventsource_upstash.ports import Append, Backend, Commit, Committed, Conflict, KeyReused, Log, Pull, Pulled, Views
+from eventsource_upstash.ports import (
+    Append,
+    Backend,
+    Commit,
+    Committed,
+    Conflict,
+    KeyReused,
+    Log,
+    Pull,
+    Pulled,
+    Unmet,
+    Views,
+)
 from eventsource_upstash.testing import BackendWrapper, LogWrapper, ViewsWrapper
 from eventsource_upstash.web.endpoint import Handling, Response, _folded, problem
 
@@ -145,7 +157,7 @@ class WithdrawsWhatTheClockSays(LogWrapper):
         super().__init__(inner)
         self.raised: dict[int, int] = {}
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         answer = await self.inner.append(append)
         if isinstance(answer, Appended) and not answer.repeated:
             self.raised[answer.position] = append.recorded_us
@@ -158,7 +170,7 @@ class WithdrawsWhatTheClockSays(LogWrapper):
 class OwesOnceOnly(LogWrapper):
     """An append whose answer was lost is told, when it is called again, that somebody else was told already."""
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         answer = await self.inner.append(append)
         if isinstance(answer, Appended) and answer.repeated:
             return replace(answer, owes_notification=False)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from ...domain.events import Appended, StoredEvent
 from ...domain.projections import ProjectionId
 from ...ports import Progress, Snapshot
+from .index import Index
 
 Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
 """Type, version, metadata and tags: shared by the rows that have the same, because that is what most rows have."""
@@ -19,7 +20,11 @@ Row: TypeAlias = tuple[str, int, int, int, Kind, bytes]
 
 
 class State:
-    """Events, documents and checkpoints. Whoever touches them holds the lock."""
+    """Events, documents and checkpoints. Whoever touches them holds the lock.
+
+    Attributes:
+        conditional: What the appends under a condition answered, by their number and time.
+    """
 
     def __init__(self) -> None:
         self.lock: threading.Lock = threading.Lock()
@@ -28,6 +33,8 @@ class State:
         self.kinds: dict[str, Kind] = {}
         self.keys: dict[str, tuple[bytes, str, Appended]] = {}
         self.snapshots: dict[tuple[str, str], Snapshot] = {}
+        self.conditional: dict[tuple[int, int], Appended] = {}
+        self.index: Index = Index()
         self.progress: dict[ProjectionId, Progress] = {}
         self.documents: dict[ProjectionId, dict[str, bytes]] = {}
         self.sorted_keys: dict[ProjectionId, list[str]] = {}

@@ -25,6 +25,39 @@ SNAPSHOTS: Final = """
     """
 """The states of aggregates, by stream."""
 
+INDEX_LOG: Final = (
+    "CREATE INDEX events_by_type ON events (type)",
+    # The type is in it so that a query by both reads no event that it does not mean.
+    """
+    CREATE TABLE event_tags (
+        tag TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        PRIMARY KEY (tag, position)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX event_tags_by_type ON event_tags (tag, type)",
+    # A trigger, so that no event is left out by whoever writes: a process of an older release, too, that has the file
+    # open while it is upgraded.
+    """
+    CREATE TRIGGER index_tags AFTER INSERT ON events WHEN new.tags IS NOT NULL BEGIN
+        INSERT INTO event_tags (tag, position, type)
+        SELECT DISTINCT value, new.position, new.type FROM json_each(CAST(new.tags AS TEXT));
+    END
+    """,
+    # By what an append under a condition is known again, when it is sent again and its own events are in its way.
+    """
+    CREATE TABLE conditional_appends (
+        number INTEGER NOT NULL,
+        recorded_us INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
+        PRIMARY KEY (number, recorded_us)
+    ) WITHOUT ROWID
+    """,
+)
+"""What finds events by type and tag."""
+
 CREATE: Final = (
     """
     CREATE TABLE events (
@@ -79,6 +112,7 @@ CREATE: Final = (
     ) WITHOUT ROWID
     """,
     SNAPSHOTS,
+    *INDEX_LOG,
 )
 """The tables as they are now."""
 
@@ -88,5 +122,19 @@ def keep_snapshots(connection: sqlite3.Connection) -> None:
     connection.execute(SNAPSHOTS)
 
 
-UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {1: (keep_snapshots,)}
+def index_log(connection: sqlite3.Connection) -> None:
+    """From version 1: what finds events by type and tag, for the events that are there as well."""
+    for statement in INDEX_LOG:
+        connection.execute(statement)
+    # What is damaged stays so, and is told when it is read; the rest of the log can be found all the same.
+    connection.execute(
+        """
+        INSERT INTO event_tags (tag, position, type)
+        SELECT DISTINCT value, position, events.type FROM events, json_each(CAST(tags AS TEXT))
+        WHERE tags IS NOT NULL AND json_valid(CAST(tags AS TEXT))
+        """
+    )
+
+
+UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {1: (keep_snapshots, index_log)}
 """What is done to a file of a version, to make it one of the next."""
