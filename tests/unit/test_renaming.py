@@ -183,7 +183,7 @@ def test_what_was_recorded_under_a_former_name_is_found_and_counts(asked: str | 
     assert len({each.type for each in every}) > 1
     assert list(event_store.read(query=Query.of(types=[asked]))) == every
     with pytest.raises(ConditionFailed):
-        event_store.append("task-1", TaskCreated("x"), condition=AppendCondition(Query.of(types=[asked])))
+        event_store.append("task-1", TaskCreated("x", urgent=False), condition=AppendCondition(Query.of(types=[asked])))
 
 
 def test_a_retired_type_counts_in_a_condition_and_is_passed_over_by_reads() -> None:
@@ -192,7 +192,7 @@ def test_a_retired_type_counts_in_a_condition_and_is_passed_over_by_reads() -> N
     query = Query.of(types=[retired])
     assert list(event_store.read(query=query)) == []
     with pytest.raises(ConditionFailed):
-        event_store.append("task-1", TaskCreated("x"), condition=AppendCondition(query))
+        event_store.append("task-1", TaskCreated("x", urgent=False), condition=AppendCondition(query))
 
 
 def test_code_of_yesterday_stops_at_the_new_name() -> None:

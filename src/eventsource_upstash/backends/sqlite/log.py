@@ -198,7 +198,7 @@ def _unmet(append: Append, condition: AppendCondition, cursor: sqlite3.Cursor) -
         return None
     known = cursor.execute(_KNOWN_APPEND, (append.number, append.recorded_us)).fetchone()
     if known is not None and _is_there(append, known[1] - len(append.events), cursor) == known[0]:
-        return Appended(*known, repeated=True)
+        return Appended(known[0], known[1], repeated=True)
     return Unmet(found[0])
 
 

@@ -45,6 +45,7 @@ class LogReading(Contract):
         )
         revisions: dict[str, int] = {}
         for append in appends:
+            assert append.tags is None or isinstance(append.tags, bytes)
             answer = appended(await lab.log.append(append))
             for index, (type_, version, payload) in enumerate(append.events):
                 revisions[append.stream] = revisions.get(append.stream, 0) + 1
