@@ -149,7 +149,6 @@ class LogConditions(Contract):
             replace(append, number=append.number + 1),
             replace(append, recorded_us=append.recorded_us + 1),
             replace(append, stream="b"),
-            replace(append, events=[*append.events, ("taken", 1, b"one more")]),
             taking(lab, "a", b"1"),
         ):
             assert unmet(await lab.log.append(other)).position == first.position
