@@ -152,7 +152,9 @@ def test_a_message_tells_the_remedy(error: EventSourceError, remedy: str) -> Non
     ],
 )
 def test_errors_are_sorted_by_what_to_do(error: EventSourceError, kinds: set[type]) -> None:
-    sorts = {ConcurrencyError, ConditionFailed, Unavailable, OutcomeUnknown, Refused, Misuse, CorruptLog} - {type(error)}
+    sorts = {ConcurrencyError, ConditionFailed, Unavailable, OutcomeUnknown, Refused, Misuse, CorruptLog} - {
+        type(error)
+    }
     assert {kind for kind in sorts if isinstance(error, kind)} == kinds
 
 
