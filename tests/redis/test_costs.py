@@ -14,6 +14,7 @@ from eventsource_upstash import EventStore, ProjectionStore, Projector, Registry
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.backends.qstash import QStash
 from eventsource_upstash.backends.redis import UpstashRedis, views
+from eventsource_upstash.backends.redis.log import ROLL_AT
 from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.backends.redis.views import RedisViews
 from eventsource_upstash.domain.codec import encode_tags
@@ -94,9 +95,13 @@ class Counted:
         self._server = server
         self._before = self._now()
 
-    def backend(self, *, token: str | None = None) -> UpstashRedis:
+    def backend(self, *, token: str | None = None, roll_at: int = ROLL_AT) -> UpstashRedis:
         return UpstashRedis(
-            self._server.redis_url, token or self._server.token_for(self.name), namespace=self.name, total_timeout=60.0
+            self._server.redis_url,
+            token or self._server.token_for(self.name),
+            namespace=self.name,
+            total_timeout=60.0,
+            roll_at=roll_at,
         )
 
     def qstash(self) -> QStash:
@@ -363,6 +368,34 @@ def test_a_page_of_a_query_has_bounded_commands(counted: Counted) -> None:
                 after = page.reached
                 found += len(page.events)
             assert (found, after) == (120, 2_400)
+
+    Colour.BLOCKING.run(scenario())
+
+
+def test_a_condition_that_reaches_back_costs_a_command_for_each_key_of_the_log(counted: Counted) -> None:
+    """And one more request where the log was cut since the last look at it."""
+    backend = counted.backend(roll_at=1_000)
+    log = backend.log(Colour.BLOCKING.port)
+    never = Query((item(tags=["never"]),))
+
+    async def scenario() -> None:
+        number = 0
+        while len(backend._archives.cuts) < 6:
+            number += 1
+            await log.append(tagged(number))
+        keys = len(backend._archives.cuts) + 1
+        counted.spent()
+        for first in (True, False):
+            other = log if first else counted.backend(roll_at=1_000).log(Colour.BLOCKING.port)
+            near = await other.append(tagged(100 + 2 * (not first), condition=AppendCondition(never, number)))
+            assert isinstance(near, Appended)
+            check(near.receipt, counted.spent(), requests=1, commands=6 + 1)
+            far = await other.append(tagged(101 + 2 * (not first), condition=AppendCondition(never, 0)))
+            assert isinstance(far, Appended)
+            check(far.receipt, counted.spent(), requests=1 if first else 2, commands=6 + keys + 2 * (not first))
+            found = await other.read(0, 1_000, 1_000_000, never)
+            assert found.reached == found.head
+            check(found.receipt, counted.spent(), requests=1, commands=2 + keys)
 
     Colour.BLOCKING.run(scenario())
 

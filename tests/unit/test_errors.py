@@ -15,6 +15,7 @@ import eventsource_upstash
 from eventsource_upstash import (
     CatchUp,
     ConcurrencyError,
+    ConditionFailed,
     CorruptLog,
     EventSourceError,
     IdempotencyKeyReused,
@@ -23,6 +24,7 @@ from eventsource_upstash import (
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
+    Receipt,
     Recorded,
     Refused,
     RegistrationError,
@@ -52,6 +54,7 @@ MISSED = (
 
 ERRORS: list[EventSourceError] = [
     ConcurrencyError(stream="task-1", expected=2, actual=4, events=MISSED, complete=False),
+    ConditionFailed(stream="task-1", after=3, position=7, receipt=Receipt(requests=1)),
     Unavailable("SQLite file 'x' was locked"),
     OutcomeUnknown("the answer was lost"),
     Refused("the disk is full"),
@@ -121,6 +124,7 @@ def test_an_error_that_has_attributes_names_them_in_its_message(error: EventSour
     ("error", "remedy"),
     [
         (example(ConcurrencyError), "Load the stream again"),
+        (example(ConditionFailed), "Read again by the query, and decide on what is there now"),
         (example(UnknownEventType), "Deploy the code that knows it, or declare registry.ignore('task-moved')"),
         (example(UndecodableEvent), "give it a new version and an upcaster"),
         (example(LogRewound), "Restore the log, or give the projection a new version"),
@@ -148,7 +152,9 @@ def test_a_message_tells_the_remedy(error: EventSourceError, remedy: str) -> Non
     ],
 )
 def test_errors_are_sorted_by_what_to_do(error: EventSourceError, kinds: set[type]) -> None:
-    sorts = {ConcurrencyError, Unavailable, OutcomeUnknown, Refused, Misuse, CorruptLog} - {type(error)}
+    sorts = {ConcurrencyError, ConditionFailed, Unavailable, OutcomeUnknown, Refused, Misuse, CorruptLog} - {
+        type(error)
+    }
     assert {kind for kind in sorts if isinstance(error, kind)} == kinds
 
 
