@@ -75,7 +75,6 @@ MUTANTS = [
     (documents, "_ENTER", "= excluded.expires_us", "= entries.expires_us"),
     (documents, "_PUT", "found_by = NULL", "found_by = found_by"),
     (documents, "_FORGET", "name = ?", "name = ? AND 0"),
-    (documents, "_SOME", "found_by", "NULL"),
     (builds, "_LAST", "id = ?", "id = ? AND 0"),
     (builds, "_CHANGE", "role = ?", "role = coalesce(role, ?)"),
     (builds, "_MOVE", "edition = ?", "edition = min(edition, ?)"),
@@ -91,6 +90,6 @@ def test_the_machine_finds_a_wrong_statement(
     statement: str = getattr(module, name)
     assert right in statement
     monkeypatch.setattr(module, name, statement.replace(right, wrong))
-    searching = settings(compared(400), derandomize=True, phases=[Phase.generate], database=None)
+    searching = settings(compared(200), derandomize=True, phases=[Phase.generate], database=None)
     with pytest.raises((AssertionError, Unavailable)):  # the tables themselves refuse two builds that serve
         run_state_machine_as_test(OnSQLite, settings=searching)
