@@ -72,7 +72,6 @@ MUTANTS = [
     (indexes, "BEFORE", "(e.value, e.key) <", "(e.value, e.key) <="),
     (indexes, "ENDED", "<= ?", "< ?"),
     (documents, "_STRIKE", "key = ?", "key = ? AND 0"),
-    (documents, "_ENTER", "= excluded.expires_us", "= entries.expires_us"),
     (documents, "_PUT", "found_by = NULL", "found_by = found_by"),
     (documents, "_FORGET", "name = ?", "name = ? AND 0"),
     (builds, "_LAST", "id = ?", "id = ? AND 0"),

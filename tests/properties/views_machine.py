@@ -41,13 +41,13 @@ PROJECTIONS = (ProjectionId("tasks", 1), ProjectionId("tasks", 2))
 KEYS = ("a", "bb", "é", "ﬀ", "🙂")
 INDEXES = ("rank", "score")
 RECORDS = ("parked", "feed:1")
-LATEST = 4
+LATEST = 2
 
 projections = st.sampled_from(PROJECTIONS)
 times = st.integers(0, LATEST)
 generations = st.integers(1, 6)
-numbers = st.sampled_from([-1.5, 0, 2])
-strings = st.sampled_from(["a", "ﬀ", "🙂"])
+numbers = st.sampled_from([-1.5, 2])
+strings = st.sampled_from(["ﬀ", "🙂"])
 values = st.one_of(numbers, strings).map(lambda value: encode_value(value, "a test"))
 entries = st.builds(
     lambda found, end: Entries(tuple(sorted(found.items())), end),
@@ -65,8 +65,9 @@ notes = st.builds(
     changes=st.integers(0, 2),
     shape=st.sampled_from(["", "score"]),
 )
-bounds = st.sampled_from([*NUMBERS, *STRINGS, encode_value(0, "a test"), encode_value(2, "a test"), "sb"])
-WHOLE = [Span(index, NUMBERS[0], STRINGS[1]) for index in INDEXES]
+bounds = st.sampled_from([*NUMBERS, *STRINGS, encode_value(-1.5, "a test"), encode_value(2, "a test"), "sb"])
+SPANS = [Span(index, NUMBERS[0], STRINGS[1]) for index in INDEXES]
+SPANS.append(Span(INDEXES[0], encode_value(-1.5, "a test"), encode_value(2, "a test")))
 spans = st.builds(Span, st.sampled_from((*INDEXES, "nothing")), bounds, bounds)
 places = st.none() | st.tuples(values, st.sampled_from(KEYS))
 limits = st.sampled_from([1, 2, 3, 100])
@@ -264,7 +265,7 @@ class ViewsMachine(RuleBasedStateMachine):
 
         async def listings(views: Views) -> list[object]:
             found: list[object] = [await walk(partial(items, views), after, limit), await walk(partial(items, views))]
-            for each in (*WHOLE, span):
+            for each in (*SPANS, span):
                 for reverse in (False, True):
                     for place in (None, after):
                         ask = partial(views.find, projection, each)
@@ -281,8 +282,8 @@ class ViewsMachine(RuleBasedStateMachine):
             return await views.items(projection, None if at is None else at[1], limit, size, now_us)
 
         async def counts(views: Views) -> list[object]:
-            counted = [await views.count(projection, each, now_us) for each in (None, *WHOLE, span)]
-            ranked = [await views.rank(projection, each, key, now_us) for each in (*WHOLE, span) for key in KEYS]
+            counted = [await views.count(projection, each, now_us) for each in (None, *SPANS, span)]
+            ranked = [await views.rank(projection, each, key, now_us) for each in (*SPANS, span) for key in KEYS]
             return [each[:-1] for each in (*counted, *ranked)]
 
         async def others(views: Views) -> list[object]:
