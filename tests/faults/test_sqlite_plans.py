@@ -157,3 +157,21 @@ def test_dropping_leaves_nothing_behind(cursor: sqlite3.Cursor) -> None:
     assert [each.generation for each in builds.look(cursor, PLAYERS).builds.all] == [2]
     for table in ("documents", "entries", "records"):
         assert cursor.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_documents_of_one_value_are_paged_in_order_of_their_keys(cursor: sqlite3.Cursor) -> None:
+    found = {key: Entries((("score", score(1)),), 5) for key in ("b", "a", "c")}
+    builds.commit(cursor, Commit(PLAYERS, 1, 0, 1, dict.fromkeys(found, b"{}"), entries=found), 1)
+    build = builds.row_of(cursor, PLAYERS, 1)
+    for reverse, expected in ((False, ["a", "b", "c"]), (True, ["c", "b", "a"])):
+        for bounds in (ALL, Span("score", score(1), score(1))):
+            after: tuple[str, str] | None = None
+            keys: list[str] = []
+            for more in (True, True, False):
+                page = indexes.find(cursor, build, bounds, after, 1, 100, 4, reverse=reverse)
+                assert page.more is more
+                keys += [key for key, _ in page.documents]
+                after = page.last
+            assert keys == expected
+    assert list(indexes.ended(cursor, build, 5, 9)) == ["a", "b", "c"]
+    assert not indexes.ended(cursor, build, 4, 9)
