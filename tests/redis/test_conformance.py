@@ -22,9 +22,14 @@ from eventsource_upstash.testing.conformance.log_appending import LogAppending, 
 from eventsource_upstash.testing.conformance.log_concurrency import LogConcurrency, LogStepping
 from eventsource_upstash.testing.conformance.log_reading import LogKeeping, LogReading
 from eventsource_upstash.testing.conformance.notifying import LogSettling
+from eventsource_upstash.testing.conformance.views_builds import ViewsBuilding, ViewsPullingBuilds
 from eventsource_upstash.testing.conformance.views_committing import ViewsCommitting
 from eventsource_upstash.testing.conformance.views_concurrency import ViewsConcurrency
+from eventsource_upstash.testing.conformance.views_ends import ViewsEnds
+from eventsource_upstash.testing.conformance.views_indexes import ViewsFinding, ViewsIndexing
 from eventsource_upstash.testing.conformance.views_reading import ViewsPulling, ViewsReading
+from eventsource_upstash.testing.conformance.views_records import ViewsRecords
+from eventsource_upstash.testing.conformance.views_switching import ViewsDropping, ViewsSwitching
 from tests.conformance.separate import SeparateViews
 
 ROLLS_SOON = 400
@@ -80,6 +85,20 @@ class InOneColour(
     """Every contract, without the tests of every order of steps."""
 
 
+class BuildsInOneColour(
+    OneColour,
+    ViewsRecords,
+    ViewsIndexing,
+    ViewsFinding,
+    ViewsEnds,
+    ViewsBuilding,
+    ViewsPullingBuilds,
+    ViewsSwitching,
+    ViewsDropping,
+):
+    """The contract of builds, indexes, ends and records, without the tests of every order of steps."""
+
+
 class TestUpstashRedis(OnUpstash, NotificationsContract, LogContract, ViewsContract, PromisesContract):
     pass
 
@@ -105,7 +124,7 @@ class TestUpstashRedisRollingEachTime(OnUpstash, InOneColour):
         return UpstashRedis(url, token, namespace=namespace_of(folder), roll_at=1)
 
 
-class TestUpstashRedisWithAClient(OnUpstash, InOneColour):
+class TestUpstashRedisWithAClient(OnUpstash, InOneColour, BuildsInOneColour):
     """A client of the official package carries everything."""
 
     def open_backend(self, folder: Path) -> Backend:
@@ -121,7 +140,7 @@ class TestUpstashRedisWithAClient(OnUpstash, InOneColour):
             client.close()  # type: ignore[no-untyped-call]
 
 
-class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour):
+class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour, BuildsInOneColour):
     """A server that refuses the flag, as a plain Redis behind a REST proxy does."""
 
     @pytest.fixture(autouse=True)
@@ -132,12 +151,16 @@ class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour):
 class TestViewsInSQLite(OnUpstash, InOneColour):
     """The log is in Redis, and the views are in a file."""
 
+    beside = False
+
     def open_backend(self, folder: Path) -> Backend:
         return SeparateViews(super().open_backend(folder), SQLite(folder / "views.db"))
 
 
-class TestViewsInRedis(OnUpstash, ViewsInOneColour):
+class TestViewsInRedis(OnUpstash, ViewsInOneColour, BuildsInOneColour):
     """The log is in a file, and the views are in Redis."""
+
+    beside = False
 
     colour = Colour.EVENT_LOOP
 
