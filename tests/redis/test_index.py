@@ -635,7 +635,7 @@ def test_what_several_leaves_cost(upstash: LocalUpstash) -> None:
     assert spent(kept, lambda: kept.another().page("398")[1]) == (1, 3 + 1)
     kept.leaf_names = 1_000
     cold = kept.another()
-    cold.views._index._draw = lambda: 0.999  # so that nothing is looked at by chance
+    cold.views._names._draw = lambda: 0.999  # so that nothing is looked at by chance
     assert spent(kept, lambda: kept.commit({"000": b"2"}, by=cold)) == (1, 3), "no name is new"
     late = kept.commit_of({"001": b"1"})._replace(expected=0)
     lost = blocking.run(cold.views.commit([late], None))
