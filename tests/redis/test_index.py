@@ -140,9 +140,9 @@ class Kept:
         assert (view.builds.serving.checkpoint, view.count) == (self.checkpoint, len(self.documents))
         pairs = [(0, "")]
         for line in (lines or "").splitlines():
-            set_, number, first_ = line.split(" ", 2)
+            set_, place, start = line.split(" ", 2)
             assert set_ == OF_KEYS
-            pairs.append((int(number), first_))
+            pairs.append((int(place), start))
         assert sorted(number for number, _ in pairs) == list(range(len(pairs)))
         assert view.version.partition("-")[0] == str(len(pairs) - 1)
         firsts = [first for _, first in pairs]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any
 
 import pytest
 import redis
@@ -46,12 +47,11 @@ class Priced:
         numbers = self.upstash.metrics()["redis"].get(self.name, {})
         return numbers.get("requests", 0), numbers.get("commands", 0)
 
-    def cost(self, answer: Awaitable[object]) -> tuple[int, int]:
+    def cost(self, answer: Coroutine[Any, Any, tuple[object, ...]]) -> tuple[int, int]:
         """Requests and commands: on the receipt, and counted by the server."""
         before = self.counted()
-        result = run(answer)  # type: ignore[arg-type]
+        receipt = run(answer)[-1]
         after = self.counted()
-        receipt = result[-1] if isinstance(result, tuple) else None
         assert isinstance(receipt, Receipt)
         assert (receipt.requests, receipt.commands) == (after[0] - before[0], after[1] - before[1])
         return receipt.requests, receipt.commands
@@ -219,10 +219,7 @@ def engine(upstash: LocalUpstash) -> Iterator[redis.Redis]:
         yield client
 
 
-Change = Callable[[Priced], Commit]
-
-
-def _changed(priced: Priced) -> Commit:
+def _changed() -> Commit:
     before = {"a": scored(1, NOW * 9), "b": scored(2)}
     documents = {"a": b"new", "b": None, "c": b"new"}
     entries = {"a": scored(3, NOW * 8), "c": scored(4, NOW * 9, "team")}
@@ -243,7 +240,7 @@ def test_what_is_refused_leaves_everything_as_it_was(
     user = f"limited-{priced.name}"
     engine.acl_setuser(user, enabled=True, reset=True, passwords=["+x"], keys=["*"], commands=["+@all", f"-{command}"])
     scheme, _, place = priced.upstash.engine_url.partition("://")
-    change = _changed(priced)._replace(created=["c"] if certain else None)
+    change = _changed()._replace(created=["c"] if certain else None)
     with LocalUpstash(engine_url=f"{scheme}://{user}:x@{place.rpartition('@')[2]}") as limited:
         backend = UpstashRedis(limited.redis_url, limited.redis_token, namespace=priced.name)
         with pytest.raises(Refused):
@@ -261,6 +258,6 @@ def test_what_is_refused_leaves_everything_as_it_was(
 
 def _dump(priced: Priced, engine: redis.Redis) -> dict[str, object]:
     found: dict[str, object] = {}
-    for key in engine.keys(f"{{{priced.name}}}:*"):
+    for key in map(str, engine.keys(f"{{{priced.name}}}:*")):
         found[key] = engine.get(key) if engine.type(key) == "string" else engine.zrange(key, 0, -1)
     return found
