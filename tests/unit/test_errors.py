@@ -15,6 +15,7 @@ import eventsource_upstash
 from eventsource_upstash import (
     CatchUp,
     ConcurrencyError,
+    ConditionFailed,
     CorruptLog,
     EventSourceError,
     IdempotencyKeyReused,
@@ -34,6 +35,7 @@ from eventsource_upstash import (
     UndecodableDocument,
     UndecodableEvent,
     UnknownEventType,
+    ViewNotBuilt,
     connect,
     errors,
 )
@@ -60,6 +62,7 @@ ERRORS: list[EventSourceError] = [
     RegistrationError("no class"),
     InvalidEvent("no number"),
     IdempotencyKeyReused("used before"),
+    ConditionFailed(stream="task-1", after=3, position=5),
     UnknownEventType(type="task-moved", version=2, known=1, stream="task-1", position=7),
     CorruptLog("damaged"),
     UndecodableEvent(type="task-created", stream="task-1", position=7, reason="no id"),
@@ -67,6 +70,7 @@ ERRORS: list[EventSourceError] = [
     SubjectForgotten(stream="customer-1", subject="1"),
     LogRewound(projection="tasks", checkpoint=9, head=7),
     StaleView(projection="tasks", wanted=9, reached=7, head=9),
+    ViewNotBuilt(projection="tasks", version=2, reached=7, head=9, why="no index 'due'"),
     UndecodableDocument("document '1' does not decode: no text; give the projection a version above 1"),
     ProjectionStopped(
         projection="tasks",
@@ -121,9 +125,12 @@ def test_an_error_that_has_attributes_names_them_in_its_message(error: EventSour
     ("error", "remedy"),
     [
         (example(ConcurrencyError), "Load the stream again"),
+        (example(ConditionFailed), "Read again by the query, and decide on what is there now"),
         (example(UnknownEventType), "Deploy the code that knows it, or declare registry.ignore('task-moved')"),
         (example(UndecodableEvent), "give it a new version and an upcaster"),
-        (example(LogRewound), "Restore the log, or give the projection a new version"),
+        (example(LogRewound), "Restore the log, or rebuild the projection"),
+        (LogRewound(projection="tasks", checkpoint=9, head=7, asked=True), "Read without it"),
+        (example(ViewNotBuilt), "Try again when it has caught up"),
         (example(StaleView), "Allow a longer timeout, or read without at_least"),
         (StaleView(projection="tasks", wanted=9, reached=7, head=7), "Is the position from another log?"),
         (example(ProjectionStopped), "the next catch-up tries it again. Also stopped: counts"),
