@@ -6,6 +6,7 @@ Any other exception that comes out of the library, and was not raised by your ow
 error                   what to do
 ======================= ==================================================================
 `ConcurrencyError`      decide again: the stream moved on; the error carries what you missed
+`ConditionFailed`       decide again: something that the decision was made on has changed
 `Unavailable`           try later: nothing was written
 `OutcomeUnknown`        call again with the same idempotency key: safe, whatever happened
 `Refused`               change something first (quota, size, rights): retrying cannot help

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from eventsource_upstash.backends.memory.views import MemoryViews
 from eventsource_upstash.domain.indexes import NUMBERS, Entries, decode_value
 from eventsource_upstash.domain.projections import ProjectionId
@@ -179,14 +181,14 @@ class CountsWithoutBounds(ViewsWrapper):
     async def count(
         self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
     ) -> Counted:
-        span = span and span._replace(low="n", high="t")
+        span = span and msgspec.structs.replace(span, low="n", high="t")
         return await self.inner.count(projection, span, now_us, primary=primary)
 
 
 class RanksFromOne(ViewsWrapper):
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         counted = await self.inner.rank(projection, span, key, now_us)
-        return counted._replace(count=None if counted.count is None else counted.count + 1)
+        return msgspec.structs.replace(counted, count=None if counted.count is None else counted.count + 1)
 
 
 class RanksEverybody(ViewsWrapper):
@@ -194,7 +196,7 @@ class RanksEverybody(ViewsWrapper):
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         counted = await self.inner.rank(projection, span, key, now_us)
-        return counted._replace(count=counted.total if counted.count is None else counted.count)
+        return msgspec.structs.replace(counted, count=counted.total if counted.count is None else counted.count)
 
 
 class Finding(ViewsWrapper):

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from eventsource_upstash import ANY, EXISTS, Appended, Memory, Receipt
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.domain.events import StoredEvent
-from eventsource_upstash.ports import Append, Backend, Conflict, KeyReused, Log, Page, StreamPage
+from eventsource_upstash.ports import Append, Backend, Conflict, KeyReused, Log, Page, Query, StreamPage, Unmet
 from eventsource_upstash.testing import BackendWrapper, LogWrapper
 
-Answer = Appended | Conflict | KeyReused
+Answer = Appended | Conflict | KeyReused | Unmet
 ALL = 2**40
 
 
@@ -110,20 +110,20 @@ class AnswersTheFirstPosition(LogWrapper):
 
 
 class HandsOutAPositionTwice(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        page = await self.inner.read(after, limit, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        page = await self.inner.read(after, limit, max_bytes, query)
         return page._replace(events=[(row[0] - (row[0] % 4 == 0), *row[1:]) for row in page.events])
 
 
 class CountsRevisionsOfTheLog(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        page = await self.inner.read(after, limit, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        page = await self.inner.read(after, limit, max_bytes, query)
         return page._replace(events=[(*row[:2], row[0], *row[3:]) for row in page.events])
 
 
 class ReadsInclusively(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        return await self.inner.read(max(0, after - 1), limit, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        return await self.inner.read(max(0, after - 1), limit, max_bytes, query)
 
     async def read_stream(
         self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
@@ -132,8 +132,8 @@ class ReadsInclusively(LogWrapper):
 
 
 class IgnoresTheLimit(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        return await self.inner.read(after, ALL, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        return await self.inner.read(after, ALL, max_bytes, query)
 
     async def read_stream(
         self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
@@ -142,8 +142,8 @@ class IgnoresTheLimit(LogWrapper):
 
 
 class IgnoresMaxBytes(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        return await self.inner.read(after, limit, ALL)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        return await self.inner.read(after, limit, ALL, query)
 
     async def read_stream(
         self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
@@ -154,8 +154,8 @@ class IgnoresMaxBytes(LogWrapper):
 class LeavesOutWhatIsTooLarge(LogWrapper):
     """It stops before the event that would exceed the bytes, even if that is the first."""
 
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        page = await self.inner.read(after, limit, ALL)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        page = await self.inner.read(after, limit, ALL, query)
         return page._replace(events=_fitting(page.events, max_bytes))
 
     async def read_stream(
@@ -171,19 +171,19 @@ def _fitting(rows: list[StoredEvent], max_bytes: int) -> list[StoredEvent]:
 
 
 class EndsAtAThousand(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        page = await self.inner.read(after, limit, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        page = await self.inner.read(after, limit, max_bytes, query)
         return page._replace(events=[row for row in page.events if row[0] <= 1_000])
 
 
 class SkipsAnEventBetweenPages(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        return await self.inner.read(after + 1 if after else 0, limit, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        return await self.inner.read(after + 1 if after else 0, limit, max_bytes, query)
 
 
 class TellsAnOldHead(LogWrapper):
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        page = await self.inner.read(after, limit, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        page = await self.inner.read(after, limit, max_bytes, query)
         return page._replace(head=max(0, page.head - 1))
 
     async def head(self) -> tuple[int, Receipt]:
@@ -217,9 +217,7 @@ class TakesPayloadsForText(LogWrapper):
 
 class TakesMetadataForText(LogWrapper):
     async def append(self, append: Append) -> Answer:
-        return await self.inner.append(
-            replace(append, metadata=_text(append.metadata or b""), tags=_text(append.tags or b""))
-        )
+        return await self.inner.append(replace(append, metadata=_text(append.metadata or b"")))
 
 
 def _text(contents: bytes) -> bytes:
@@ -241,19 +239,19 @@ class FoldsNames(LogWrapper):
 
     async def append(self, append: Append) -> Answer:
         return await self.inner.append(
-            replace(append, stream=_folded(append.stream), key=_folded(append.key or "") or None)
+            replace(append, stream=folded(append.stream), key=folded(append.key or "") or None)
         )
 
     async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
-        return await self.inner.recall(_folded(stream), _folded(key))
+        return await self.inner.recall(folded(stream), folded(key))
 
     async def read_stream(
         self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
     ) -> StreamPage:
-        return await self.inner.read_stream(_folded(stream), after_revision, limit, max_bytes, snapshot)
+        return await self.inner.read_stream(folded(stream), after_revision, limit, max_bytes, snapshot)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().strip()[:200]
 
 
@@ -289,6 +287,6 @@ class ShowsALaterOneFirst(Waiting):
             self.hidden.discard(answer.position)
         return answer
 
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
-        page = await self.inner.read(after, limit, max_bytes)
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        page = await self.inner.read(after, limit, max_bytes, query)
         return page._replace(events=[row for row in page.events if row[0] not in self.hidden])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from eventsource_upstash import Memory, Receipt
@@ -381,7 +382,7 @@ class CountsWhatWasWritten(ViewsWrapper):
         self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
     ) -> Counted:
         counted = await self.inner.count(projection, span, now_us, primary=primary)
-        return counted._replace(count=self._written or counted.count)
+        return msgspec.structs.replace(counted, count=self._written or counted.count)
 
 
 class NeverEmpty(ViewsWrapper):
@@ -389,7 +390,7 @@ class NeverEmpty(ViewsWrapper):
         self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
     ) -> Counted:
         counted = await self.inner.count(projection, span, now_us, primary=primary)
-        return counted._replace(count=counted.count or 1)
+        return msgspec.structs.replace(counted, count=counted.count or 1)
 
 
 class LooksAndThenCommits(Waiting):

@@ -15,6 +15,7 @@ from tests.conformance import broken_builds as builds
 from tests.conformance import broken_entries as entries
 from tests.conformance import broken_log as logs
 from tests.conformance import broken_notifying as notifying
+from tests.conformance import broken_queries as queries
 from tests.conformance import broken_repeats as repeats
 from tests.conformance import broken_snapshots as snapshots
 from tests.conformance import broken_views as views
@@ -65,6 +66,8 @@ class Drawers:
             return BrokenLog(repeats.RemembersKeysItself, kept)
         if self._lost == "snapshots":
             return BrokenLog(snapshots.Keeping, kept)
+        if self._lost == "tags":
+            return BrokenLog(queries.RemembersTagsItself, kept)
         if self._lost == "views":
             return SeparateViews(kept, Memory())
         return BackendWrapper(kept)
@@ -84,7 +87,7 @@ class ClosesForGood(BackendWrapper):
         return await step()
 
 
-LOGS: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
+LOGS: Final[dict[Callable[[Log], Log], tuple[str, ...]]] = {
     logs.DropsTheLastOfSeveral: ("test_all_events_of_an_append_are_written_in_their_order",),
     logs.AnswersWithoutWriting: ("test_nothing_is_lost_of_what_an_append_returned_for",),
     logs.WritesHalfOfALoser: ("test_a_conflict_writes_nothing",),
@@ -113,7 +116,7 @@ LOGS: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
     logs.BeginsAtOne: ("test_an_empty_log",),
     logs.RaisesAtAnUnknownStream: ("test_a_stream_that_does_not_exist_has_no_events",),
     logs.TakesPayloadsForText: ("test_payloads_are_opaque_bytes",),
-    logs.TakesMetadataForText: ("test_metadata_and_tags_are_opaque_bytes_or_none",),
+    logs.TakesMetadataForText: ("test_metadata_and_tags_are_bytes_or_none",),
     logs.KeepsMilliseconds: ("test_what_is_read_is_what_was_written",),
     logs.KeepsNumbersAsFloats: ("test_numbers_and_times_of_any_size_are_kept",),
     logs.FoldsNames: ("test_stream_names_are_kept_apart", "test_keys_are_told_apart_exactly"),
@@ -160,6 +163,54 @@ LOGS: Final[Mapping[Callable[[Log], Log], tuple[str, ...]]] = {
     logs.CostsSomething: ("test_every_operation_has_a_price",),
     logs.LooksAndThenWrites: ("test_one_of_two_appends_wins_in_any_order_of_steps",),
     logs.ShowsALaterOneFirst: ("test_a_reader_is_never_overtaken_in_any_order_of_steps",),
+}
+
+QUERIES: Final[dict[Callable[[Log], Log], tuple[str, ...]]] = {
+    queries.FindsWhateverIsThere: ("test_a_query_finds_events_by_type", "test_a_query_that_no_event_matches"),
+    queries.FindsByTagOnly: ("test_a_query_finds_events_by_type", "test_types_that_look_alike_are_kept_apart"),
+    queries.FindsByTypeOnly: ("test_a_query_finds_events_that_have_all_of_its_tags",),
+    queries.FindsAnyOfTheTags: ("test_a_query_finds_events_that_have_all_of_its_tags",),
+    queries.FindsEitherTypeOrTag: ("test_of_an_item_both_a_type_and_all_tags_have_to_match",),
+    queries.FindsByTheFirstItem: ("test_an_event_is_found_by_any_of_the_items_and_once",),
+    queries.FindsOncePerItem: ("test_an_event_is_found_by_any_of_the_items_and_once",),
+    queries.FindsItemByItem: ("test_an_event_is_found_by_any_of_the_items_and_once",),
+    queries.FindsNothingForAnEmptyItem: ("test_the_query_that_every_event_matches",),
+    queries.FindsOneAtLeast: ("test_a_query_that_no_event_matches",),
+    queries.FindsUnderOneNameSpace: ("test_a_type_is_no_tag",),
+    queries.FindsWhatLooksAlike: (
+        "test_tags_that_look_alike_are_kept_apart",
+        "test_types_that_look_alike_are_kept_apart",
+    ),
+    queries.FindsTheFirstThousand: ("test_more_events_than_a_page_are_found",),
+    queries.FindsInclusively: ("test_a_query_is_read_after_a_position",),
+    queries.FindsWithoutBounds: ("test_a_page_of_a_query_is_bounded",),
+    queries.SaysThatItHasReachedTheHead: ("test_pages_of_a_query_put_together_are_what_it_means",),
+    queries.TagsAllAlike: ("test_events_of_one_append_have_tags_of_their_own",),
+    queries.DropsTags: ("test_a_query_finds_events_that_have_all_of_its_tags",),
+    queries.IgnoresConditions: (
+        "test_an_event_that_a_condition_excludes_keeps_the_append_out",
+        "test_of_appends_under_one_condition_one_wins",
+    ),
+    queries.ForgetsThePosition: (
+        "test_an_append_whose_condition_is_met_is_written",
+        "test_events_up_to_the_position_of_a_condition_let_it_in",
+    ),
+    queries.CountsThePositionItself: ("test_events_up_to_the_position_of_a_condition_let_it_in",),
+    queries.TakesNoPositionForTheHead: ("test_an_event_that_a_condition_excludes_keeps_the_append_out",),
+    queries.TakesAnyEventForExcluded: ("test_events_that_a_condition_does_not_mean_let_it_in",),
+    queries.CountsTheStreamOnly: ("test_a_condition_counts_the_events_of_every_stream",),
+    queries.NamesTheHead: ("test_an_event_that_a_condition_excludes_keeps_the_append_out",),
+    queries.LooksAtTheConditionFirst: ("test_the_revision_is_looked_at_before_the_condition",),
+    queries.LooksAtTheKeyLast: ("test_a_key_is_looked_at_before_the_condition",),
+    queries.WritesTheUnmet: ("test_an_event_that_a_condition_excludes_keeps_the_append_out",),
+    queries.KeepsTheKeyOfTheUnmet: ("test_a_key_whose_condition_was_not_met_is_not_kept",),
+    queries.KnowsNoRepeatOfADecision: (
+        "test_an_append_sent_again_is_not_kept_out_by_its_own_events",
+        "test_a_decision_whose_answer_is_lost_takes_effect_once_in_any_order_of_steps",
+    ),
+    queries.KnowsTheLatestDecisionOnly: ("test_an_append_sent_again_is_known_behind_later_ones",),
+    queries.TakesAnyDecisionForARepeat: ("test_another_append_is_kept_out_and_no_repeat",),
+    queries.LooksAndThenDecides: ("test_one_of_two_decisions_on_the_same_events_wins_in_any_order_of_steps",),
 }
 
 VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
@@ -416,7 +467,7 @@ def _name(broken: Callable[..., object]) -> str:
 
 
 GUARDS: Final = [
-    *(Guard(_name(broken), _with_log(broken), caught_by) for broken, caught_by in LOGS.items()),
+    *(Guard(_name(broken), _with_log(broken), caught_by) for broken, caught_by in (LOGS | QUERIES).items()),
     *(Guard(_name(broken), _with_views(broken), caught_by) for broken, caught_by in VIEWS.items()),
     *(Guard(_name(broken), _with_memory(broken), caught_by) for broken, caught_by in MEMORIES.items()),
     *(Guard(f"{_name(broken)} (remembering)", _remembering(broken), by) for broken, by in NOTIFYING.items()),
@@ -439,6 +490,11 @@ GUARDS: Final = [
         "LosesSnapshotsWhenItIsReopened",
         Everything(Drawers(lost="snapshots"), reopens=True),
         ("test_snapshots_are_there_when_the_log_is_opened_again",),
+    ),
+    Guard(
+        "LosesTagsWhenItIsReopened",
+        Everything(Drawers(lost="tags"), reopens=True),
+        ("test_events_are_found_when_the_log_is_opened_again",),
     ),
     Guard(
         "LosesViewsWhenItIsReopened",

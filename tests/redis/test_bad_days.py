@@ -18,7 +18,6 @@ from eventsource_upstash import (
     ProjectionStore,
     Projector,
     Refused,
-    StaleView,
     TooLarge,
     UpstashRedis,
 )
@@ -234,7 +233,7 @@ def test_a_database_restored_from_a_backup(app: App, engine: redis.Redis, namesp
     for key, value in backup.items():
         engine.restore(key, 0, value)  # type: ignore[arg-type]
     view = app.projection_store.view(the.tasks)
-    with pytest.raises(StaleView, match=f"{token}"):
+    with pytest.raises(LogRewound, match=f"{token}"):
         view.get("2", at_least=token)
     assert view.count() == 1
     with pytest.raises(ConcurrencyError):

@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from eventsource_upstash import EventStore, ProjectionStore, Projector, Registry
+from eventsource_upstash._flow.passes import Reach
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.backends.qstash import QStash
-from eventsource_upstash.backends.redis import UpstashRedis, views
+from eventsource_upstash.backends.redis import UpstashRedis, pulling
+from eventsource_upstash.backends.redis.log import ROLL_AT
 from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.backends.redis.views import RedisViews
 from eventsource_upstash.domain.codec import encode_tags
@@ -94,9 +96,13 @@ class Counted:
         self._server = server
         self._before = self._now()
 
-    def backend(self, *, token: str | None = None) -> UpstashRedis:
+    def backend(self, *, token: str | None = None, roll_at: int = ROLL_AT) -> UpstashRedis:
         return UpstashRedis(
-            self._server.redis_url, token or self._server.token_for(self.name), namespace=self.name, total_timeout=60.0
+            self._server.redis_url,
+            token or self._server.token_for(self.name),
+            namespace=self.name,
+            total_timeout=60.0,
+            roll_at=roll_at,
         )
 
     def qstash(self) -> QStash:
@@ -367,6 +373,34 @@ def test_a_page_of_a_query_has_bounded_commands(counted: Counted) -> None:
     Colour.BLOCKING.run(scenario())
 
 
+def test_a_condition_that_reaches_back_costs_a_command_for_each_key_of_the_log(counted: Counted) -> None:
+    """And one more request where the log was cut since the last look at it."""
+    backend = counted.backend(roll_at=1_000)
+    log = backend.log(Colour.BLOCKING.port)
+    never = Query((item(tags=["never"]),))
+
+    async def scenario() -> None:
+        number = 0
+        while len(backend._archives.cuts) < 6:
+            number += 1
+            await log.append(tagged(number))
+        keys = len(backend._archives.cuts) + 1
+        counted.spent()
+        for first in (True, False):
+            other = log if first else counted.backend(roll_at=1_000).log(Colour.BLOCKING.port)
+            near = await other.append(tagged(100 + 2 * (not first), condition=AppendCondition(never, number)))
+            assert isinstance(near, Appended)
+            check(near.receipt, counted.spent(), requests=1, commands=6 + 1)
+            far = await other.append(tagged(101 + 2 * (not first), condition=AppendCondition(never, 0)))
+            assert isinstance(far, Appended)
+            check(far.receipt, counted.spent(), requests=1 if first else 2, commands=6 + keys + 2 * (not first))
+            found = await other.read(0, 1_000, 1_000_000, never)
+            assert found.reached == found.head
+            check(found.receipt, counted.spent(), requests=1, commands=2 + keys)
+
+    Colour.BLOCKING.run(scenario())
+
+
 def test_a_snapshot_costs_nothing_more(colour: Colour, counted: Counted) -> None:
     log = counted.backend().log(colour.port)
 
@@ -517,7 +551,7 @@ def test_nothing_to_do_settles_a_notification_within_the_same_bounds(counted: Co
     async def scenario() -> None:
         await face.append("task-1", TaskCreated("1"))
         only = silent.app.projector.flow
-        await only.catch_up(None, None, registry.projections)  # some projections only: that settles nothing
+        await only.catch_up(None, None, Reach(registry.projections))  # some projections only: that settles nothing
         counted.spent()
         check((await face.catch_up()).receipt, counted.spent(), requests=1, commands=3)
         assert (await face.append("task-2", TaskCreated("2"))).owes_notification
@@ -570,18 +604,17 @@ def test_reads_of_documents_cost_one_request_and_one_command(colour: Colour, cou
         await face.catch_up()
         view = face.app.projection_store.view(tasks)
         counted.spent()
-        _, receipt = await store.get_many(tasks.id, ["7"])
-        check(receipt, counted.spent(), requests=1, commands=1)
+        check((await store.get_many(tasks.id, ["7"], 0)).receipt, counted.spent(), requests=1, commands=1)
         assert await settled(view.get("7")) is not None
         within(counted.spent(), requests=1, commands=1)
-        found, receipt = await store.get_many(tasks.id, [str(number) for number in range(250, 350)])
-        assert len(found) == 50
-        check(receipt, counted.spent(), requests=1, commands=1)
+        got = await store.get_many(tasks.id, [str(number) for number in range(250, 350)], 0)
+        assert len(got.documents) == 50
+        check(got.receipt, counted.spent(), requests=1, commands=1)
         assert len(await settled(view.get_many(["1", "2"]))) == 2
         within(counted.spent(), requests=1, commands=1)
-        count, receipt = await store.count(tasks.id)
-        assert count == 300
-        check(receipt, counted.spent(), requests=1, commands=1)
+        found = await store.count(tasks.id, None, 0)
+        assert found.count == 300
+        check(found.receipt, counted.spent(), requests=1, commands=1)
         assert await face.count(tasks) == 300
         within(counted.spent(), requests=1, commands=1)
         await face.close()
@@ -601,9 +634,9 @@ def test_a_page_of_a_listing_costs_one_request_and_at_most_three_commands(colour
         await face.catch_up()
         counted.spent()
         for after, found in ((None, 10), ("18", 9), ("9", 0)):
-            page, _, receipt = await store.items(tasks.id, after, 10, 1_000_000)
-            assert len(page) == found
-            check(receipt, counted.spent(), requests=1, commands=3)
+            page = await store.items(tasks.id, after, 10, 1_000_000, 0)
+            assert len(page.documents) == found
+            check(page.receipt, counted.spent(), requests=1, commands=3)
         for limit, found in ((10, 10), (100, 20), (None, 20)):
             assert len(await face.items(tasks, limit=limit)) == found
             within(counted.spent(), requests=1, commands=3)
@@ -660,9 +693,9 @@ def test_what_is_sent_again_is_on_the_receipt(server: LocalUpstash, counted: Cou
 def test_guard_a_command_that_a_script_does_not_count_is_found(
     counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = views.PULL.text.replace("calls = calls + 1\nreturn redis.call", "return redis.call")
-    assert text != views.PULL.text
-    monkeypatch.setattr(views, "PULL", Script("pull", text))
+    text = pulling.PULL.text.replace("calls = calls + 1\nreturn redis.call", "return redis.call")
+    assert text != pulling.PULL.text
+    monkeypatch.setattr(pulling, "PULL", Script("pull", text))
     face = Face(Colour.BLOCKING, counted.backend(), registry_of("tasks"))
 
     async def scenario() -> None:
@@ -677,9 +710,11 @@ def test_guard_a_command_that_a_script_does_not_count_is_found(
 def test_guard_an_action_that_costs_more_than_promised_is_found(
     counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = views.PULL.text.replace("local records = {}\n", "local records = {}\n" + "call('GET', KEYS[1])\n" * 3)
-    assert text != views.PULL.text
-    monkeypatch.setattr(views, "PULL", Script("pull", text))
+    text = pulling.PULL.text.replace(
+        "local records, views = {}, {}\n", "local records, views = {}, {}\n" + "call('GET', KEYS[1])\n" * 3
+    )
+    assert text != pulling.PULL.text
+    monkeypatch.setattr(pulling, "PULL", Script("pull", text))
     face = Face(Colour.BLOCKING, counted.backend(), registry_of("tasks"))
 
     async def scenario() -> None:

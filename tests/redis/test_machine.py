@@ -13,7 +13,7 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from eventsource_upstash import EventSourceError
 from eventsource_upstash._io.port import HttpRequest, HttpResponse, Port, Signal
-from eventsource_upstash.backends.redis import UpstashRedis, log, views
+from eventsource_upstash.backends.redis import UpstashRedis, commits, log
 from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Backend, Log, Views
@@ -38,7 +38,7 @@ class Wire:
         self.in_a_row = 0
 
     def about_to_send(self, body: bytes) -> None:
-        if self.plan and any(script.sha.encode() in body for script in (log.APPEND, views.COMMIT)):
+        if self.plan and any(script.sha.encode() in body for script in (log.APPEND, commits.COMMIT)):
             kind = self.plan.pop(0)
             if kind is None or self.in_a_row == MOST_IN_A_ROW or self.upstash.faults:
                 self.in_a_row = 0

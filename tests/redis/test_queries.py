@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsource_upstash import CorruptLog, Refused
+from eventsource_upstash import CorruptLog, OutcomeUnknown, Refused
 from eventsource_upstash._io import blocking
+from eventsource_upstash._io.port import HttpRequest, HttpResponse, Signal
 from eventsource_upstash.backends.redis.archives import Archives
 from eventsource_upstash.backends.redis.keys import Keys
 from eventsource_upstash.backends.redis.log import RedisLog
@@ -23,6 +25,7 @@ from eventsource_upstash.domain.queries import AppendCondition, Query, QueryItem
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import MAX_PAGE_BYTES, Append, Conflict, KeyReused, Snapshot, Unmet
 
+T = TypeVar("T")
 NOW = 1_800_000_000_000_000
 
 
@@ -217,6 +220,76 @@ def test_the_order_of_what_is_checked(log: RedisLog) -> None:
     assert isinstance(blocking.run(log.append(an(3, ("t", ""), condition=condition, expected=7))), Conflict)
     assert isinstance(blocking.run(log.append(an(4, ("t", ""), condition=condition, expected=1))), Unmet)
     append(log, an(5, ("t", ""), condition=AppendCondition(condition.query, 1)))
+
+
+class Sleepless:
+    """A port whose pauses take no time: what is tried again is tried at once."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        return await blocking.PORT.send(request)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        return await blocking.PORT.call(work)
+
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[LocalUpstash]:
+    """One that no other test is told of: it misbehaves."""
+    with LocalUpstash() as running:
+        yield running
+
+
+FAULTS = st.sampled_from([None, "lose-answer", "lose-request", "duplicate", "error-500", "cut-answer"])
+STEPS = st.tuples(EVENTS, QUERIES, st.integers(0, 12), st.sampled_from(["any", "number", "key"]), FAULTS)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=st.lists(STEPS, min_size=2, max_size=10), roll_at=st.sampled_from([400, 16_000_000]))
+def test_conditions_hold_on_an_unreliable_wire(
+    own: LocalUpstash, steps: list[tuple[list[tuple[str, str]], Query, int, str, str | None]], roll_at: int
+) -> None:
+    """Written is what no event stood against, once, whatever was lost or doubled on the way."""
+    transport = HttpTransport(Sleepless(), own.redis_url, own.redis_token)
+    archives = Archives()
+    log = RedisLog(transport, Keys(secrets.token_hex(8)), archives, roll_at=roll_at, lost_after_us=60_000_000)
+    written: list[tuple[str, frozenset[str], bytes]] = []
+    revisions = {"s0": 0, "s1": 0}
+    for number, (events, wanted, back, how, fault) in enumerate(steps):
+        after = max(0, len(written) - back)
+        stream = f"s{number % 2}"
+        what = an(
+            number,
+            *events,
+            stream=stream,
+            expected=revisions[stream] if how == "number" else ANY,
+            key=f"k{number}" if how == "key" else None,
+            condition=AppendCondition(wanted, after),
+        )
+        if fault is not None:
+            own.faults.add(fault, half="redis")
+        stands_against = any(wanted.matches(type_, tags) for type_, tags, _ in written[after:])
+        try:
+            answer = blocking.run(log.append(what))
+        except OutcomeUnknown:
+            # After a lost answer, on a stream that was cut a moment ago: it says so rather than guess.
+            assert how == "any"
+            assert fault is not None
+            assert roll_at == 400
+            continue
+        finally:
+            own.faults.clear()
+        assert isinstance(answer, Unmet if stands_against else Appended), (answer, written)
+        if not stands_against:
+            written += [
+                (type_, frozenset(tags.split()), b"%d.%d" % (number, index))
+                for index, (type_, tags) in enumerate(events)
+            ]
+            revisions[stream] += len(events)
+    rows = everything(log)
+    assert [(row[5], frozenset(decode_tags(row[8])), row[9]) for row in rows] == written
 
 
 # Damage.

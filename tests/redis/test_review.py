@@ -20,7 +20,7 @@ from eventsource_upstash.backends.redis.views import RedisViews
 from eventsource_upstash.domain.events import ANY, EXISTS, Appended, Expectation, Receipt
 from eventsource_upstash.domain.projections import ProjectionId
 from eventsource_upstash.local import Limits, LocalUpstash
-from eventsource_upstash.ports import MAX_PAGE_BYTES, Append, Commit, Conflict, KeyReused, Pull
+from eventsource_upstash.ports import MAX_PAGE_BYTES, Append, Commit, Conflict, KeyReused, Pull, Unmet
 from tests.unit.todo import CompleteTask, CreateTask, TaskCreated, Todo, todo
 
 _numbers = count(1)
@@ -349,7 +349,7 @@ def test_what_an_execution_costs_is_all_counted(upstash: LocalUpstash, namespace
     log = app.event_store.flow.log
     real, late = log.append, [True]
 
-    async def overtaken(what: Append) -> Appended | Conflict | KeyReused:
+    async def overtaken(what: Append) -> Appended | Conflict | KeyReused | Unmet:
         if late.pop() if late else False:
             other.event_store.append("tasks", TaskCreated("2", "x"))
         return await real(what)

@@ -20,6 +20,7 @@ from eventsource_upstash.ports import (
     Pull,
     Pulled,
     Role,
+    Unmet,
     Views,
 )
 from eventsource_upstash.testing import BackendWrapper, LogWrapper, ViewsWrapper
@@ -157,7 +158,7 @@ class WithdrawsWhatTheClockSays(LogWrapper):
         super().__init__(inner)
         self.raised: dict[int, int] = {}
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         answer = await self.inner.append(append)
         if isinstance(answer, Appended) and not answer.repeated:
             self.raised[answer.position] = append.recorded_us
@@ -170,7 +171,7 @@ class WithdrawsWhatTheClockSays(LogWrapper):
 class OwesOnceOnly(LogWrapper):
     """An append whose answer was lost is told, when it is called again, that somebody else was told already."""
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         answer = await self.inner.append(append)
         if isinstance(answer, Appended) and answer.repeated:
             return replace(answer, owes_notification=False)

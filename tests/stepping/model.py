@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from eventsource_upstash import Appended, Memory, Receipt
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.domain.events import FREE
-from eventsource_upstash.ports import Append, Conflict, KeyReused, Log, Views
+from eventsource_upstash.ports import Append, Conflict, KeyReused, Log, Unmet, Views
 from eventsource_upstash.testing import BackendWrapper, LogWrapper, PausingBackend
 from eventsource_upstash.testing.pausing import Pauses
 from tests.conformance.separate import SeparateViews
@@ -50,7 +50,7 @@ class OwingLog(LogWrapper):
         super().__init__(inner)
         self.outstanding = outstanding
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         answer = await self.inner.append(append)
         if isinstance(answer, Appended):
             return replace(answer, owes_notification=self.outstanding.owed_by(append, answer))
@@ -128,7 +128,7 @@ class WatchedLog(LogWrapper):
         super().__init__(inner)
         self.watched = watched
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         answer = await self.inner.append(append)
         if isinstance(answer, Appended) and answer.owes_notification and not answer.repeated:
             self.watched.owed(append, answer)

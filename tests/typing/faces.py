@@ -28,11 +28,14 @@ from eventsource_upstash import (
     Expectation,
     Loaded,
     Memory,
+    MemoryKeys,
+    Personal,
     Projection,
     ProjectionStatus,
     ProjectionStopped,
     ProjectionStore,
     Projector,
+    Receipt,
     Recorded,
     Registry,
     SQLite,
@@ -251,3 +254,20 @@ def errors(conflict: ConcurrencyError, stopped: ProjectionStopped) -> None:
     assert_type(conflict.expected, int | str)
     assert_type(conflict.events, tuple[Recorded[object], ...])
     assert_type(stopped.others, tuple[str, ...])
+
+
+@dataclass(frozen=True)
+class Moved:
+    id: str
+    address: Personal[str]
+    phones: Personal[list[str]] = None
+
+
+async def personal(store: EventStore, twin: AsyncEventStore) -> None:
+    registry.event("moved", subject="id", formerly=("relocated",))(Moved)
+    registry.event("moved-again", subject=lambda event: event.id)(Moved)
+    assert_type(Moved("1", "Rome").address, str | None)
+    assert_type(Moved("1", None).phones, list[str] | None)
+    assert_type(store.forget("1"), Receipt)
+    assert_type(await twin.readmit(1), Receipt)
+    EventStore(Memory(), registry, keys=MemoryKeys())

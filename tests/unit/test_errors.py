@@ -24,6 +24,7 @@ from eventsource_upstash import (
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
+    Receipt,
     Recorded,
     Refused,
     RegistrationError,
@@ -54,6 +55,7 @@ MISSED = (
 
 ERRORS: list[EventSourceError] = [
     ConcurrencyError(stream="task-1", expected=2, actual=4, events=MISSED, complete=False),
+    ConditionFailed(stream="task-1", after=3, position=7, receipt=Receipt(requests=1)),
     Unavailable("SQLite file 'x' was locked"),
     OutcomeUnknown("the answer was lost"),
     Refused("the disk is full"),
@@ -155,7 +157,9 @@ def test_a_message_tells_the_remedy(error: EventSourceError, remedy: str) -> Non
     ],
 )
 def test_errors_are_sorted_by_what_to_do(error: EventSourceError, kinds: set[type]) -> None:
-    sorts = {ConcurrencyError, Unavailable, OutcomeUnknown, Refused, Misuse, CorruptLog} - {type(error)}
+    sorts = {ConcurrencyError, ConditionFailed, Unavailable, OutcomeUnknown, Refused, Misuse, CorruptLog} - {
+        type(error)
+    }
     assert {kind for kind in sorts if isinstance(error, kind)} == kinds
 
 

@@ -19,7 +19,7 @@ from eventsource_upstash import (
     connect,
 )
 from eventsource_upstash.blocking import App
-from eventsource_upstash.ports import Append, Conflict, KeyReused, Log, StreamPage
+from eventsource_upstash.ports import Append, Conflict, KeyReused, Log, StreamPage, Unmet
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.faults.driving import COLOURS, Driver
 from tests.unit.todo import (
@@ -56,7 +56,7 @@ class _Between(LogWrapper):
         super().__init__(inner)
         self.between = between
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         if self.between.meanwhile:
             self.between.meanwhile.pop(0)()
         return await self.inner.append(append)

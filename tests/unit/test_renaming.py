@@ -10,7 +10,9 @@ from typing import cast
 import pytest
 
 from eventsource_upstash import (
+    AppendCondition,
     ConcurrencyError,
+    ConditionFailed,
     Memory,
     ProjectionStopped,
     Query,
@@ -161,11 +163,12 @@ def test_a_conflict_carries_them_as_the_type_of_today() -> None:
     assert (caught.value.actual, caught.value.complete) == (4, True), "though the retired one is passed over"
 
 
-@pytest.mark.parametrize("asked", ["task-created", "todo-noted", "todo-added"])
-def test_a_query_by_any_name_means_them_all(asked: str) -> None:
-    types = of_today().types
-    query = Query((QueryItem(frozenset({asked, "of-another-app"}), frozenset({"t"})), QueryItem(tags=frozenset({"u"}))))
-    assert types.under_all_names(query) == Query(
+@pytest.mark.parametrize("asked", ["task-created", "todo-noted", "todo-added", TaskCreated])
+def test_a_query_by_any_name_or_by_class_means_them_all(asked: str | type) -> None:
+    the = of_today()
+    the.ignore("of-another-app")
+    query = Query.of(types=[asked, "of-another-app"], tags=["t"]) | Query.of(tags=["u"])
+    assert the.types.resolve(query) == Query(
         (
             QueryItem(frozenset({"task-created", "todo-noted", "todo-added", "of-another-app"}), frozenset({"t"})),
             QueryItem(tags=frozenset({"u"})),
@@ -173,9 +176,23 @@ def test_a_query_by_any_name_means_them_all(asked: str) -> None:
     )
 
 
-def test_a_query_without_renamed_types_stays_the_same() -> None:
-    query = Query((QueryItem(frozenset({"todo-added"})),))
-    assert first_release().types.under_all_names(query) is query
+@pytest.mark.parametrize("asked", ["task-created", "todo-noted", "todo-added", TaskCreated])
+def test_what_was_recorded_under_a_former_name_is_found_and_counts(asked: str | type) -> None:
+    event_store = App(written_by_every_release(), of_today(), None).event_store
+    every = [each for each in event_store.read() if isinstance(each.event, TaskCreated)]
+    assert len({each.type for each in every}) > 1
+    assert list(event_store.read(query=Query.of(types=[asked]))) == every
+    with pytest.raises(ConditionFailed):
+        event_store.append("task-1", TaskCreated("x", urgent=False), condition=AppendCondition(Query.of(types=[asked])))
+
+
+def test_a_retired_type_counts_in_a_condition_and_is_passed_over_by_reads() -> None:
+    event_store = App(written_by_every_release(), of_today(), None).event_store
+    (retired,) = event_store.registry.types.ignored
+    query = Query.of(types=[retired])
+    assert list(event_store.read(query=query)) == []
+    with pytest.raises(ConditionFailed):
+        event_store.append("task-1", TaskCreated("x", urgent=False), condition=AppendCondition(query))
 
 
 def test_code_of_yesterday_stops_at_the_new_name() -> None:

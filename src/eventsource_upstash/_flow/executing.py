@@ -139,7 +139,9 @@ class Executing:
             # Folded before it is appended: what the aggregate itself cannot take is no event of its stream. And folded
             # as it will be read back, so that this state is what every load makes.
             state = aggregate.fold_new(held.state, new)
-            append = self._handling.prepare(stream, new, held.revision, key, metadata, tags)
+            append = self._handling.prepare(
+                stream, new, held.revision, key, metadata, self._handling.encode_tags(events, tags)
+            )
             revision = held.revision + len(new)
             last = (append.recorded_us, append.number + len(new) - 1)
             snapshots = aggregate.snapshots

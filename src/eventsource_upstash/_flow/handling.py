@@ -21,8 +21,9 @@ from ..domain.events import (
 )
 from ..domain.names import check_idempotency_key as _check_key
 from ..domain.names import check_stream, check_tags
+from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
-from ..errors import ConcurrencyError, EventSourceError, IdempotencyKeyReused, Misuse
+from ..errors import ConcurrencyError, ConditionFailed, EventSourceError, IdempotencyKeyReused, Misuse
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log, Unmet
 from .notifying import Notifying
 
@@ -58,12 +59,14 @@ class Handling:
         key: str | None,
         metadata: Mapping[str, object] | None,
         tags: Sequence[str],
+        condition: AppendCondition | None = None,
     ) -> Appended:
         """See `EventStore.append`."""
         check_stream(stream)
         if type(expected) is not int or expected < 0:
             _check_expected(stream, expected)
-        append = self.prepare(stream, self.encode(stream, events), expected, key, metadata, tags)
+        new = self.encode(stream, events)
+        append = self.prepare(stream, new, expected, key, metadata, self.encode_tags(events, tags), condition)
         answer = await self.submit(append)
         if answer.__class__ is not Appended:
             raise self.refusal(append, answer)
@@ -90,7 +93,8 @@ class Handling:
         expected: int | Expectation,
         key: str | None,
         metadata: Mapping[str, object] | None,
-        tags: Sequence[str],
+        tags: bytes | list[bytes | None] | None,
+        condition: AppendCondition | None = None,
     ) -> Append:
         """An append of encoded events, with a time and a number of its own. Raises `Misuse` and `InvalidEvent`."""
         return Append(
@@ -100,10 +104,11 @@ class Handling:
             self._clock() // 1000,
             _draw(NUMBER_BITS),
             encode_metadata(metadata) if metadata else None,
-            _encode_tags(tags) if tags else None,
+            tags,
             key,
             b"" if key is None else _digest(key, stream, new),
             self._notifying.notices is not None,
+            condition if condition is None else self._resolve(condition),
         )
 
     async def submit(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
@@ -130,8 +135,31 @@ class Handling:
             receipt = await self._notifying.failed(self.log, answer.position, append.recorded_us, error)
         return answer if receipt is FREE else self._notifying.billed(answer, receipt)
 
+    def encode_tags(self, events: Sequence[object], tags: Sequence[str]) -> bytes | list[bytes | None] | None:
+        """The tags of each event: those that its type declares, and then those of the append.
+
+        Raises `Misuse` and `InvalidEvent`.
+        """
+        if not tags and not self._types.tagging:
+            return None
+        common = _checked(tags)
+        if not self._types.tagging:
+            return encode_tags(common)
+        each = [encode_tags(self._types.of(event).tags_of(event, common)) for event in events]
+        return each[0] if each.count(each[0]) == len(each) else each
+
+    def _resolve(self, condition: AppendCondition) -> AppendCondition:
+        """A condition as a log takes it."""
+        if not isinstance(cast("object", condition), AppendCondition):
+            raise Misuse(f"condition={condition!r}: it is an AppendCondition(query, after)")
+        _check_after(condition.after, "after")
+        return AppendCondition(self._types.resolve(condition.query), min(condition.after, MAX_POSITION))
+
     def refusal(self, append: Append, answer: Appended | Conflict | KeyReused | Unmet) -> Exception:
         """What an answer that is no success means to the caller."""
+        if isinstance(answer, Unmet):
+            after = 0 if append.condition is None else append.condition.after
+            return ConditionFailed(stream=append.stream, after=after, position=answer.position, receipt=answer.receipt)
         if isinstance(answer, Conflict):
             missed, error = self._decode(answer.missed)
             return ConcurrencyError(
@@ -144,15 +172,21 @@ class Handling:
             )
         return key_used(append.key, append.stream)
 
-    async def read(self, after: int, limit: int | None) -> AsyncGenerator[list[Recorded[object]], None]:
+    async def read(
+        self, after: int, limit: int | None, query: Query | None = None
+    ) -> AsyncGenerator[list[Recorded[object]], None]:
         """Pages of the log. See `EventStore.read`."""
         _check_bounds(after, limit, "after")
         after = min(after, MAX_POSITION)
+        query = None if query is None else self._types.resolve(query)
         while limit is None or limit > 0:
-            page = await self.log.read(after, _page_size(limit), MAX_PAGE_BYTES)
-            if not page.events:
+            page = await self.log.read(after, _page_size(limit), MAX_PAGE_BYTES, query)
+            if page.reached is not None:
+                after = page.reached
+            elif page.events:
+                after = page.events[-1][0]
+            else:
                 return
-            after = page.events[-1][0]
             recorded, error = self._decode(page.events)
             limit = None if limit is None else limit - len(recorded)
             if recorded:
@@ -202,10 +236,14 @@ def _page_size(limit: int | None) -> int:
 
 
 def _check_bounds(after: int, limit: int | None, name: str) -> None:
-    if type(after) is not int or after < 0:
-        raise Misuse(f"{name}={after!r}: it is a whole number from 0")
+    _check_after(after, name)
     if limit is not None and (type(limit) is not int or limit < 0):
         raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
+
+
+def _check_after(after: int, name: str) -> None:
+    if type(after) is not int or after < 0:
+        raise Misuse(f"{name}={after!r}: it is a whole number from 0")
 
 
 def _check_expected(stream: str, expected: object) -> None:
@@ -216,12 +254,13 @@ def _check_expected(stream: str, expected: object) -> None:
     )
 
 
-def _encode_tags(tags: Sequence[str]) -> bytes | None:
+def _checked(tags: Sequence[str]) -> tuple[str, ...]:
+    """Tags, each once."""
     if isinstance(cast("object", tags), (str, bytes)) or not isinstance(cast("object", tags), Iterable):
         raise Misuse(f"tags={tags!r}: tags are several strings, as in tags=({tags!r},)")
     given = tuple(tags)
     check_tags(given)
-    return encode_tags(tuple(dict.fromkeys(given)))
+    return tuple(dict.fromkeys(given))
 
 
 def key_used(key: str | None, stream: str) -> IdempotencyKeyReused:

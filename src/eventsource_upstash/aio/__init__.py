@@ -21,6 +21,7 @@ from .._flow.wiring import check, check_parts
 from .._io.event_loop import PORT, iterate
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
+from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..ports import Backend, KeyStore, NoticeTransport
 from .projector import AsyncProjector, AsyncWorker
@@ -122,6 +123,7 @@ class AsyncEventStore:
         stream: str,
         *events: object,
         expected_revision: int | Expectation = ANY,
+        condition: AppendCondition | None = None,
         idempotency_key: str | None = None,
         metadata: Mapping[str, object] | None = None,
         tags: Sequence[str] = (),
@@ -132,9 +134,12 @@ class AsyncEventStore:
             stream: The stream's name: 1 to 255 characters, none of them a control character or a line break.
             *events: Instances of registered event types, at least one.
             expected_revision: Revision that the stream has to be at, `NO_STREAM`, `EXISTS` or `ANY`.
-            idempotency_key: Names this append, so that the same call again answers what the first one did.
+            condition: What must not have come into the log, in whichever stream, since the decision was made. Together
+                with `expected_revision`, both have to hold.
+            idempotency_key: Names this append, so that the same call again answers what the first one did; looked at
+                before anything else.
             metadata: JSON data kept with each event: correlation, causation, user.
-            tags: What the events can be found by.
+            tags: What the events can be found by, besides the tags that their types declare.
 
         Returns:
             The position of the last event and the stream's new revision. When it returns, the events are in the log,
@@ -142,6 +147,7 @@ class AsyncEventStore:
 
         Raises:
             ConcurrencyError: The stream is not where it was expected; carries the events that were missed.
+            ConditionFailed: An event that the condition's query means came after its position.
             IdempotencyKeyReused: The key stands for another append already.
             InvalidEvent: An event could not be read back as it is.
             Misuse: No event, an unregistered class, a name that cannot be one.
@@ -151,24 +157,28 @@ class AsyncEventStore:
 
         Cost: one step of the backend, and one notification.
         """
-        return await self.flow.append(stream, events, expected_revision, idempotency_key, metadata, tags)
+        return await self.flow.append(stream, events, expected_revision, idempotency_key, metadata, tags, condition)
 
-    def read(self, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Recorded[object]]:
-        """Read the whole log in order, lazily, in pages.
+    def read(
+        self, *, after: int = 0, limit: int | None = None, query: Query | None = None
+    ) -> AsyncIterator[Recorded[object]]:
+        """Read the log in order, lazily, in pages: the whole of it, or the events that a query means.
 
         Events of ignored types are left out.
 
         Args:
             after: Position to start after, exclusive; 0 reads from the first event.
             limit: Most events to hand out; None reads to the end.
+            query: Only the events that it means. They are found by type and tag, without reading the others.
 
         Raises:
+            Misuse: The query names a type that is not registered; a position or a limit that cannot be one.
             UnknownEventType: An event's type is not registered; the events before it are handed out first.
             UndecodableEvent: An event does not fit its class; likewise.
 
         Cost: one step per page of up to 1,000 events.
         """
-        return iterate(self.flow.read(after, limit))
+        return iterate(self.flow.read(after, limit, query))
 
     def read_stream(
         self, stream: str, *, after_revision: int = 0, limit: int | None = None

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, cast
 
 import msgspec
 
-from ..errors import Misuse, SealedEvent, UndecodableEvent, UnknownEventType
+from ..errors import InvalidEvent, Misuse, SealedEvent, UndecodableEvent, UnknownEventType
 from .codec import Codec, decode_metadata, decode_tags, reason
 from .events import Recorded, StoredEvent
+from .names import check_tags
 from .personal import SEALED, UNOPENED, PersonalData, begins, personal_data
 from .queries import Query, QueryItem
+
+Tagger = Callable[[Any], Iterable[str]]
+"""What tells the tags of an event. Any event: a function in a class's decorator cannot name that class."""
 
 Upcaster = Callable[[dict[str, object]], dict[str, object]]
 
@@ -30,9 +34,22 @@ class EventType:
         decode: Bytes of the present version to an instance. Raises whatever the decoder does.
         personal: What is personal in its events; None where nothing is.
         shareable: Whether one instance may be handed to several handlers, because nothing in it can be changed.
+        tagger: What tells the tags of an event, or None where the type declares none.
     """
 
-    __slots__ = ("_codec", "_upcasters", "cls", "decode", "encode", "name", "names", "personal", "shareable", "version")
+    __slots__ = (
+        "_codec",
+        "_upcasters",
+        "cls",
+        "decode",
+        "encode",
+        "name",
+        "names",
+        "personal",
+        "shareable",
+        "tagger",
+        "version",
+    )
 
     def __init__(
         self,
@@ -42,6 +59,7 @@ class EventType:
         upcasters: Mapping[int, Upcaster],
         formerly: tuple[str, ...] = (),
         subject: object = None,
+        tagger: Tagger | None = None,
     ) -> None:
         self._codec: Codec[object] = Codec(cls, f"event type {name!r}")
         self._upcasters = dict(upcasters)
@@ -53,6 +71,21 @@ class EventType:
         self.decode: Callable[[bytes], object] = self._codec.decode
         self.personal: PersonalData | None = personal_data(cls, self._codec.schema, subject, f"event type {name!r}")
         self.shareable: bool = self._codec.schema.immutable
+        self.tagger: Tagger | None = tagger
+
+    def tags_of(self, event: object, more: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The tags that its type declares for an event, and then others, each once.
+
+        Raises:
+            InvalidEvent: What tells them failed, or told something else than several tags.
+        """
+        if self.tagger is None:
+            return more
+        try:
+            tags = _several(self.tagger(event))
+        except Exception as error:
+            raise InvalidEvent(f"event type {self.name!r}: its tags cannot be told: {reason(error)}") from error
+        return tuple(dict.fromkeys((*tags, *more)))
 
     def decode_version(self, version: int, payload: bytes) -> object:
         """Bytes of any version up to the present one to an instance, by way of the upcasters."""
@@ -68,6 +101,15 @@ class EventType:
         return self._codec.convert(data)
 
 
+def _several(told: object) -> tuple[str, ...]:
+    """What a function told to be tags, if it is."""
+    if isinstance(told, (str, bytes)):
+        raise TypeError("it answers one string; tags are several, as in (tag,)")
+    tags = tuple(cast("Iterable[str]", told))
+    check_tags(tags)
+    return tags
+
+
 class EventTypes:
     """The event types that one registry knows: by name to read, by class to append.
 
@@ -75,12 +117,14 @@ class EventTypes:
         by_name: By each name that an event may be recorded under: the present one, and the former ones.
         by_class: By the class of the event.
         ignored: Names of types that are passed over.
+        tagging: Whether any type declares tags.
         unsealed: Whether a part was made of them that has no key store, so that no type may hold personal data.
     """
 
-    __slots__ = ("by_class", "by_name", "ignored", "unsealed")
+    __slots__ = ("by_class", "by_name", "ignored", "tagging", "unsealed")
 
     def __init__(self) -> None:
+        self.tagging: bool = False
         self.by_name: dict[str, EventType] = {}
         self.by_class: dict[type, EventType] = {}
         self.ignored: set[str] = set()
@@ -99,20 +143,40 @@ class EventTypes:
             )
         return known
 
-    def under_all_names(self, query: Query) -> Query:
-        """A query that means its types under every name that their events are recorded under.
+    def resolve(self, query: Query) -> Query:
+        """A query as a log takes it: each type under every name that its events are recorded under.
 
-        Whichever of its names a type is asked for by, all of its events are meant. Names that are not registered stay
-        as they are: the log may hold other apps' events.
+        A name has to be known here, be it to be ignored: a condition on a name that is misspelt would never fail.
+
+        Raises:
+            Misuse: A class or a name that is not known; something that is no query, or a query of nothing.
         """
-        by_name = self.by_name
-        if not any(len(by_name[name].names) > 1 for item in query.items for name in item.types if name in by_name):
-            return query
-        items: list[QueryItem] = []
-        for item in query.items:
-            names = [by_name[name].names if name in by_name else (name,) for name in item.types]
-            items.append(QueryItem(frozenset(name for each in names for name in each), item.tags))
-        return Query(tuple(items))
+        if not isinstance(cast("object", query), Query) or not query.items:
+            raise Misuse(f"{query!r} is no query; Query.of(types=[...], tags=[...]) makes one, and Query.all()")
+        return Query(tuple(self._resolve(item) for item in query.items))
+
+    def _resolve(self, item: QueryItem) -> QueryItem:
+        if not item.classes and not item.types:
+            return item
+        names: set[str] = set()
+        for cls in item.classes:
+            if cls not in self.by_class:
+                raise Misuse(
+                    f"{cls.__name__} is not registered as an event type, so no query can mean it; put "
+                    "@registry.event(...) on the class"
+                )
+            names.update(self.by_class[cls].names)
+        for name in item.types:
+            if name in self.by_name:
+                names.update(self.by_name[name].names)
+            elif name in self.ignored:
+                names.add(name)
+            else:
+                raise Misuse(
+                    f"a query means event type {name!r}, which is not registered; correct the name, or declare "
+                    f"registry.ignore({name!r}) if it is another app's"
+                )
+        return QueryItem(frozenset(names), item.tags)
 
     def decode(self, row: StoredEvent) -> object:
         """The event in a stored row.

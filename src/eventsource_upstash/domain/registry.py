@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from ..errors import RegistrationError
 from .aggregates import Aggregate
-from .event_types import EventType, EventTypes, Upcaster
+from .event_types import EventType, EventTypes, Tagger, Upcaster
 from .folding import OnError
 from .folds import check_handler
 from .names import check_part_name, check_type_name
@@ -50,6 +50,7 @@ class Registry:
         version: int = 1,
         formerly: Iterable[str] = (),
         subject: str | Callable[[Any], object] | None = None,  # Any: the class is not known before it is decorated
+        tags: Tagger | None = None,
     ) -> Callable[[type[E]], type[E]]:
         """Register a class as an event type.
 
@@ -62,19 +63,23 @@ class Registry:
                 and upcasters, which is declared under `type`.
             subject: Whose the personal data is, where fields of the class are `Personal[...]`: the name of the field
                 that holds the person's id, or a function of the event that answers it.
+            tags: A function of an event that answers its tags: `lambda event: (f"course:{event.course}",)`. It is asked
+                when the event is appended, and the tags are recorded with it, before those of the append.
 
         Raises:
             RegistrationError: A name or the class is registered already, or a name is ignored; the class or one of
-                its fields cannot be stored; an upcaster is missing.
+                its fields cannot be stored; an upcaster is missing; what tells the tags cannot be called with an event.
         """
         check_type_name(type)
         _check_version(f"event type {type!r}", version)
         names = _check_former_names(type, formerly)
         if callable(subject):
             check_handler(subject, f"event type {type!r}, subject", ("event",))
+        if tags is not None:
+            check_handler(tags, f"event type {type!r}, tags", ("event",))
 
         def register(cls: _Class[E]) -> _Class[E]:
-            self._register_event(type, version, cls, names, subject)
+            self._register_event(type, version, cls, names, subject, tags)
             return cls
 
         return register
@@ -196,11 +201,19 @@ class Registry:
         known = self.types.by_name[name]
         return "" if known.name == name else f", as a former name of {known.name!r}"
 
-    def _register_event(self, name: str, version: int, cls: type, formerly: tuple[str, ...], subject: object) -> None:
+    def _register_event(
+        self,
+        name: str,
+        version: int,
+        cls: type,
+        formerly: tuple[str, ...],
+        subject: object,
+        tags: Tagger | None,
+    ) -> None:
         what = f"event type {name!r}"
         self._check_free(name, what, formerly)
         chain = self._upcasters.get(name, {})
-        event_type = EventType(name, version, cls, chain, formerly, subject)
+        event_type = EventType(name, version, cls, chain, formerly, subject, tags)
         if event_type.personal and self.types.unsealed:
             raise RegistrationError(
                 f"{what} holds personal data, and an event store that has no key store was made of this registry "
@@ -225,6 +238,7 @@ class Registry:
         for each in event_type.names:
             self.types.by_name[each] = event_type
         self.types.by_class[cls] = event_type
+        self.types.tagging |= tags is not None
 
     def _check_free(self, name: str, what: str, formerly: tuple[str, ...]) -> None:
         """Refuse names that stand for something else already. Raises `RegistrationError`."""

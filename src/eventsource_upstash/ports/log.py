@@ -45,11 +45,12 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         number: Number of the first event; the following ones count on. With the time it identifies this append: the
             same append sent again has the same one.
         metadata: Encoded metadata of each event, or None.
-        tags: Encoded tags of all events alike, or a list of those of each, or None.
+        tags: Tags of all events alike, or a list of those of each, or None for none: a JSON array of strings. Handed
+            out as they came, and decoded (`codec.decode_tags`) for what finds events by them.
         key: The caller's idempotency key, or None.
         digest: Digest of stream and events, to tell a repeat under the key from another append; empty without a key.
         notifies: Whether the caller sends the notification, should this append owe it.
-        condition: What else has to hold, in the step that writes, or None.
+        condition: What else has to hold, in the step that writes, or None. Its query holds names of types, as recorded.
         snapshot: To be kept in the same step, of the stream as this append leaves it; or None.
     """
 

@@ -232,7 +232,7 @@ class Listed(NamedTuple):
     receipt: Receipt = FREE
 
 
-class Counted(NamedTuple):
+class Counted(msgspec.Struct, frozen=True):
     """How many there are.
 
     Attributes:
@@ -264,7 +264,7 @@ class Ended(NamedTuple):
     receipt: Receipt = FREE
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True):
     """A part of an index: the entries from one value to another, in order of value and then of key.
 
     Attributes:

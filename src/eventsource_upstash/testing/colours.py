@@ -19,6 +19,7 @@ from ..blocking import App, Projector
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, CatchUp, Expectation, Recorded
 from ..domain.projections import Projection
+from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..ports import MAX_PAGE_EVENTS, Backend, NoticeTransport
 
@@ -125,6 +126,7 @@ class Face:
         stream: str,
         *events: object,
         expected_revision: int | Expectation = ANY,
+        condition: AppendCondition | None = None,
         idempotency_key: str | None = None,
         metadata: Mapping[str, object] | None = None,
         tags: Sequence[str] = (),
@@ -135,15 +137,18 @@ class Face:
                 stream,
                 *events,
                 expected_revision=expected_revision,
+                condition=condition,
                 idempotency_key=idempotency_key,
                 metadata=metadata,
                 tags=tags,
             )
         )
 
-    async def read(self, *, after: int = 0, limit: int | None = None) -> list[Recorded[object]]:
+    async def read(
+        self, *, after: int = 0, limit: int | None = None, query: Query | None = None
+    ) -> list[Recorded[object]]:
         """See `EventStore.read`."""
-        recorded = self.app.event_store.read(after=after, limit=limit)
+        recorded = self.app.event_store.read(after=after, limit=limit, query=query)
         return list(recorded) if isinstance(recorded, Iterator) else [each async for each in recorded]
 
     async def read_stream(

@@ -97,7 +97,7 @@ class History:
             known.name,
             known.version,
             encode_metadata(group.metadata) if group.metadata else None,
-            encode_tags(group.tags),
+            encode_tags(known.tags_of(event, group.tags)),
             known.encode(event),
         )
         decoded = self._types.decode(row)

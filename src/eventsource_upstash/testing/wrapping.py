@@ -53,10 +53,12 @@ from ..ports import (
     Progress,
     Pull,
     Pulled,
+    Query,
     Snapshot,
     Span,
     Stored,
     StreamPage,
+    Unmet,
     Views,
     Wanted,
 )
@@ -88,7 +90,7 @@ class LogWrapper:
         self.inner = inner
         self.around = around
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         """See `Log.append`."""
         return await self.around("log.append", lambda: self.inner.append(append))
 
@@ -96,9 +98,9 @@ class LogWrapper:
         """See `Log.recall`."""
         return await self.around("log.recall", lambda: self.inner.recall(stream, key))
 
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
         """See `Log.read`."""
-        return await self.around("log.read", lambda: self.inner.read(after, limit, max_bytes))
+        return await self.around("log.read", lambda: self.inner.read(after, limit, max_bytes, query))
 
     async def read_stream(
         self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None

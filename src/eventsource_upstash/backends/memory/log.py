@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
-from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, Snapshot, StreamPage
+from ...ports import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_EVENTS,
+    Append,
+    AppendCondition,
+    Conflict,
+    KeyReused,
+    Page,
+    Query,
+    Snapshot,
+    StreamPage,
+    Unmet,
+)
 from ..rules import bounded
 from .state import Kind, State
 
@@ -18,7 +32,7 @@ class MemoryLog:
         """Whether it is held there."""
         return self._state is state
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         """See `Log.append`."""
         stream = append.stream
         expected = append.expected
@@ -35,15 +49,20 @@ class MemoryLog:
             revision = 0 if places is None else len(places)
             if expected is not ANY and expected != revision and (expected is not EXISTS or not revision):
                 return self._conflict(append, places or [])
+            condition = append.condition
+            if condition is not None and (unmet := self._unmet(append, condition)) is not None:
+                return unmet
             rows = state.rows
             if places is None:
                 places = state.streams[stream] = []
             position = len(rows)
-            plain = append.metadata is None and append.tags is None
+            tags = append.tags
+            plain = append.metadata is None and tags is None
             for type_, version, payload in append.events:
                 kind = state.kinds.get(type_)
                 if kind is None or kind[1] != version or not plain:
-                    kind = self._kind(append, type_, version)
+                    own = tags if tags is None or isinstance(tags, bytes) else tags[number - append.number]
+                    kind = self._kind(type_, version, append.metadata, own)
                 position += 1
                 revision += 1
                 rows.append((stream, revision, recorded_us, number, kind, payload))
@@ -54,26 +73,45 @@ class MemoryLog:
                 state.keys[key] = (append.digest, stream, appended)
             if append.snapshot is not None:
                 state.snapshots[stream, append.snapshot.name] = append.snapshot
+            if condition is not None:
+                state.conditional[append.number, append.recorded_us] = appended
             return appended
         finally:
             state.lock.release()
 
-    def _kind(self, append: Append, type_: str, version: int) -> Kind:
+    def _kind(self, type_: str, version: int, metadata: bytes | None, tags: bytes | None) -> Kind:
         """What rows of a type have in common; kept once for the rows without metadata and tags, which most are."""
-        kind = (type_, version, append.metadata, append.tags)
-        if append.metadata is None and append.tags is None:
+        kind = (type_, version, metadata, tags)
+        if metadata is None and tags is None:
             self._state.kinds[type_] = kind
         return kind
+
+    def _unmet(self, append: Append, condition: AppendCondition) -> Appended | Unmet | None:
+        """What keeps an append from being written now: an event that its condition excludes; None for nothing."""
+        state = self._state
+        found = next(state.index.find(state.rows, condition.query, condition.after), None)
+        if found is None:
+            return None
+        known = state.conditional.get((append.number, append.recorded_us))
+        if known is not None and self._is_there(append, known.revision - len(append.events)):
+            return _repeated(known)
+        return Unmet(found)
+
+    def _is_there(self, append: Append, after: int) -> bool:
+        """Whether this very append stands in its stream after a revision: its first and its last event do."""
+        places = self._state.streams.get(append.stream, [])
+        last = len(append.events) - 1
+        if not 0 <= after <= len(places) - last - 1:
+            return False
+        ends = [(index, self._state.rows[places[after + index] - 1]) for index in (0, last)]
+        return all(row[2:4] == (append.recorded_us, append.number + index) for index, row in ends)
 
     def _conflict(self, append: Append, places: list[int]) -> Appended | Conflict:
         actual = len(places)
         after = append.expected if isinstance(append.expected, int) else actual
-        count = len(append.events)
-        if after + count <= actual:
-            # This very append's, if its first and its last event are there; a page of what was missed may be shorter.
-            ends = [(index, self._state.rows[places[after + index] - 1]) for index in (0, count - 1)]
-            if all(row[2:4] == (append.recorded_us, append.number + index) for index, row in ends):
-                return Appended(places[after + count - 1], after + count, repeated=True)
+        if self._is_there(append, after):  # not in a page of what was missed, which may be shorter
+            revision = after + len(append.events)
+            return Appended(places[revision - 1], revision, repeated=True)
         missed = [
             row for place in places[after : after + MAX_PAGE_EVENTS] for row in self._state.stored(place - 1, place)
         ]
@@ -87,11 +125,16 @@ class MemoryLog:
             return FREE
         return _repeated(known[2]) if known[1] == stream else KeyReused()
 
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
         """See `Log.read`."""
         state = self._state
         with state.lock:
             head = len(state.rows)
+            if query is not None:
+                found = list(islice(state.index.find(state.rows, query, after), limit))
+                events = bounded([row for place in found for row in state.stored(place - 1, place)], max_bytes)
+                complete = len(events) == len(found) < limit
+                return Page(events, head, reached=max(after, head) if complete else events[-1][0])
             return Page(bounded(state.stored(after, min(head, after + limit)), max_bytes), head)
 
     async def read_stream(

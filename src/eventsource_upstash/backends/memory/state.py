@@ -11,6 +11,7 @@ from ...domain.events import Appended, StoredEvent
 from ...domain.projections import ProjectionId
 from ...ports import Snapshot
 from ..builds import Builds
+from .index import Index
 from .indexes import Build
 
 Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
@@ -21,7 +22,11 @@ Row: TypeAlias = tuple[str, int, int, int, Kind, bytes]
 
 
 class State:
-    """Events, documents and checkpoints. Whoever touches them holds the lock."""
+    """Events, documents and checkpoints. Whoever touches them holds the lock.
+
+    Attributes:
+        conditional: What the appends under a condition answered, by their number and time.
+    """
 
     def __init__(self) -> None:
         self.lock: threading.Lock = threading.Lock()
@@ -30,6 +35,8 @@ class State:
         self.kinds: dict[str, Kind] = {}
         self.keys: dict[str, tuple[bytes, str, Appended]] = {}
         self.snapshots: dict[tuple[str, str], Snapshot] = {}
+        self.conditional: dict[tuple[int, int], Appended] = {}
+        self.index: Index = Index()
         self.builds: dict[ProjectionId, Builds] = {}
         self.documents: dict[tuple[ProjectionId, int], Build] = {}
         _states.add(self)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
+import msgspec
+
 from ...domain.projections import ProjectionId
 from ...ports import Counted, Ended, Listed, Span
 from .documents import BEHIND, SEPARATOR, content_of, ended_by, read_entries
@@ -104,7 +106,7 @@ class Finder:
     async def count(self, projection: ProjectionId, span: Span | None, now_us: int) -> Counted:
         """How many documents there are, or stand in a span, by the script."""
         counted, _ = await self._count(projection, span, "", now_us)
-        return counted._replace(count=counted.total)
+        return msgspec.structs.replace(counted, count=counted.total)
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         """See `RedisViews.rank`."""

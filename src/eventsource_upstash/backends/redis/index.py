@@ -194,7 +194,7 @@ class Names:
             of.leaf(projection, generation, leaf.set, leaf.number),
             of.leaf(projection, generation, leaf.set, new),
         ]
-        arguments = [generation, known.version, leaf.set, leaf.number, new, version, leaf.largest]
+        arguments: list[str | int] = [generation, known.version, leaf.set, leaf.number, new, version, leaf.largest]
         answer, receipt = await run(self._transport, SPLIT, keys, arguments)
         if answer[0] == "lost":
             raise self.lost(projection, generation)

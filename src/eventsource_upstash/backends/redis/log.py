@@ -178,7 +178,12 @@ class RedisLog(ReadLog):
     ) -> Appended | Conflict | KeyReused | Unmet:
         status = answer[0]
         if status in ("ok", "repeated"):
-            position, revision, owes = cast("Sequence[str]", answer[2:])
+            position, revision, owes, cuts, archives = cast("Sequence[str]", answer[2:])
+            if cuts:
+                self.archives.learn_cuts(cuts)
+                self.archives.log = len(self.archives.cuts)
+            if archives:
+                self.archives.learn(append.stream, int(archives))
             # What is found after an attempt of this very call got no answer is what this call has written.
             repeated = status == "repeated" and not receipt.retries
             return Appended(int(position), int(revision), receipt, repeated, owes == "1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+import msgspec
+
 from ...domain.events import Receipt
 from ...domain.indexes import NO_ENTRIES
 from ...domain.projections import ProjectionId
@@ -250,7 +252,7 @@ class RedisViews:
             if not view.ends:
                 return Counted(view.count, view.count, view.builds.serving, head, receipt)
             counted = await self._finder.count(projection, span, now_us)
-            return counted._replace(receipt=receipt + counted.receipt)
+            return msgspec.structs.replace(counted, receipt=receipt + counted.receipt)
         return await self._finder.count(projection, span, now_us)
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:

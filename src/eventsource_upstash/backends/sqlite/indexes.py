@@ -70,7 +70,7 @@ def find(
     """See `Views.find`."""
     if build is None:
         return Found([])
-    index, low, high = span
+    index, low, high = span.index, span.low, span.high
     if reverse:
         first = (high, _BEYOND)
         value, key = first if after is None else min(first, after)
@@ -103,7 +103,7 @@ def count(cursor: sqlite3.Cursor, build: int | None, span: Span | None, now_us: 
     if span is None:
         row = cursor.execute(COUNT_ALL, (build, now_us)).fetchone()
     else:
-        row = cursor.execute(COUNT, (build, *span, now_us)).fetchone()
+        row = cursor.execute(COUNT, (build, span.index, span.low, span.high, now_us)).fetchone()
     return int(row[0])
 
 

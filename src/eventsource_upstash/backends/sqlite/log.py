@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ..._io.port import Port
 from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
-from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Page, Snapshot, StreamPage
+from ...ports import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_EVENTS,
+    Append,
+    AppendCondition,
+    Conflict,
+    KeyReused,
+    Page,
+    Query,
+    Snapshot,
+    StreamPage,
+    Unmet,
+)
 from .database import Database
+from .querying import find
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,6 +34,7 @@ _WHERE_IS: Final = "SELECT (SELECT max(position) FROM events), (SELECT max(revis
 _INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _READ: Final = f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"
 _READ_STREAM: Final = f"SELECT {COLUMNS} FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?"
+_READ_THESE: Final = f"SELECT {COLUMNS} FROM events WHERE position IN ({{}}) ORDER BY position"
 _SAME: Final = "SELECT position FROM events WHERE stream = ? AND revision = ? AND recorded_us = ? AND number = ?"
 _HEAD: Final = "SELECT coalesce(max(position), 0) FROM events"
 _REVISION: Final = "SELECT coalesce(max(revision), 0) FROM events WHERE stream = ?"
@@ -28,6 +42,8 @@ _KNOWN_KEY: Final = "SELECT digest, stream, position, revision FROM idempotency_
 _KEEP_KEY: Final = "INSERT INTO idempotency_keys (key, digest, stream, position, revision) VALUES (?, ?, ?, ?, ?)"
 _SNAPSHOT: Final = "SELECT name, revision, state FROM snapshots WHERE stream = ? AND name = ?"
 _KEEP: Final = "INSERT OR REPLACE INTO snapshots (stream, name, revision, state) VALUES (?, ?, ?, ?)"
+_KNOWN_APPEND: Final = "SELECT position, revision FROM conditional_appends WHERE number = ? AND recorded_us = ?"
+_KEEP_APPEND: Final = "INSERT INTO conditional_appends (number, recorded_us, position, revision) VALUES (?, ?, ?, ?)"
 
 CHUNK: Final = 250
 """Rows fetched between two looks at how many bytes there are."""
@@ -44,7 +60,7 @@ class SQLiteLog:
         """Whether it is in that file, opened by the same description."""
         return self._database is database
 
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused:
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         """See `Log.append`."""
         return await self._port.call(partial(self._database.write, partial(_append, append)))
 
@@ -52,10 +68,12 @@ class SQLiteLog:
         """See `Log.recall`."""
         return await self._port.call(partial(self._database.read, partial(_recall, stream, key)))
 
-    async def read(self, after: int, limit: int, max_bytes: int) -> Page:
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
         """See `Log.read`."""
 
         def work(cursor: sqlite3.Cursor) -> Page:
+            if query is not None:
+                return _read_query(cursor, after, limit, max_bytes, query)
             events = read_page(cursor, after, limit, max_bytes)
             return Page(events, head_of(cursor))
 
@@ -104,7 +122,7 @@ class SQLiteLog:
         return FREE
 
 
-def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | KeyReused:
+def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | KeyReused | Unmet:
     stream = append.stream
     expected = append.expected
     events = append.events
@@ -117,6 +135,10 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
     revision = revision or 0
     if expected is not ANY and expected != revision and (expected is not EXISTS or not revision):
         return _conflict(append, revision, cursor)
+    condition = append.condition
+    if condition is not None and (unmet := _unmet(append, condition, cursor)) is not None:
+        return unmet
+    tags = append.tags
     if len(events) == 1:
         ((type_, version, payload),) = events
         position += 1
@@ -132,13 +154,14 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
                 type_,
                 version,
                 append.metadata,
-                append.tags,
+                tags if tags is None or isinstance(tags, bytes) else tags[0],
                 payload,
             ),
         )
     else:
-        recorded_us, metadata, tags = append.recorded_us, append.metadata, append.tags
+        recorded_us, metadata = append.recorded_us, append.metadata
         number = append.number - 1
+        each = [tags] * len(events) if tags is None or isinstance(tags, bytes) else tags
         cursor.executemany(
             _INSERT,
             [
@@ -151,7 +174,7 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
                     type_,
                     version,
                     metadata,
-                    tags,
+                    each[ordinal - 1],
                     payload,
                 )
                 for ordinal, (type_, version, payload) in enumerate(events, 1)
@@ -163,21 +186,41 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
         cursor.execute(_KEEP_KEY, (key, digest, stream, position, revision))
     if append.snapshot is not None:
         cursor.execute(_KEEP, (stream, *append.snapshot))
+    if condition is not None:
+        cursor.execute(_KEEP_APPEND, (append.number, append.recorded_us, position, revision))
     return Appended(position, revision)
+
+
+def _unmet(append: Append, condition: AppendCondition, cursor: sqlite3.Cursor) -> Appended | Unmet | None:
+    """What keeps an append from being written now: an event that its condition excludes; None for nothing."""
+    found = find(cursor, condition.query, condition.after, 1)
+    if not found:
+        return None
+    known = cursor.execute(_KNOWN_APPEND, (append.number, append.recorded_us)).fetchone()
+    if known is not None and _is_there(append, known[1] - len(append.events), cursor) == known[0]:
+        return Appended(known[0], known[1], repeated=True)
+    return Unmet(found[0])
+
+
+def _is_there(append: Append, after: int, cursor: sqlite3.Cursor) -> int | None:
+    """Position of this very append's last event, if its first and its last one stand in its stream after a revision."""
+    position: int | None = None
+    for index in (0, len(append.events) - 1):
+        identity = (append.recorded_us, append.number + index)
+        found = cursor.execute(_SAME, (append.stream, after + 1 + index, *identity)).fetchone()
+        if found is None:
+            return None
+        (position,) = found
+    return position
 
 
 def _conflict(append: Append, actual: int, cursor: sqlite3.Cursor) -> Appended | Conflict:
     after = append.expected if isinstance(append.expected, int) else actual
     if after >= actual:  # expected from the future, or a stream that is not there: nothing was missed
         return Conflict(actual, [], complete=True)
-    # This very append's, if its first and its last event are there; a page of what was missed may be shorter.
-    count = len(append.events)
-    found = [
-        cursor.execute(_SAME, (append.stream, after + 1 + index, append.recorded_us, append.number + index)).fetchone()
-        for index in (0, count - 1)
-    ]
-    if None not in found:
-        return Appended(found[-1][0], after + count, repeated=True)
+    position = _is_there(append, after, cursor)  # not in a page of what was missed, which may be shorter
+    if position is not None:
+        return Appended(position, after + len(append.events), repeated=True)
     missed = _fetch(cursor.execute(_READ_STREAM, (append.stream, after, MAX_PAGE_EVENTS)), MAX_PAGE_BYTES)
     return Conflict(actual, missed, complete=len(missed) == actual - after)
 
@@ -197,6 +240,20 @@ def _recall(stream: str, key: str, cursor: sqlite3.Cursor) -> Appended | KeyReus
 def read_page(cursor: sqlite3.Cursor, after: int, limit: int, max_bytes: int) -> list[StoredEvent]:
     """A page of the log, within a transaction."""
     return _fetch(cursor.execute(_READ, (after, limit)), max_bytes)
+
+
+def _read_query(cursor: sqlite3.Cursor, after: int, limit: int, max_bytes: int, query: Query) -> Page:
+    found = find(cursor, query, after, limit)
+    events = _fetch(_rows_at(cursor, found), max_bytes)
+    head = head_of(cursor)
+    complete = len(events) == len(found) < limit
+    return Page(events, head, reached=max(after, head) if complete else events[-1][0])
+
+
+def _rows_at(cursor: sqlite3.Cursor, positions: list[int]) -> Iterator[StoredEvent]:
+    for start in range(0, len(positions), CHUNK):
+        chunk = positions[start : start + CHUNK]
+        yield from cursor.execute(_READ_THESE.format(", ".join("?" * len(chunk))), chunk)
 
 
 def head_of(cursor: sqlite3.Cursor) -> int:

@@ -92,6 +92,39 @@ VIEWS: Final = (
 )
 """Views, each in builds: one serves, others may be built beside it, or kept."""
 
+INDEX_LOG: Final = (
+    "CREATE INDEX events_by_type ON events (type)",
+    # The type is in it so that a query by both reads no event that it does not mean.
+    """
+    CREATE TABLE event_tags (
+        tag TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        PRIMARY KEY (tag, position)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX event_tags_by_type ON event_tags (tag, type)",
+    # A trigger, so that no event is left out by whoever writes: a process of an older release, too, that has the file
+    # open while it is upgraded.
+    """
+    CREATE TRIGGER index_tags AFTER INSERT ON events WHEN new.tags IS NOT NULL BEGIN
+        INSERT INTO event_tags (tag, position, type)
+        SELECT DISTINCT value, new.position, new.type FROM json_each(CAST(new.tags AS TEXT));
+    END
+    """,
+    # By what an append under a condition is known again, when it is sent again and its own events are in its way.
+    """
+    CREATE TABLE conditional_appends (
+        number INTEGER NOT NULL,
+        recorded_us INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
+        PRIMARY KEY (number, recorded_us)
+    ) WITHOUT ROWID
+    """,
+)
+"""What finds events by type and tag."""
+
 CREATE: Final = (
     """
     CREATE TABLE events (
@@ -125,6 +158,7 @@ CREATE: Final = (
     ) WITHOUT ROWID
     """,
     SNAPSHOTS,
+    *INDEX_LOG,
     *VIEWS,
 )
 """The tables as they are now."""
@@ -157,5 +191,21 @@ def make_builds(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE old_projections")
 
 
-UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {1: (keep_snapshots, make_builds)}
+def index_log(connection: sqlite3.Connection) -> None:
+    """From version 1: what finds events by type and tag, for the events that are there as well."""
+    for statement in INDEX_LOG:
+        connection.execute(statement)
+    # What is damaged stays so, and is told when it is read; the rest of the log can be found all the same.
+    connection.execute(
+        """
+        INSERT INTO event_tags (tag, position, type)
+        SELECT DISTINCT value, position, events.type FROM events, json_each(CAST(tags AS TEXT))
+        WHERE tags IS NOT NULL AND json_valid(CAST(tags AS TEXT))
+        """
+    )
+
+
+UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {
+    1: (index_log, keep_snapshots, make_builds)
+}
 """What is done to a file of a version, to make it one of the next."""

@@ -49,6 +49,8 @@ pytest.register_assert_rewrite(
             "kit",
             "log_appending",
             "log_concurrency",
+            "log_conditions",
+            "log_querying",
             "log_reading",
             "log_snapshots",
             "notifying",
@@ -71,6 +73,8 @@ from .keys import KeysContract, KeysLab  # noqa: E402
 from .kit import Contract, Lab, in_colour  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
+from .log_conditions import LogConditions, LogDeciding  # noqa: E402
+from .log_querying import LogQuerying  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
 from .log_snapshots import LogSnapshots  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
@@ -104,10 +108,13 @@ class LogContract(
     LogRepeating,
     LogReading,
     LogKeeping,
+    LogQuerying,
+    LogConditions,
     LogSnapshots,
     LogSettling,
     LogConcurrency,
     LogStepping,
+    LogDeciding,
 ):
     """The contract of `Log`: every sentence of it that a test can hold."""
 

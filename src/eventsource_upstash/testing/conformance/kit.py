@@ -23,12 +23,15 @@ from ...ports import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
     Append,
+    AppendCondition,
     Backend,
     Conflict,
     KeyReused,
     Log,
     NoticeTransport,
+    Query,
     Snapshot,
+    Unmet,
     Views,
 )
 from ..colours import Colour, Face
@@ -116,9 +119,10 @@ class Lab(ViewsLab):
         key: str | None = None,
         digest: bytes | None = None,
         metadata: bytes | None = None,
-        tags: bytes | None = None,
+        tags: bytes | Sequence[bytes | None] | None = None,
         type: str = "happened",
         version: int = 1,
+        condition: AppendCondition | None = None,
     ) -> Append:
         """An append, not sent yet: of one event per payload, with a number and a time that no other one has."""
         number = next(self._numbers)
@@ -132,6 +136,7 @@ class Lab(ViewsLab):
             tags,
             key,
             digest if digest is not None else b"" if key is None else b"digest of %d" % number,
+            condition=condition,
         )
 
     async def append(
@@ -161,6 +166,20 @@ class Lab(ViewsLab):
             after = page.events[-1][0]
             events += page.events
 
+    async def find(self, query: Query, *, after: int = 0, limit: int = MAX_PAGE_EVENTS) -> list[StoredEvent]:
+        """The events that a query means after a position, page by page."""
+        events: list[StoredEvent] = []
+        while True:
+            page = await self.log.read(after, limit, MAX_PAGE_BYTES, query)
+            events += page.events
+            last = page.events[-1][0] if page.events else page.head
+            reached = last if page.reached is None else page.reached
+            if reached >= page.head:
+                return events
+            assert reached > after, "a page does not lead any further in the log"
+            assert not page.events or page.events[-1][0] <= reached, "a page holds events beyond what it reached"
+            after = reached
+
     async def stream(self, stream: str, *, after: int = 0) -> list[StoredEvent]:
         """A stream after a revision, page by page."""
         events: list[StoredEvent] = []
@@ -184,14 +203,14 @@ class Lab(ViewsLab):
         await self.log.withdraw(1, 1)
 
 
-def appended(answer: Appended | Conflict | KeyReused) -> Appended:
+def appended(answer: Appended | Conflict | KeyReused | Unmet) -> Appended:
     """The answer of an append that went well, and was written now."""
     assert isinstance(answer, Appended), f"the append was answered with {answer!r}"
     assert not answer.repeated, "the append was answered as if it had been written before"
     return answer
 
 
-def repeats(answer: Appended | Conflict | KeyReused | Receipt, first: Appended) -> bool:
+def repeats(answer: Appended | Conflict | KeyReused | Unmet | Receipt, first: Appended) -> bool:
     """Whether an answer is what the append answered that was written before."""
     return isinstance(answer, Appended) and (answer.position, answer.revision, answer.repeated) == (
         first.position,
@@ -200,9 +219,15 @@ def repeats(answer: Appended | Conflict | KeyReused | Receipt, first: Appended) 
     )
 
 
-def conflict(answer: Appended | Conflict | KeyReused) -> Conflict:
+def conflict(answer: Appended | Conflict | KeyReused | Unmet) -> Conflict:
     """The answer of an append that met another revision than it expected."""
     assert isinstance(answer, Conflict), f"the append was answered with {answer!r}, and not with a conflict"
+    return answer
+
+
+def unmet(answer: Appended | Conflict | KeyReused | Unmet) -> Unmet:
+    """The answer of an append whose condition an event stands against."""
+    assert isinstance(answer, Unmet), f"the append was answered with {answer!r}, and not that its condition is unmet"
     return answer
 
 

@@ -45,6 +45,7 @@ class LogReading(Contract):
         )
         revisions: dict[str, int] = {}
         for append in appends:
+            assert append.tags is None or isinstance(append.tags, bytes)
             answer = appended(await lab.log.append(append))
             for index, (type_, version, payload) in enumerate(append.events):
                 revisions[append.stream] = revisions.get(append.stream, 0) + 1
@@ -84,8 +85,14 @@ class LogReading(Contract):
             assert all(type(row[9]) is bytes for row in rows)
 
     @in_colour
-    async def test_metadata_and_tags_are_opaque_bytes_or_none(self, lab: Lab) -> None:
-        for metadata, tags in ((None, None), (ALL_BYTES, None), (None, ALL_BYTES), (b"{}", b"[]"), (ALL_BYTES, b"\0")):
+    async def test_metadata_and_tags_are_bytes_or_none(self, lab: Lab) -> None:
+        for metadata, tags in (
+            (None, None),
+            (ALL_BYTES, None),
+            (None, b'["a"]'),
+            (b"{}", '["a:\\"b","é🙂"]'.encode()),
+            (ALL_BYTES, b' [ "a" ] '),
+        ):
             await lab.log.append(lab.appending("a", b"1", b"2", metadata=metadata, tags=tags))
             for rows in (await lab.everything(), await lab.stream("a")):
                 assert [row[7:9] for row in rows[-2:]] == [(metadata, tags)] * 2

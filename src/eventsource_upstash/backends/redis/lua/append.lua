@@ -13,7 +13,8 @@
 --       20... type and payload of each event; each word, and the events it is about: '*', or their offsets; the query
 --
 -- Answers { status, calls, ... }:
---   ok, repeated: position, revision, whether a notification is owed ('1' or '0')
+--   ok, repeated: position, revision, whether a notification is owed ('1' or '0'); where it has cut, or else false: cuts
+--     of the log, archives of the stream
 --   conflict: revision, entries after the expected one (of the stream's present key), outstanding position
 --   known: the idempotency record, outstanding position
 --   unmet: position of an event that the condition excludes, revision up to which it was not looked whether this append
@@ -66,7 +67,7 @@ local function repeated(position, revision)
   if ARGV[5] ~= '' and raised == tonumber(position) then
     owes = '1'
   end
-  return { 'repeated', calls, position, revision, owes }
+  return { 'repeated', calls, position, revision, owes, false, false }
 end
 
 local revision, stream_bytes, last, last_identity, stream_cuts = read_stream(records[3])
@@ -374,4 +375,4 @@ if answer == 0 then
   refused(answer)
   return { 'occupied', calls }
 end
-return { 'ok', calls, position, after, owes }
+return { 'ok', calls, position, after, owes, cut and cuts, cut_stream and text(stream_archives + 1) }

@@ -1,0 +1,127 @@
+"""Queries as users write them, tags that types declare, and what is refused of both, in both colours."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from eventsource_upstash import (
+    AppendCondition,
+    ConditionFailed,
+    InvalidEvent,
+    Memory,
+    Misuse,
+    Query,
+    QueryItem,
+    RegistrationError,
+    Registry,
+)
+from tests.faults.driving import COLOURS, Driver
+
+
+@dataclass(frozen=True)
+class Moved:
+    who: str
+
+
+@dataclass(frozen=True)
+class Left:
+    who: str
+
+
+def registry(tags: Any = lambda event: (f"who:{event.who}", "moved", "moved")) -> Registry:
+    made = Registry()
+    made.event("moved", tags=tags)(Moved)
+    made.event("left")(Left)
+    return made
+
+
+@pytest.fixture(params=COLOURS, ids=str)
+def app(request: pytest.FixtureRequest) -> Driver:
+    return Driver(Memory(), registry(), request.param)
+
+
+def test_tags_are_those_of_the_type_and_then_those_of_the_append_each_once(app: Driver) -> None:
+    app.append("s", Moved("ada"), Left("ada"), tags=["x", "moved", "x"])
+    assert [each.tags for each in app.read()] == [("who:ada", "moved", "x"), ("x", "moved")]
+    assert [each.position for each in app.read(query=Query.of(types=[Left], tags=["x"]))] == [2]
+
+
+@pytest.mark.parametrize(
+    "tags", [lambda _: "one", lambda _: None, lambda _: (5,), lambda _: ("",), lambda _: ("a\n",), lambda e: (e.no,)]
+)
+def test_tags_that_cannot_be_told_keep_the_append_out(tags: Any) -> None:
+    app = Driver(Memory(), registry(tags), "blocking")
+    with pytest.raises(InvalidEvent, match="event type 'moved': its tags cannot be told"):
+        app.append("s", Left("ada"), Moved("ada"))
+    assert app.read() == []
+
+
+async def waits(event: Moved) -> tuple[str, ...]:
+    return (event.who,)
+
+
+@pytest.mark.parametrize("tags", ["who", ("who",), lambda: (), lambda _, __: (), waits])
+def test_a_function_that_cannot_tell_tags_is_refused_when_it_is_registered(tags: Any) -> None:
+    with pytest.raises(RegistrationError, match="event type 'moved', tags"):
+        registry(tags)
+
+
+def test_a_condition_that_fails_tells_where(app: Driver) -> None:
+    app.append("s", Moved("ada"))
+    with pytest.raises(ConditionFailed) as caught:
+        app.append("t", Left("ada"), condition=AppendCondition(Query.of(tags=["who:ada"])))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.stream, again.after, again.position) == ("t", 0, 1)
+    app.append("t", Left("ada"), condition=AppendCondition(Query.of(tags=["who:ada"]), after=2**80))
+    assert len(app.read()) == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (Query.of, "Query.all"),
+        (lambda: Query.of(types="moved"), "these are several"),
+        (lambda: Query.of(types=Moved), "these are several"),
+        (lambda: Query.of(tags="a"), "these are several"),
+        (lambda: Query.of(types=[5]), "types has 5"),
+        (lambda: Query.of(tags=[""]), "a tag cannot be empty"),
+        (lambda: Query.of(types=[Moved]).matches("moved", ()), "by class"),
+    ],
+)
+def test_a_query_that_cannot_be_one(made: Any, told: str) -> None:
+    with pytest.raises(Misuse, match=told):
+        made()
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (Query.of(types=[int]), "int is not registered"),
+        (Query.of(types=["mvoed"]), "'mvoed', which is not registered"),
+        (Query(()), "is no query"),
+        (QueryItem(), "is no query"),
+        ("moved", "is no query"),
+    ],
+)
+def test_a_query_that_nothing_could_match_is_refused(query: Any, told: str, app: Driver) -> None:
+    with pytest.raises(Misuse, match=told):
+        app.read(query=query)
+    with pytest.raises(Misuse, match=told):
+        app.append("s", Moved("ada"), condition=AppendCondition(query))
+    assert app.read() == []
+
+
+@pytest.mark.parametrize("after", [-1, True, 1.0, None, "1"])
+def test_a_condition_after_no_position(after: Any, app: Driver) -> None:
+    with pytest.raises(Misuse, match="whole number from 0"):
+        app.append("s", Moved("ada"), condition=AppendCondition(Query.all(), after))
+
+
+def test_what_is_no_condition(app: Driver) -> None:
+    not_one: Any = Query.all()
+    with pytest.raises(Misuse, match="it is an AppendCondition"):
+        app.append("s", Moved("ada"), condition=not_one)
