@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable
 from types import ModuleType
@@ -12,21 +13,29 @@ import pytest
 
 import eventsource_upstash
 from eventsource_upstash import aio, blocking, connect, connect_async, web
+from eventsource_upstash.aio import projector as aio_projector
+from eventsource_upstash.aio import views as aio_views
 from eventsource_upstash.backends.qstash import aio as qstash_aio
 from eventsource_upstash.backends.qstash import blocking as qstash_blocking
+from eventsource_upstash.blocking import projector as blocking_projector
+from eventsource_upstash.blocking import views as blocking_views
 from eventsource_upstash.web import asgi, endpoint
 
+BLOCKING_MODULES = (blocking, blocking_projector, blocking_views, qstash_blocking)
+ASYNC_MODULES = (aio, aio_projector, aio_views, qstash_aio)
 
-def classes_of(module: ModuleType) -> dict[str, type]:
+
+def classes_of(modules: tuple[ModuleType, ...]) -> dict[str, type]:
     return {
         name: cls
+        for module in modules
         for name, cls in vars(module).items()
         if inspect.isclass(cls) and cls.__module__ == module.__name__ and not name.startswith("_")
     }
 
 
-BLOCKING = {**classes_of(blocking), **classes_of(qstash_blocking)}
-ASYNC = {**classes_of(aio), **classes_of(qstash_aio)}
+BLOCKING = classes_of(BLOCKING_MODULES)
+ASYNC = classes_of(ASYNC_MODULES)
 PAIRS = [(cls, ASYNC[f"Async{name}"]) for name, cls in BLOCKING.items() if f"Async{name}" in ASYNC]
 FACES = list(PAIRS)
 PAIRS.append((endpoint.Endpoint, asgi.AsyncEndpoint))
@@ -38,8 +47,12 @@ PLAIN = {
     "Notifier.verify",
     "EventStore.read",
     "EventStore.read_stream",
+    "Index.equal",
+    "Index.range",
     "ProjectionStore.view",
+    "Projector.parked",
     "Projector.wake_signal",
+    "View.index",
     "View.items",
 }
 
@@ -70,9 +83,15 @@ def members(cls: type) -> dict[str, Any]:
     }
 
 
+def test_every_module_is_looked_at() -> None:
+    for package, known in ((blocking, BLOCKING_MODULES), (aio, ASYNC_MODULES)):
+        found = {f"{package.__name__}.{each.name}" for each in pkgutil.iter_modules(package.__path__)}
+        assert found == {each.__name__ for each in known if each.__name__.startswith(f"{package.__name__}.")}
+
+
 def test_every_class_has_its_twin() -> None:
     assert {f"Async{name}" for name in BLOCKING} == set(ASYNC)
-    assert len(BLOCKING) >= 7
+    assert len(BLOCKING) >= 9
 
 
 def test_every_class_is_public() -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from eventsource_upstash import Memory, Projection, ProjectionStopped, Registry, SQLite, StaleView, UndecodableDocument
+from eventsource_upstash import LogRewound, Memory, Projection, ProjectionStopped, Registry, SQLite, UndecodableDocument
 from tests.faults.driving import Colour, Driver
 
 Backend = Memory | SQLite
@@ -201,7 +201,7 @@ def test_a_view_that_is_stopped_still_answers(backend: Backend, colour: Colour) 
     with pytest.raises(ProjectionStopped, match="'tested' stopped at position 2"):
         bank.app.get(bank.tested, "ada", at_least=2)
     assert bank.app.get(bank.sound, "ada", at_least=2) == Account(14)
-    with pytest.raises(StaleView, match="'sound' is at position 2 and cannot reach 3"):
+    with pytest.raises(LogRewound, match="of projection 'sound' asked for position 3, but the log ends at 2"):
         bank.app.get(bank.sound, "ada", at_least=3, timeout=0)
 
 

@@ -7,7 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from eventsource_upstash import InvalidEvent, Memory, Misuse, Projection, ProjectionStopped, Registry, SQLite, StaleView
+from eventsource_upstash import (
+    InvalidEvent,
+    LogRewound,
+    Memory,
+    Misuse,
+    Projection,
+    ProjectionStopped,
+    Registry,
+    SQLite,
+)
 from tests.faults.driving import Colour, Driver
 
 Backend = Memory | SQLite
@@ -217,5 +226,7 @@ def test_positions_beyond_everything(backend: Backend, colour: Colour, beyond: i
     app, last = measuring(backend, colour)
     app.append("m", Measured())
     assert app.catch_up(until=beyond).position == 1
-    with pytest.raises(StaleView, match=f"is at position 1 and cannot reach {beyond}: the log ends at 1"):
+    with pytest.raises(
+        LogRewound, match=f"asked for position {beyond}, but the log ends at 1: the position is from before"
+    ):
         app.get(last, "m", at_least=beyond)

@@ -23,9 +23,9 @@ from eventsource_upstash import (
     Expectation,
     IdempotencyKeyReused,
     InProcess,
+    LogRewound,
     Projection,
     ProjectionStopped,
-    StaleView,
 )
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import pausing
@@ -273,7 +273,7 @@ class AppMachine(RuleBasedStateMachine):
     def read_beyond_the_head(self) -> None:
         beyond = len(self.log) + 1
         reading = self.face.get(self.app.balances, "account-1", at_least=beyond, timeout=0)
-        assert isinstance(self.failing(reading), StaleView)
+        assert isinstance(self.failing(reading), LogRewound)
         self.note_progress(only="balances")
 
     @rule(part=st.floats(0, 1.2), limit=st.none() | st.integers(0, 4))

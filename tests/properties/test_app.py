@@ -87,7 +87,7 @@ BROKEN_VIEWS = [
     views.IgnoresTheCheckpoint,
     views.LeaksTheDocumentsOfLosers,
     views.NeverDeletes,
-    views.ForgetsStops,
+    views.ForgetsNotes,
     views.PullsAPageTooEarly,
 ]
 

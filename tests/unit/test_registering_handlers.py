@@ -81,7 +81,12 @@ def test_a_projection_or_aggregate_name_that_cannot_be_one(name: object) -> None
 
 def test_a_projection_or_aggregate_name_that_is_taken() -> None:
     registry, *_ = accounts()
-    refused("projection 'accounts' is registered already", lambda: registry.projection("accounts", Account, version=2))
+    refused(
+        "projection 'accounts' is registered already, in version 1", lambda: registry.projection("accounts", Account)
+    )
+    registry.projection("accounts", Account, version=2)  # another version is another view, beside the first
+    again = lambda: registry.projection("accounts", Account, version=2)  # noqa: E731
+    refused("projection 'accounts' is registered already, in version 2", again)
     refused("aggregate 'account' is registered already", lambda: registry.aggregate("account", Account))
 
 
