@@ -24,7 +24,7 @@ from benchmarks.floors import FOLDS, TYPES, decode_task, encode, prepared
 from benchmarks.measuring import Contestant, clock, median
 from benchmarks.rest_cold import first_request
 from benchmarks.upstash import running
-from eventsource_upstash.backends.redis import log, views
+from eventsource_upstash.backends.redis import commits, log, pulling, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ class Connection:
     def __init__(self, upstash: Upstash) -> None:
         headers = {"authorization": f"Bearer {upstash.redis_token}"}
         self.client = httpx.Client(base_url=upstash.redis_url, headers=headers)
-        for script in (log.APPEND, views.PULL, views.LOAD, views.COMMIT):
+        for script in (log.APPEND, pulling.PULL, views.LOAD, commits.COMMIT):
             self.client.post("/", content=encode(["SCRIPT", "LOAD", script.text])).raise_for_status()
 
     def run(self, sha: str, keys: Sequence[str], arguments: Sequence[str]) -> list[Any]:
@@ -151,8 +151,8 @@ def project(timer: Callable[[], float], job: Job) -> float:
 
 def catch_up(connection: Connection, names: Keys) -> int:
     """Page after page until there is none. Answers how many documents there are."""
-    want = [str(PAGE), str(MAX_BYTES), "0", "0", "0"]
-    _, _, _, _, after, entries, _ = connection.run(views.PULL.sha, [*names.log, names.view], want)
+    want = [str(PAGE), str(MAX_BYTES), "0", "0", "0", "0", ""]
+    _, _, _, _, after, entries, _ = connection.run(pulling.PULL.sha, [*names.log, names.view], want)
     count = 0
     while entries:
         changed, position = fold(connection, entries, names)
@@ -165,11 +165,11 @@ def catch_up(connection: Connection, names: Keys) -> int:
         leaves = 1 if new or gone else 0
         keys = [*names.log, names.view, names.view, names.directory]
         keys += [names.document + key for key in (*put, *gone)] + [names.index] * leaves
-        counts = [str(len(put)), str(len(new)), str(len(gone))]
-        arguments = [*want, "1", "1", "1", after, f"1 {position}", "", *counts, "0", "50000", str(leaves)]
-        arguments += [str(len(new)), str(len(gone)), "0"] * leaves
+        counts = [str(len(put)), str(len(gone)), str(len(new)), str(len(gone))]
+        arguments = [*want, "1", "1", "1", after, "0", position, "", "", *counts, "0", "", "0", str(leaves)]
+        arguments += [str(len(new)), str(len(gone)), "50000", "0", "1"] * leaves
         arguments += [encode(document).decode() for document in put.values()]
-        answer = connection.run(views.COMMIT.sha, keys, [*arguments, *new, *gone])
+        answer = connection.run(commits.COMMIT.sha, keys, [*arguments, *new, *gone])
         if answer[2] != [None] or answer[3]:
             raise RuntimeError("somebody else has folded this page, or the index has to be split")
         after, entries = answer[6], answer[7]
