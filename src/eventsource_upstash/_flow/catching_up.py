@@ -165,7 +165,7 @@ class CatchingUp:
             for progress, _ in batch.failures:
                 work.leave(progress)
             then = work.next_pull(self._page_size)
-            if then is not None and batch.commits and work.late:
+            if then is not None and batch.commits and work.late and not (then.rear and _others(work, pulled, here)):
                 # Where the head is, is asked all the same: what was appended meanwhile owes no notification, and
                 # whoever went by the head of before would take it for folded.
                 _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
@@ -348,6 +348,13 @@ def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) ->
 
 class ProjectionFull(Exception):
     """Internal: more events would be parked than may be. Told as the reason why a projection stops."""
+
+
+def _others(work: Pass, pulled: Pulled, here: Sequence[Progress]) -> bool:
+    """Whether somebody else is behind. They get a page each time as well, or those who are nearly there would always
+    come first, where the time is enough for one page only.
+    """
+    return any(each.checkpoint < pulled.head and work.counts(each) and each not in here for each in pulled.progress)
 
 
 def _reshaped(projection: Projection[object], progress: Progress) -> Misuse | None:

@@ -67,7 +67,8 @@ class AsyncProjector:
 
         Args:
             until: A position to stop at, instead of the head.
-            time_budget: Seconds after which no further page is begun. At least one page is folded.
+            time_budget: Seconds after which no further page is begun. At least one page is folded; where views are at
+                different positions, one for the foremost and one for the rearmost.
 
         Raises:
             ProjectionStopped: A fold handler failed, or an event's type is not known. The other projections were folded
