@@ -6,6 +6,7 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.upstash import Upstash
-    from eventsource_upstash import Aggregate, App, Backend
+    from eventsource_upstash import Aggregate, App, EventStore, Recorded
+    from eventsource_upstash.ports import Backend
 
 T = TypeVar("T")
 
@@ -165,7 +167,7 @@ def used(here: Place, folder: Path) -> float:
 
     # redis-py leaves the types of its keywords open.
     with Redis.from_url(here.upstash.engine_url) as engine:  # pyright: ignore[reportUnknownMemberType]
-        return float(engine.info("memory")["used_memory"]) / 2**20  # type: ignore[index]
+        return float(engine.info("memory")["used_memory"]) / 2**20
 
 
 def leaderboard(where: str, folder: Path) -> dict[str, tuple[float, ...]]:
@@ -183,11 +185,11 @@ def leaderboard(where: str, folder: Path) -> dict[str, tuple[float, ...]]:
             chosen = chance.sample(range(PLAYERS), CHANGED)
             store.append("game", *[Scored(key_of(player), chance.randrange(1, 1_000)) for player in chosen])
             assert taken.take("commit", projector.catch_up).applied == CHANGED
-            assert len(taken.take("top", lambda: index.top(10))) == 10
+            assert len(taken.take("top", partial(index.top, 10))) == 10
             key = key_of(chance.randrange(PLAYERS))
-            assert taken.take("rank", lambda key=key: index.rank(key)) is not None
+            assert taken.take("rank", partial(index.rank, key)) is not None
             low = chance.randrange(900_000)
-            assert len(taken.take("page", lambda low=low: index.page(low, limit=100)).items) == 100
+            assert len(taken.take("page", partial(index.page, low, limit=100)).items) == 100
         return taken.medians()
 
 
@@ -205,10 +207,14 @@ def long_aggregate(where: str, folder: Path) -> dict[str, tuple[float, ...]]:
                     store.append(stream, *log[start : start + BATCH])
                 store.execute(aggregate, stream, Rename("0", "Do the dishes!"))  # keeps what it may keep
                 for turn in range(LOADS):
-                    taken.take(f"load {name}", lambda: store.load(aggregate, stream))
+                    taken.take(f"load {name}", partial(store.load, aggregate, stream))
                     command = Rename("0", f"Do the dishes! {turn}")
-                    taken.take(f"execute {name}", lambda command=command: store.execute(aggregate, stream, command))
+                    taken.take(f"execute {name}", partial(store.execute, aggregate, stream, command))
         return taken.medians()
+
+
+def everything(store: EventStore, query: Query) -> list[Recorded[object]]:
+    return list(store.read(query=query))
 
 
 def tagged(where: str, folder: Path) -> dict[str, tuple[float, ...]]:
@@ -222,12 +228,12 @@ def tagged(where: str, folder: Path) -> dict[str, tuple[float, ...]]:
         taken = Taken(here)
         for turn in range(LOADS):
             query = Query.of(tags=[f"team:{turn * 7}"])
-            found = taken.take("query", lambda query=query: list(store.read(query=query)))
+            found = taken.take("query", partial(everything, store, query))
             assert len(found) == LOGGED // TAGS
             condition = AppendCondition(query, after=found[-1].position)
             taken.take(
                 "condition",
-                lambda condition=condition, turn=turn: store.append(f"late-{turn}", Scored("a", 1), condition=condition),
+                partial(store.append, f"late-{turn}", Scored("a", 1), condition=condition),
             )
-            taken.take("plain", lambda turn=turn: store.append(f"plain-{turn}", Scored("a", 1)))
+            taken.take("plain", partial(store.append, f"plain-{turn}", Scored("a", 1)))
         return taken.medians()
