@@ -343,6 +343,8 @@ class Folding(Generic[D]):
             error = plan.error
         elif before is not None:
             checkpoint, stopped = before[0] - 1, _stopped(before[0], error)
+            # The event itself is still ahead, for all its keys: what waits of it is set aside when it is folded.
+            aside = [each for each in aside if each.row[0] <= checkpoint]
         changed = {key: each for key, each in state.items() if each.document != stored.get(key)}
         aside.sort(key=lambda each: each.row[0])
         return Folded(

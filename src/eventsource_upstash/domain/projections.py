@@ -220,8 +220,10 @@ def _microseconds(end: object, where: str) -> int:
                 f"{where}, expires: a datetime without a time zone; use datetime.now(timezone.utc) and its like"
             )
         end = end.timestamp()
-    if isinstance(end, (int, float)) and not isinstance(end, bool) and 0 <= end < 1e11:
-        return round(end * 1_000_000)
+    if isinstance(end, (int, float)) and not isinstance(end, bool):
+        if 0 <= end < 1e11:  # NaN is not either
+            return round(end * 1_000_000)
+        raise Misuse(f"{where}, expires: a number is seconds since 1970, from 0 to 10**11; was it milliseconds?")
     raise Misuse(
         f"{where}, expires: it is a datetime with a time zone, seconds since 1970 or None, not {type(end).__name__}"
     )
