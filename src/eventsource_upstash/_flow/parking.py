@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Final, TypeAlias
 
 import msgspec
@@ -315,7 +316,8 @@ class Parking:
             page = await self._log.read(near[0] - 1, near[-1] - near[0] + 1, MAX_PAGE_BYTES)
             receipt += page.receipt
             rows = {row[0]: row for row in page.events}
-            here = [rows[position] for position in near if position in rows]
+            # A page may end early, but it leaves out nothing that comes before its end.
+            here = [rows[position] for position in takewhile(rows.__contains__, near)]
             if not here:
                 raise CorruptLog(
                     f"the log has no event at position {near[0]}, which is parked. Was the log restored? Then rebuild "
