@@ -201,12 +201,14 @@ class CatchingUp:
         for progress, failure in batch.failures:
             if progress.role is Role.SERVING:
                 work.failures.append(failure)
-            else:
+            elif not _is_known(progress, failure):
+                # Once, and not at each look: whoever catches up tries it again, and stops there again.
                 _log.error(
                     "the rebuild of projection %r is stopped at position %d: %s. What it will replace goes on serving",
                     failure.projection.name,
                     failure.position,
                     failure.error,
+                    exc_info=failure.error.__cause__,
                 )
 
     async def _fold_all(
@@ -322,6 +324,12 @@ def _stopped(failures: Sequence[Failure], result: CatchUp) -> ProjectionStopped:
     )
     error.__cause__ = first.error.__cause__ or first.error
     return error
+
+
+def _is_known(progress: Progress, failure: Failure) -> bool:
+    """Whether a build was stopped there, for that, before."""
+    stopped = progress.stopped
+    return stopped is not None and failure.position <= stopped.position and str(failure.error) == stopped.reason
 
 
 def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) -> Folded:

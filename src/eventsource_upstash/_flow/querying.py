@@ -249,6 +249,12 @@ class Querying:
             reached=progress.checkpoint,
             head=head if head is not None else progress.checkpoint,
             why=f"what answers meanwhile was built without index {span.index!r}",
+            remedy=(
+                f"Raise its version above {projection.version}, or call rebuild: then it is found by it once that has "
+                "caught up"
+                if progress.projection == projection.id
+                else None
+            ),
         )
 
     async def status(self) -> tuple[ProjectionStatus, ...]:
@@ -296,6 +302,15 @@ def span_of(projection: Projection[D], index: str, low: object, high: object, *,
         raise Misuse(f"{where}: a range from a number to a string, or from a string to a number, holds nothing")
     first, last = NUMBERS if kinds == {"n"} else STRINGS if kinds else (NUMBERS[0], STRINGS[1])
     return Span(index, first if ends[0] is None else ends[0], last if ends[1] is None else ends[1])
+
+
+def check_value(projection: Projection[D], index: str, value: object) -> None:
+    """Refuse None where a value is looked for: as an end it is open, and would answer everything. Raises `Misuse`."""
+    if value is None:
+        raise Misuse(
+            f"projection {projection.name!r}, index {index!r}: equal(None): documents without a value are not in the "
+            "index; it finds a number or a string"
+        )
 
 
 def _check_limit(limit: int | None) -> None:
