@@ -359,8 +359,10 @@ class ProjectionFull(Exception):
 
 
 def _others(work: Pass, pulled: Pulled, here: Sequence[Progress]) -> bool:
-    """Whether somebody else is behind. They get a page each time as well, or those who are nearly there would always
-    come first, where the time is enough for one page only.
+    """Whether somebody else is behind.
+
+    They get a page each time as well: where the time is enough for one page only, those who are nearly there would
+    come first every time.
     """
     return any(each.checkpoint < pulled.head and work.counts(each) and each not in here for each in pulled.progress)
 
