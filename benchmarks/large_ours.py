@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -167,7 +167,8 @@ def used(here: Place, folder: Path) -> float:
 
     # redis-py leaves the types of its keywords open.
     with Redis.from_url(here.upstash.engine_url) as engine:  # pyright: ignore[reportUnknownMemberType]
-        return float(engine.info("memory")["used_memory"]) / 2**20
+        used = cast("dict[str, int]", engine.info("memory"))  # pyright: ignore[reportUnknownMemberType]
+        return used["used_memory"] / 2**20
 
 
 def leaderboard(where: str, folder: Path) -> dict[str, tuple[float, ...]]:

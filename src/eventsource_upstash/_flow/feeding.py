@@ -67,15 +67,21 @@ class Feeding:
             )
         if type(limit) is not int or limit < 1:
             raise Misuse(f"limit={limit!r}: it is a whole number from 1")
-        generation, seen = (0, 0) if after is None else _feed_place(after)
+        version, generation, seen = (0, 0, 0) if after is None else _feed_place(after)
         limit = min(limit, AT_ONCE)
         names = [] if after is None else [changes_record(number) for number in range(seen + 1, seen + limit + 1)]
         got = await self._views.records(projection.id, names)
         now = got.progress
         last = now.notes.changes
+        if not now.met and projection.version > 1:
+            # Reads are answered from the version before this one as yet: the feed begins with all of the view anew.
+            unmet = (projection.version, 0, 0)
+            reset = after is not None and unmet != (version, generation, seen)
+            return Changes((), _feed_cursor(*unmet), more=False, reset=reset)
         if after is None:
-            return Changes((), _feed_cursor(now.generation, last), more=False, reset=False)
-        known = now.generation == generation and seen <= last and last - seen <= CHANGES_KEPT
+            return Changes((), _feed_cursor(projection.version, now.generation, last), more=False, reset=False)
+        known = (version, generation) == (projection.version, now.generation)
+        known = known and seen <= last and last - seen <= CHANGES_KEPT
         found: list[Change] = []
         if known:
             for number in range(seen + 1, min(last, seen + limit) + 1):
@@ -84,23 +90,22 @@ class Feeding:
                 if record is None or record.number != number:
                     known = False
                     break
-                cursor = _feed_cursor(generation, number)
+                cursor = _feed_cursor(version, generation, number)
                 found += [Change(record.position, key, False, cursor) for key in record.put]
                 found += [Change(record.position, key, True, cursor) for key in record.deleted]
                 seen = number
         if not known:
-            return Changes((), _feed_cursor(now.generation, last), more=False, reset=True)
-        return Changes(tuple(found), _feed_cursor(generation, seen), more=seen < last, reset=False)
+            return Changes((), _feed_cursor(projection.version, now.generation, last), more=False, reset=True)
+        return Changes(tuple(found), _feed_cursor(version, generation, seen), more=seen < last, reset=False)
 
 
-def _feed_cursor(generation: int, number: int) -> str:
-    return f"{generation}-{number}"
+def _feed_cursor(version: int, generation: int, number: int) -> str:
+    return f"{version}-{generation}-{number}"
 
 
-def _feed_place(cursor: object) -> tuple[int, int]:
-    generation, _, number = cursor.partition("-") if isinstance(cursor, str) else ("", "", "")
-    if not (generation.isascii() and generation.isdigit() and number.isascii() and number.isdigit()):
+def _feed_place(cursor: object) -> tuple[int, int, int]:
+    parts = cursor.split("-") if isinstance(cursor, str) else []
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
         raise Misuse("after= is no place in a change feed; hand over the cursor that one answered")
-    if len(generation) + len(number) > 36:
-        raise Misuse("after= is no place in a change feed; hand over the cursor that one answered")
-    return int(generation), int(number)
+    version, generation, number = map(int, parts)
+    return version, generation, number

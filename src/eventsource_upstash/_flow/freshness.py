@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
@@ -12,6 +12,9 @@ from ..errors import LogRewound, Misuse, StaleView
 from ..ports import Progress, Role, Views
 from .catching_up import CatchingUp
 from .passes import Reach
+
+VERSIONS_BACK: Final = 100
+"""So many versions before that of a view are looked at, and all that are registered, for one that answers meanwhile."""
 
 
 class Fresh(NamedTuple):
@@ -104,8 +107,10 @@ class Freshness:
 
     async def _older(self, projection: ProjectionId) -> Progress | None:
         """How far the newest version before this one is that has ever been at the head."""
-        versions = [ProjectionId(projection.name, version) for version in range(1, projection.version)]
-        builds, _, _ = await self._views.progress(versions)
+        near = range(max(1, projection.version - VERSIONS_BACK), projection.version)
+        known = [each.version for each in self._registry.projections if each.name == projection.name]
+        versions = sorted({*near, *[version for version in known if version < projection.version]})
+        builds, _, _ = await self._views.progress([ProjectionId(projection.name, each) for each in versions])
         live = [each for each in builds if each.role is Role.SERVING and each.met]
         return max(live, key=lambda each: each.projection.version, default=None)
 

@@ -95,12 +95,11 @@ class Querying:
         if after is not None:
             check_key(after)
         _check_limit(limit)
-        source = projection.id
+        source: ProjectionId | None = None
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
             listed = await self._list(projection, fresh, source, after, size)
-            fresh = Fresh()  # the first page has brought it up
-            source = listed.progress.projection  # and the others are of the same version
+            source = listed.progress.projection  # the others are of the same version, however far a new one is by then
             if listed.documents:
                 yield self._decode(projection, listed, listed.documents)
             if not listed.more or listed.last is None:
@@ -109,12 +108,12 @@ class Querying:
             limit = None if limit is None else limit - len(listed.documents)
 
     async def _list(
-        self, projection: Projection[D], fresh: Fresh, source: ProjectionId, after: str | None, size: int
+        self, projection: Projection[D], fresh: Fresh, source: ProjectionId | None, after: str | None, size: int
     ) -> Listed:
         async def ask(source: ProjectionId, _primary: bool) -> Listed:
             return await self._views.items(source, after, size, MAX_PAGE_BYTES, self._now_us)
 
-        return await (self._read(projection, fresh, ask) if source == projection.id else ask(source, False))
+        return await (self._read(projection, fresh, ask) if source is None else ask(source, False))
 
     async def count(self, projection: Projection[D], fresh: Fresh) -> int:
         """See `View.count`."""
@@ -159,11 +158,10 @@ class Querying:
         """Pages of a span of an index. See `Index.range`."""
         _check_limit(limit)
         place = None if after is None else _place(after)
-        source = projection.id
+        source: ProjectionId | None = None
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
             listed = await self._find(projection, fresh, source, span, place, size, reverse=reverse)
-            fresh = Fresh()
             source = listed.progress.projection
             place = listed.last
             more = listed.more and place is not None
@@ -192,7 +190,7 @@ class Querying:
         self,
         projection: Projection[D],
         fresh: Fresh,
-        source: ProjectionId,
+        source: ProjectionId | None,
         span: Span,
         place: tuple[str, str] | None,
         size: int,
@@ -202,7 +200,7 @@ class Querying:
         async def ask(source: ProjectionId, _primary: bool) -> Listed:
             return await self._views.find(source, span, place, size, MAX_PAGE_BYTES, self._now_us, reverse=reverse)
 
-        listed = await (self._read(projection, fresh, ask) if source == projection.id else ask(source, False))
+        listed = await (self._read(projection, fresh, ask) if source is None else ask(source, False))
         self._check_built(projection, span, listed.progress, listed.head)
         return listed
 
@@ -233,8 +231,8 @@ class Querying:
     async def count_span(self, projection: Projection[D], span: Span, fresh: Fresh) -> int:
         """See `Index.count`."""
 
-        async def ask(source: ProjectionId, _primary: bool) -> Counted:
-            return await self._views.count(source, span, self._now_us)
+        async def ask(source: ProjectionId, primary: bool) -> Counted:
+            return await self._views.count(source, span, self._now_us, primary=primary)
 
         counted = await self._read(projection, fresh, ask)
         self._check_built(projection, span, counted.progress, counted.head)

@@ -184,7 +184,7 @@ class Projector:
         Raises:
             Unavailable: A step failed, or others moved the view again and again; nothing was lost.
 
-        Cost: two steps, and three to four for each key.
+        Cost: five steps for the first key, and as many for each further one.
         """
         self.projection_store.flow.check(projection, "eventual")
         return run(self.parking.retry(any_of(projection), key))
