@@ -232,10 +232,13 @@ def test_tags_of_an_event() -> None:
 
 def test_queries() -> None:
     # --8<-- [start:queries]
-    Query.of(types=[CourseDefined, CapacityChanged], tags=["course:maths"])
-    Query.of(tags=["course:maths"]) | Query.of(types=[StudentSubscribed], tags=["student:ada"])
-    Query.all()
+    course = Query.of(types=[CourseDefined, CapacityChanged], tags=["course:maths"])
+    student = Query.of(types=[StudentSubscribed], tags=["student:ada"])
+    either = course | student
+    everything = Query.all()
     # --8<-- [end:queries]
+    assert either.items == (*course.items, *student.items)
+    assert everything.items
 
 
 def test_meanwhile() -> None:

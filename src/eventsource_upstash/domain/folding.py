@@ -69,14 +69,14 @@ class Handler(Generic[D]):
     def __init__(
         self, name: str, event_type: EventType, fold: Fold[D], key_of: KeyOf | None, *, recorded: bool, keyed: bool
     ) -> None:
-        self.name = name
-        self.event_type = event_type
-        self.version = event_type.version
-        self.decode = event_type.decode
+        self.name: str = name
+        self.event_type: EventType = event_type
+        self.version: int = event_type.version
+        self.decode: Callable[[bytes], object] = event_type.decode
         self.fold: Fold[D] = unpacking(cast("Callable[[D | None, object, str], D | None]", fold)) if keyed else fold
-        self.key_of = key_of
-        self.recorded = recorded
-        self.keyed = keyed
+        self.key_of: KeyOf | None = key_of
+        self.recorded: bool = recorded
+        self.keyed: bool = keyed
         self.plain: bool = not recorded and not keyed
 
     def argument(self, row: StoredEvent, event: object, key: str) -> object:

@@ -76,7 +76,7 @@ class Build:
         self.documents: dict[str, bytes] = {}
         self.entries: dict[str, Entries] = {}
         self.records: dict[str, bytes] = {}
-        self.ends = 0
+        self.ends: int = 0
         # Made when somebody looks for the first time.
         self._keys: Order | None = None
         self._indexes: dict[str, Order] = {}

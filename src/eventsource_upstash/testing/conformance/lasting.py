@@ -71,7 +71,8 @@ class Board:
 async def top(face: Face, players: Projection[Player]) -> list[tuple[str, int]]:
     """All players by score, the highest first."""
     index = face.app.projection_store.view(players).index("score")
-    return [(key, player.score) for key, player in await settled(index.top(EVENTS))]
+    found: list[tuple[str, Player]] = await settled(index.top(EVENTS))
+    return [(key, player.score) for key, player in found]
 
 
 class NothingIsLostForLong(Contract):
@@ -242,5 +243,6 @@ class NothingIsLostForLong(Contract):
             view = store.view(board.players)
             assert sorted(await settled(view.get_many(["ada", "bob", "cyd"]))) == there
             assert await settled(view.count()) == len(there)
-            assert [key for key, _ in await settled(view.index("score").top(9))] == there[::-1]
+            found: list[tuple[str, Player]] = await settled(view.index("score").top(9))
+            assert [key for key, _ in found] == there[::-1]
             assert await settled(view.index("score").rank("cyd", lowest=True)) == (len(there) or None)
