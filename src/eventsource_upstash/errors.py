@@ -299,7 +299,8 @@ class LogRewound(EventSourceError):
         else:
             message = (
                 f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is older "
-                "than the view. Restore the log, or rebuild the projection"
+                "than the view. Restore the log, or rebuild the projection (raise its version, where the view is kept "
+                "elsewhere than the log)"
             )
         super().__init__(message)
         self.projection = projection

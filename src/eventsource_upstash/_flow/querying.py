@@ -208,6 +208,8 @@ class Querying:
         self, projection: Projection[D], span: Span, limit: int, after: str | None, fresh: Fresh, *, reverse: bool
     ) -> Page[D]:
         """See `Index.page`."""
+        if type(limit) is not int or limit < 1:
+            raise Misuse(f"limit={limit!r}: a page holds at least one document, and at most so many")
         items: list[tuple[str, D]] = []
         cursor: str | None = None
         async for page in self.range(projection, span, limit, after, fresh, reverse=reverse):
