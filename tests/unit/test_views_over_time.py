@@ -22,7 +22,7 @@ from eventsource_upstash import (
     connect,
 )
 from eventsource_upstash._io.blocking import run
-from eventsource_upstash.domain.events import Receipt
+from eventsource_upstash.domain.events import FREE, Receipt
 from eventsource_upstash.domain.progress import ProjectionId
 from eventsource_upstash.ports import Views, Wanted
 from eventsource_upstash.testing.wrapping import BackendWrapper, ViewsWrapper
@@ -235,6 +235,23 @@ def test_nothing_is_left_of_a_build_that_is_dropped() -> None:
     projector.rebuild(projection)
     projector.drop_generations(projection)
     assert {*made} <= {*backend.dropped}
+
+
+def test_nothing_is_left_of_a_build_that_was_dropped_in_part() -> None:
+    registry, projection = pages(1, changes=True)
+    projection.on_error = "park"
+    backend = Dropping()
+    store, views = EventStore(backend, registry), ProjectionStore(backend, registry)
+    projector = Projector(store, views)
+    store.append("s", Written("a", "x"), Written("b", "x"), Written("c", "\x01"))  # no value for an index
+    projector.catch_up()
+    assert [each.key for each in projector.parked(projection)] == ["c"]
+    projector.rebuild(projection)
+    assert run(views.views.drop(projection.id, 1, (), 1)) == (False, FREE)  # and whoever did it is no more
+    backend.dropped.clear()
+    projector.drop_generations(projection)
+    assert {"changes:1", "parked", "parked:3:c", "skipped:0", "skipped:99"} <= {*backend.dropped}
+    assert not views.status()[0].kept
 
 
 def test_a_rebuild_that_was_given_up_meanwhile_leaves_nothing_to_be_done() -> None:
