@@ -281,6 +281,34 @@ def test_a_rebuild_that_was_given_up_meanwhile_leaves_nothing_to_be_done() -> No
     assert result.complete
 
 
+@dataclass(frozen=True)
+class Titled:
+    text: str
+    title: str
+
+
+@pytest.mark.parametrize("on_error", ["stop", "park", "skip"])
+def test_a_document_of_another_class_stops_the_view_and_loses_no_event(
+    on_error: Literal["stop", "park", "skip"],
+) -> None:
+    backend = Memory()
+    old, _ = pages(1)
+    store = EventStore(backend, old)
+    store.append("s", Written("a", "x"))
+    Projector(store, ProjectionStore(backend, old)).catch_up()
+    new = Registry()
+    new.event("written")(Written)
+    projection = new.projection("pages", Titled, on_error=on_error)  # and the version was forgotten
+    projection.index("text", "text")
+    projection.on(Written, key="id")(lambda page, event: Titled(event.text, page.title if page else ""))
+    store.append("s", Written("b", "x"), Written("a", "y"))
+    views = ProjectionStore(backend, new)
+    with pytest.raises(ProjectionStopped, match="give the projection a version above 1"):
+        Projector(EventStore(backend, new), views).catch_up()
+    status = views.status()[0]
+    assert (status.checkpoint, status.parked, status.skipped) == (2, 0, 0)
+
+
 class Untold(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no words")
