@@ -198,9 +198,8 @@ class Feed(Generic[D]):
 
     async def _history(self, place: Place) -> tuple[list[bytes], Place]:
         """A page of the documents behind the place; at the end of them, that the reader is level."""
-        source = self._projection.id
         fresh = Fresh(strong=self._strong)
-        listed = await self._querying.listed(self._projection, fresh, source, place.told or None, AT_ONCE)
+        listed = await self._querying.listed(self._projection, fresh, None, place.told or None, AT_ONCE)
         told: list[bytes] = []
         for key, document in self._querying.decode(self._projection, listed, listed.documents):
             place = place._replace(told=key)

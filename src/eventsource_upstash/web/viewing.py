@@ -186,11 +186,10 @@ class Viewing(Generic[D]):
             raise _Refused(problem(400, f"limit is a whole number from 1 to {MAX_LIMIT}"))
         after = _one(query, "after") or None
         span, place, reverse = self._span(query, after)
-        source = self._projection.id
         if span is None:
-            listed = await self._querying.listed(self._projection, fresh, source, after, limit)
+            listed = await self._querying.listed(self._projection, fresh, None, after, limit)
         else:
-            listed = await self._querying.found(self._projection, fresh, source, span, place, limit, reverse=reverse)
+            listed = await self._querying.found(self._projection, fresh, None, span, place, limit, reverse=reverse)
         return state_of(listed.progress), self._page(listed, indexed=span is not None)
 
     def _span(
