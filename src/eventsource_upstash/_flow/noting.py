@@ -129,6 +129,11 @@ def told(error: BaseException | None) -> tuple[str, str]:
     return str(error), frames[-_MAX_TRACEBACK:]
 
 
+def to_be_parked(projection: Projection[object], aside: Sequence[Aside]) -> Sequence[Aside]:
+    """Those of the events set aside that are parked. What waits behind a parked event is, whatever `on_error` says."""
+    return aside if projection.on_error == "park" else [each for each in aside if each.error is None]
+
+
 def fits(directory: Directory, aside: Sequence[Aside]) -> int | None:
     """Which of the events set aside is the first that is too much to be parked, if any is."""
     room = MAX_PARKED - directory.count
@@ -172,8 +177,11 @@ class Noting:
             shape=before.shape if folded.checkpoint == progress.checkpoint else projection.shape,
         )
         if folded.aside:
-            set_aside = self._park if projection.on_error == "park" else self._skip
-            notes = set_aside(notes, folded.aside, stored, records)
+            waiting = to_be_parked(projection, folded.aside)
+            if waiting:
+                notes = self._park(notes, waiting, stored, records)
+            if len(waiting) < len(folded.aside):
+                notes = self._skip(notes, [each for each in folded.aside if each.error is not None], records)
         if projection.changes and progress.role is Role.SERVING and folded.documents:
             notes = _changed(notes, folded.checkpoint, folded.documents, records)
         return Commit(
@@ -205,13 +213,7 @@ class Noting:
         records[PARKED] = msgspec.json.encode(changed)
         return msgspec.structs.replace(notes, parked=changed.count)
 
-    def _skip(
-        self,
-        notes: Notes,
-        aside: Sequence[Aside],
-        stored: Stored,  # noqa: ARG002  as for what is parked
-        records: dict[str, bytes | None],
-    ) -> Notes:
+    def _skip(self, notes: Notes, aside: Sequence[Aside], records: dict[str, bytes | None]) -> Notes:
         number = notes.skipped
         now_us = self.now_us
         for row, key, error in aside:
