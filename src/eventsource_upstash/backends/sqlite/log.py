@@ -7,7 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
 from ..._io.port import Port
-from ...domain.events import ANY, EXISTS, FREE, Appended, Receipt, StoredEvent
+from ...domain.codec import decode_tags
+from ...domain.events import ANY, EXISTS, FREE, Appended, NewEvent, Receipt, StoredEvent
 from ...ports import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
@@ -26,7 +27,7 @@ from .querying import find
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 COLUMNS: Final = "position, stream, revision, recorded_us, number, type, version, metadata, tags, payload"
 
@@ -39,6 +40,7 @@ _SAME: Final = "SELECT position FROM events WHERE stream = ? AND revision = ? AN
 _HEAD: Final = "SELECT coalesce(max(position), 0) FROM events"
 _REVISION: Final = "SELECT coalesce(max(revision), 0) FROM events WHERE stream = ?"
 _KNOWN_KEY: Final = "SELECT digest, stream, position, revision FROM idempotency_keys WHERE key = ?"
+_INDEX_TAG: Final = "INSERT INTO event_tags (tag, position, type) VALUES (?, ?, ?)"
 _KEEP_KEY: Final = "INSERT INTO idempotency_keys (key, digest, stream, position, revision) VALUES (?, ?, ?, ?, ?)"
 _SNAPSHOT: Final = "SELECT name, revision, state FROM snapshots WHERE stream = ? AND name = ?"
 _KEEP: Final = "INSERT OR REPLACE INTO snapshots (stream, name, revision, state) VALUES (?, ?, ?, ?)"
@@ -182,6 +184,8 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
         )
         position += len(events)
         revision += len(events)
+    if tags is not None:
+        _index_tags(cursor, events, tags, position - len(events))
     if key is not None:
         cursor.execute(_KEEP_KEY, (key, digest, stream, position, revision))
     if append.snapshot is not None:
@@ -189,6 +193,21 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
     if condition is not None:
         cursor.execute(_KEEP_APPEND, (append.number, append.recorded_us, position, revision))
     return Appended(position, revision)
+
+
+def _index_tags(
+    cursor: sqlite3.Cursor, events: Sequence[NewEvent], tags: bytes | Sequence[bytes | None], before: int
+) -> None:
+    """Let events be found by their tags."""
+    each = [tags] * len(events) if isinstance(tags, bytes) else tags
+    cursor.executemany(
+        _INDEX_TAG,
+        [
+            (tag, position, event[0])
+            for position, (event, encoded) in enumerate(zip(events, each, strict=True), before + 1)
+            for tag in dict.fromkeys(decode_tags(encoded))
+        ],
+    )
 
 
 def _unmet(append: Append, condition: AppendCondition, cursor: sqlite3.Cursor) -> Appended | Unmet | None:

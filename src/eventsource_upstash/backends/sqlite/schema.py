@@ -104,14 +104,6 @@ INDEX_LOG: Final = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX event_tags_by_type ON event_tags (tag, type)",
-    # A trigger, so that no event is left out by whoever writes: a process of an older release, too, that has the file
-    # open while it is upgraded.
-    """
-    CREATE TRIGGER index_tags AFTER INSERT ON events WHEN new.tags IS NOT NULL BEGIN
-        INSERT INTO event_tags (tag, position, type)
-        SELECT DISTINCT value, new.position, new.type FROM json_each(CAST(new.tags AS TEXT));
-    END
-    """,
     # By what an append under a condition is known again, when it is sent again and its own events are in its way.
     """
     CREATE TABLE conditional_appends (
