@@ -28,7 +28,7 @@ from ..ports import (
     Views,
     Wanted,
 )
-from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits
+from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, parked_of
 from .passes import Build, Failure, Pass, Reach
 from .purging import Purging
 
@@ -223,7 +223,7 @@ class CatchingUp:
         wanted: list[Wanted] = []
         for each in here:
             projection = work.open[each.projection]
-            barred = (each.projection, each.generation) in refused or _reshaped(projection, each) is not None
+            barred = (each.projection, each.generation) in refused or reshaped(projection, each) is not None
             plan = None if barred else projection.plan(rows, each.checkpoint, shared)
             plans.append(plan)
             if plan is not None and (plan.keys or each.notes.parked):
@@ -242,7 +242,7 @@ class CatchingUp:
             if plan is not None:
                 folded = _fold(projection, plan, stored)
             else:
-                error = refused.get(build) or _reshaped(projection, progress)
+                error = refused.get(build) or reshaped(projection, progress)
                 folded = Folded({}, progress.checkpoint, 0, error, Stopped(rows[0][0], str(error)))
             if folded.error is not None:
                 failure = Failure(progress.projection, folded.checkpoint + 1, folded.error)
@@ -328,12 +328,11 @@ def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) ->
     """Fold a page, with what waits behind parked events set aside; up to the event that is too much to be parked."""
     directory = directory_of(stored)
     folded = projection.fold(plan, stored.documents, stored.entries, directory.keys)
-    if projection.on_error != "park":
-        return folded
-    index = fits(directory, folded.aside)
+    parked = parked_of(projection, folded.aside)
+    index = fits(directory, parked)
     if index is None:
         return folded
-    position = folded.aside[index].row[0]
+    position = parked[index].row[0]
     rows = [row for row in plan.rows if row[0] < position]
     error = ProjectionFull(
         f"{directory.count + index} events are parked, and no more than {MAX_PARKED} may be: the folds fail too often. "
@@ -350,7 +349,7 @@ class ProjectionFull(Exception):
     """Internal: more events would be parked than may be. Told as the reason why a projection stops."""
 
 
-def _reshaped(projection: Projection[object], progress: Progress) -> Misuse | None:
+def reshaped(projection: Projection[object], progress: Progress) -> Misuse | None:
     """Why a build cannot go on with the folds as they are: its documents are found by something else."""
     if progress.notes.shape == projection.shape or (progress.checkpoint == 0 and not progress.notes.parked):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
@@ -12,6 +12,9 @@ from ..errors import LogRewound, Misuse, StaleView
 from ..ports import Progress, Role, Views
 from .catching_up import CatchingUp
 from .passes import Reach
+
+OLDER: Final = 16
+"""How many versions before one are asked for one that answers until it does. Which there are is listed nowhere."""
 
 
 class Fresh(NamedTuple):
@@ -59,7 +62,8 @@ class Freshness:
         """Ask, and bring the view up first where it has to be fresher than it is.
 
         While the view of a new version has never been at the head, the newest version before it that has been there
-        answers: it is brought up where its folds are still registered, and else answers as it is. Where that is not
+        answers (of those that are registered, and of the 16 before it): it is brought up where its folds are still
+        registered, and else answers as it is. Where that is not
         fresh enough, the new view itself is brought up.
 
         Args:
@@ -104,7 +108,13 @@ class Freshness:
 
     async def _older(self, projection: ProjectionId) -> Progress | None:
         """How far the newest version before this one is that has ever been at the head."""
-        versions = [ProjectionId(projection.name, version) for version in range(1, projection.version)]
+        # A version may be a date: those just before this one are looked for, and those that are registered.
+        near = range(max(1, projection.version - OLDER), projection.version)
+        known = [each.version for each in self._registry.projections if each.name == projection.name]
+        versions = [
+            ProjectionId(projection.name, version)
+            for version in sorted({*near, *(version for version in known if version < projection.version)})
+        ]
         builds, _, _ = await self._views.progress(versions)
         live = [each for each in builds if each.role is Role.SERVING and each.met]
         return max(live, key=lambda each: each.projection.version, default=None)

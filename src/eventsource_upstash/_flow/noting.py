@@ -135,6 +135,14 @@ def fits(directory: Directory, aside: Sequence[Aside]) -> int | None:
     return room if len(aside) > room else None
 
 
+def parked_of(projection: Projection[object], aside: Sequence[Aside]) -> list[Aside]:
+    """Which of the events set aside are parked.
+
+    One that only waits behind a parked one is, whatever is said of failing events now: it has not failed.
+    """
+    return [each for each in aside if projection.on_error == "park" or (each.error is None and each.key is not None)]
+
+
 class Noting:
     """Makes commits of folded pages.
 
@@ -172,8 +180,10 @@ class Noting:
             shape=before.shape if folded.checkpoint == progress.checkpoint else projection.shape,
         )
         if folded.aside:
-            set_aside = self._park if projection.on_error == "park" else self._skip
-            notes = set_aside(notes, folded.aside, stored, records)
+            park = parked_of(projection, folded.aside)
+            skip = [each for each in folded.aside if each not in park]
+            notes = self._park(notes, park, stored, records) if park else notes
+            notes = self._skip(notes, skip, records) if skip else notes
         if projection.changes and progress.role is Role.SERVING and folded.documents:
             notes = _changed(notes, folded.checkpoint, folded.documents, records)
         return Commit(
@@ -205,13 +215,7 @@ class Noting:
         records[PARKED] = msgspec.json.encode(changed)
         return msgspec.structs.replace(notes, parked=changed.count)
 
-    def _skip(
-        self,
-        notes: Notes,
-        aside: Sequence[Aside],
-        stored: Stored,  # noqa: ARG002  as for what is parked
-        records: dict[str, bytes | None],
-    ) -> Notes:
+    def _skip(self, notes: Notes, aside: Sequence[Aside], records: dict[str, bytes | None]) -> Notes:
         number = notes.skipped
         now_us = self.now_us
         for row, key, error in aside:

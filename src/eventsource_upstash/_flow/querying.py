@@ -158,7 +158,7 @@ class Querying:
     ) -> AsyncGenerator[Page[D], None]:
         """Pages of a span of an index. See `Index.range`."""
         _check_limit(limit)
-        place = None if after is None else _place(after)
+        place = None if after is None else _place(after, projection, span.index)
         source = projection.id
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
@@ -169,7 +169,7 @@ class Querying:
             more = listed.more and place is not None
             items = tuple(self._decode(projection, listed, listed.documents))
             if items or not more:
-                yield Page(items, _cursor(place) if more and place is not None else None)
+                yield Page(items, _cursor(span.index, place) if more and place is not None else None)
             if not more:
                 return
             limit = None if limit is None else limit - len(listed.documents)
@@ -305,13 +305,19 @@ def _check_limit(limit: int | None) -> None:
         raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
 
 
-def _cursor(place: tuple[str, str]) -> str:
-    return urlsafe_b64encode(_SEPARATOR.join(place).encode()).decode().rstrip("=")
+def _cursor(index: str, place: tuple[str, str]) -> str:
+    return urlsafe_b64encode(_SEPARATOR.join((index, *place)).encode()).decode().rstrip("=")
 
 
-def _place(cursor: str) -> tuple[str, str]:
+def _place(cursor: str, projection: Projection[D], index: str) -> tuple[str, str]:
     try:
-        value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
+        of, value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
     except (ValueError, TypeError, AttributeError):
-        raise Misuse("after= is no cursor; hand over the one that a page of this index answered") from None
+        of = value = key = ""
+    if of != index or value[:1] not in ("n", "s"):
+        raise Misuse(
+            f"projection {projection.name!r}, index {index!r}: after= is no cursor of it; hand over the one that a "
+            "page of this index answered"
+        )
+    check_key(key)
     return value, key

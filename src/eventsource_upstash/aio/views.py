@@ -277,8 +277,9 @@ class AsyncProjectionStore:
         self.log: Log = sealed_log(log, opening)
         self.views: Views = opened_views(backend.views(PORT, log), opening)
         catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
-        self.flow: Querying = Querying(self.views, registry, Freshness(self.views, registry, catching_up), clock)
-        self.feeding: Feeding = Feeding(self.views)
+        freshness = Freshness(self.views, registry, catching_up)
+        self.flow: Querying = Querying(self.views, registry, freshness, clock)
+        self.feeding: Feeding = Feeding(self.views, freshness)
 
     def __repr__(self) -> str:
         return f"AsyncProjectionStore({self.backend!r})"
