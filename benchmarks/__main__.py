@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks import environments
 from benchmarks.costs_table import Costs
 from benchmarks.environments import PREFERRED, UPSTASH
+from benchmarks.large_table import Large
 from benchmarks.rows import CONTESTANTS, FLOOR, OURS, REST_CONTESTANTS, REST_ROWS, ROWS, Row
 from benchmarks.running import ENVIRONMENTS, Cell, run_row
 from benchmarks.table import markdown, notes, number, terminal
@@ -23,17 +24,22 @@ if TYPE_CHECKING:
     from benchmarks.environments import Environment
 
 
-REST, COSTS = "rest", "costs"
-"""What `--only` names besides rows: all rows over REST, and the table of costs, which has no rows of its own."""
+REST, COSTS, LARGE = "rest", "costs", "large"
+"""What `--only` names besides rows: all rows over REST, and the tables of costs and of what is large, without rows."""
 
-FILES = {"": "benchmarks-table.md", REST: "benchmarks-rest-table.md", COSTS: "costs-table.md"}
+FILES = {
+    "": "benchmarks-table.md",
+    REST: "benchmarks-rest-table.md",
+    LARGE: "benchmarks-large-table.md",
+    COSTS: "costs-table.md",
+}
 """The tables' names in the folder of `--markdown`."""
 ACTIONS_FILE = "costs-actions-table.md"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    names = [row.name for row in (*ROWS, *REST_ROWS)] + [REST, COSTS]
+    names = [row.name for row in (*ROWS, *REST_ROWS)] + [REST, LARGE, COSTS]
     parser.add_argument("--quick", action="store_true", help="fewer events, three turns")
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--without-peers", action="store_true", help="floor and ours alone")
@@ -150,6 +156,13 @@ def main() -> int:
         versions = "`httpx` 0.28.1, `upstash-redis` 1.8.0, `qstash` 3.4.0."
         contestants = take_part_over_rest(python, not options.without_peers)
         results |= compare(rest, contestants, options, machine(python, turns, versions))
+    if not options.only or LARGE in options.only:
+        make(UPSTASH, python, "Upstash")
+        tables = Large.measured(UPSTASH.python, turns, quick=options.quick).markdown()
+        tables += "\n" + machine(python, turns, "") + "\n"
+        print(tables)
+        if options.markdown:
+            (options.markdown / FILES[LARGE]).write_text(tables)
     if not options.only or COSTS in options.only:
         make(UPSTASH, python, "Upstash")
         costs = Costs.measured(UPSTASH.python, quick=options.quick)

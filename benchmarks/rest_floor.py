@@ -24,7 +24,10 @@ from benchmarks.floors import FOLDS, TYPES, decode_task, encode, prepared
 from benchmarks.measuring import Contestant, clock, median
 from benchmarks.rest_cold import first_request
 from benchmarks.upstash import running
-from eventsource_upstash.backends.redis import log, views
+from eventsource_upstash.backends.redis.commits import COMMIT
+from eventsource_upstash.backends.redis.log import APPEND
+from eventsource_upstash.backends.redis.pulling import PULL
+from eventsource_upstash.backends.redis.views import LOAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,11 +43,11 @@ ROUNDS = 7
 class Keys:
     """The names of the keys."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, projection: str = "tasks") -> None:
         self.space = space = f"{{{namespace}}}:"
         self.log = [f"{space}head", f"{space}notice", f"{space}log", f"{space}log:0"]
-        self.view, self.document = f"{space}view:tasks@1", f"{space}doc:tasks@1:1:"
-        self.directory, self.index = f"{space}leaves:tasks@1:1", f"{space}keys:tasks@1:1"
+        self.view, self.document = f"{space}view:{projection}@1", f"{space}doc:{projection}@1:1:"
+        self.directory, self.index = f"{space}leaves:{projection}@1:1", f"{space}keys:{projection}@1:1"
 
 
 KEYS = Keys("bench")
@@ -56,7 +59,7 @@ class Connection:
     def __init__(self, upstash: Upstash) -> None:
         headers = {"authorization": f"Bearer {upstash.redis_token}"}
         self.client = httpx.Client(base_url=upstash.redis_url, headers=headers)
-        for script in (log.APPEND, views.PULL, views.LOAD, views.COMMIT):
+        for script in (APPEND, PULL, LOAD, COMMIT):
             self.client.post("/", content=encode(["SCRIPT", "LOAD", script.text])).raise_for_status()
 
     def run(self, sha: str, keys: Sequence[str], arguments: Sequence[str]) -> list[Any]:
@@ -76,13 +79,19 @@ def append_of(
     stream: str, events: Sequence[todo.TaskEvent], expected: int | str, names: Keys = KEYS
 ) -> tuple[list[str], list[str]]:
     """Keys and arguments of an append."""
+    return append_with(stream, [(TYPES[type(event)], encode(event)) for event in events], expected, names)
+
+
+def append_with(
+    stream: str, events: Sequence[tuple[str, bytes]], expected: int | str, names: Keys
+) -> tuple[list[str], list[str]]:
+    """The same, of types and payloads."""
     now = str(time.time_ns() // 1000)
     words: list[str] = []
     marks: dict[str, list[str]] = {}
-    for offset, event in enumerate(events):
-        type_ = TYPES[type(event)]
+    for offset, (type_, payload) in enumerate(events):
         words.append(f"1:{type_}")
-        words.append(encode(event).decode())
+        words.append(payload.decode())
         marks.setdefault(f"t{type_}", []).append(str(offset))
     size = str(sum(map(len, words)))
     first, archive, space = names.log[:3], names.log[3], names.space
@@ -98,7 +107,7 @@ def append(timer: Callable[[], float], job: Job) -> float:
     with running() as upstash:
         connection = Connection(upstash)
         appends = prepared(todo.lines(job.size + todo.WARM_UP))
-        sha = log.APPEND.sha
+        sha = APPEND.sha
         for stream, event, expected in appends[: todo.WARM_UP]:
             connection.run(sha, *append_of(stream, [event], expected))
         with clock(timer) as spent:
@@ -116,7 +125,7 @@ def append_async(job: Job) -> float:
 
             async def one(stream: str, event: todo.TaskEvent, expected: int) -> None:
                 keys, arguments = append_of(stream, [event], expected)
-                body = encode(["EVALSHA", log.APPEND.sha, str(len(keys)), *keys, *arguments])
+                body = encode(["EVALSHA", APPEND.sha, str(len(keys)), *keys, *arguments])
                 answer_of(await client.post("/", content=body))
 
             for each in appends[: todo.WARM_UP]:
@@ -135,7 +144,7 @@ def project_once(connection: Connection, timer: Callable[[], float], size: int, 
     keys = Keys(namespace)
     events = [event for _, event, _ in prepared(todo.lines(size))]
     for start in range(0, size, 100):
-        connection.run(log.APPEND.sha, *append_of(f"list-{start}", events[start : start + 100], "*", keys))
+        connection.run(APPEND.sha, *append_of(f"list-{start}", events[start : start + 100], "*", keys))
     with clock(timer) as spent:
         count = catch_up(connection, keys)
     assert count == todo.tasks_left(size)
@@ -151,8 +160,8 @@ def project(timer: Callable[[], float], job: Job) -> float:
 
 def catch_up(connection: Connection, names: Keys) -> int:
     """Page after page until there is none. Answers how many documents there are."""
-    want = [str(PAGE), str(MAX_BYTES), "0", "0", "0"]
-    _, _, _, _, after, entries, _ = connection.run(views.PULL.sha, [*names.log, names.view], want)
+    want = [str(PAGE), str(MAX_BYTES), "0", "0", "0", "0", ""]
+    _, _, _, _, after, entries, _ = connection.run(PULL.sha, [*names.log, names.view], want)
     count = 0
     while entries:
         changed, position = fold(connection, entries, names)
@@ -165,11 +174,11 @@ def catch_up(connection: Connection, names: Keys) -> int:
         leaves = 1 if new or gone else 0
         keys = [*names.log, names.view, names.view, names.directory]
         keys += [names.document + key for key in (*put, *gone)] + [names.index] * leaves
-        counts = [str(len(put)), str(len(new)), str(len(gone))]
-        arguments = [*want, "1", "1", "1", after, f"1 {position}", "", *counts, "0", "50000", str(leaves)]
-        arguments += [str(len(new)), str(len(gone)), "0"] * leaves
+        counts = [str(len(put)), str(len(gone)), str(len(new)), str(len(gone))]
+        arguments = [*want, "1", "1", "1", after, "0", position, "", "", *counts, "0", "", "0", str(leaves)]
+        arguments += [str(len(new)), str(len(gone)), "50000", "0", "1"] * leaves
         arguments += [encode(document).decode() for document in put.values()]
-        answer = connection.run(views.COMMIT.sha, keys, [*arguments, *new, *gone])
+        answer = connection.run(COMMIT.sha, keys, [*arguments, *new, *gone])
         if answer[2] != [None] or answer[3]:
             raise RuntimeError("somebody else has folded this page, or the index has to be split")
         after, entries = answer[6], answer[7]
@@ -188,7 +197,7 @@ def fold(
             decode, handler = FOLDS[fields[index].partition(":")[2]]
             events.append((handler, decode(fields[index + 1].encode())))
     wanted = list({event.id: None for _, event in events})
-    found = connection.run(views.LOAD.sha, [names.document + key for key in wanted], [])[2]
+    found = connection.run(LOAD.sha, [names.document + key for key in wanted], [])[2]
     documents: dict[str, todo.Task | None] = {
         key: decode_task(document) for key, document in zip(wanted, found, strict=True) if document is not None
     }

@@ -71,7 +71,7 @@ def measure_once(row: Row, name: str, quick: bool, cell: Cell) -> None:
     with tempfile.TemporaryDirectory(dir=None if row.on_disk else _tmpfs()) as folder:
         who = f"rest-{name}" if row.over_rest else name
         command = [python, "-m", "benchmarks.worker", who, row.measure, str(size), folder]
-        done = _run(command)
+        done = run_process(command)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]
         cell.cannot = "failed: " + (last[0] if last else f"exit code {done.returncode}")
@@ -97,13 +97,14 @@ def import_time(python: str, statement: str) -> float:
 
 def _wall(python: str, code: str) -> float:
     started = time.perf_counter()
-    done = _run([python, "-c", code])
+    done = run_process([python, "-c", code])
     if done.returncode:
         raise ImportError(done.stderr.strip().rpartition("\n")[2])
     return time.perf_counter() - started
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def run_process(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run one of the benchmarks' processes to its end."""
     # The benchmarks are found through the working directory, the library through its installation.
     # A machine that is told to keep no bytecode would compile this library at each import, and not
     # the peers, which pip has compiled.

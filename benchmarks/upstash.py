@@ -1,6 +1,7 @@
 """A local Upstash in a process of its own, so that it takes no time from whoever is measured.
 
-`python -m benchmarks.upstash` prints where it is, as JSON, and runs until its standard input is closed.
+`python -m benchmarks.upstash` prints where it is, as JSON, and runs until its standard input is closed. For each line
+that it reads there it prints how many requests and commands there were so far.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.environments import ROOT
@@ -20,13 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upstash:
-    """Where it is. `engine_url`: the real Valkey behind it."""
+    """Where it is. `engine_url`: the real Valkey behind it. `process`: what it runs in."""
 
     redis_url: str
     redis_token: str
     qstash_url: str
     qstash_token: str
     engine_url: str
+    process: subprocess.Popen[str] = field(repr=False)
+
+    def spent(self) -> tuple[int, int]:
+        """Requests to Redis, and commands in them, so far."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        requests, commands = json.loads(self.process.stdout.readline())
+        return requests, commands
 
 
 @contextmanager
@@ -39,7 +50,7 @@ def running() -> Generator[Upstash, None, None]:
         line = process.stdout.readline()
         if not line:
             raise RuntimeError("the local Upstash did not start")
-        yield Upstash(**json.loads(line))
+        yield Upstash(**json.loads(line), process=process)
         process.stdin.close()
 
 
@@ -49,15 +60,17 @@ def main() -> None:
     with LocalUpstash() as local:
         # No benchmark of speed waits for a delivery, and none shall be sent anywhere.
         local.faults.add("lose-delivery", count=None)
-        told = Upstash(
-            local.redis_url,
-            local.redis_token,
-            local.qstash_url,
-            local.environment()["QSTASH_TOKEN"],
-            local.engine_url,
-        )
-        print(json.dumps(told.__dict__), flush=True)
-        sys.stdin.read()
+        told = {
+            "redis_url": local.redis_url,
+            "redis_token": local.redis_token,
+            "qstash_url": local.qstash_url,
+            "qstash_token": local.environment()["QSTASH_TOKEN"],
+            "engine_url": local.engine_url,
+        }
+        print(json.dumps(told), flush=True)
+        for _ in sys.stdin:
+            total = local.metrics()["redis"].get("total", {})
+            print(json.dumps((total.get("requests", 0), total.get("commands", 0))), flush=True)
 
 
 if __name__ == "__main__":

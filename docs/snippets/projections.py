@@ -18,7 +18,7 @@ from docs.snippets.shop import (
     registry,
     totals,
 )
-from eventsource_upstash import ProjectionStopped, Registry, connect
+from eventsource_upstash import Memory, ProjectionStopped, Registry, connect
 
 
 def test_keys() -> None:
@@ -77,19 +77,32 @@ def test_at_least() -> None:
     # --8<-- [end:at_least]
 
 
-def test_stale() -> None:
+def test_rewound() -> None:
     app = connect("memory:", registry)
+    app.event_store.append("order-1", OrderPlaced("ada", (Line("tea", 2, Decimal("4.50")),)))
+    app.projector.catch_up()
     view = app.projection_store.view(orders)
-    # --8<-- [start:stale]
-    from eventsource_upstash import StaleView
+    from_cookie = 1_000
+    # --8<-- [start:rewound]
+    from eventsource_upstash import LogRewound
 
     try:
-        view.get("order-1", at_least=1_000, timeout=0.1)  # the log does not reach that far
-    except StaleView as stale:
-        assert (stale.projection, stale.wanted, stale.reached) == ("orders", 1_000, 0)
-    # --8<-- [end:stale]
-    else:
-        raise AssertionError
+        order = view.get("order-1", at_least=from_cookie)
+    except LogRewound:  # the log was restored: the cookie is of no use any more
+        order = view.get("order-1")
+    # --8<-- [end:rewound]
+    assert order is not None
+
+
+def test_strong() -> None:
+    app = connect("memory:", registry)
+    lines = (Line("tea", 2, Decimal("4.50")),)
+    # --8<-- [start:strong]
+    view = app.projection_store.view(orders, consistency="strong")
+
+    app.event_store.append("order-1", OrderPlaced("ada", lines))
+    assert view.get("order-1") is not None  # no worker, no catch_up, no at_least
+    # --8<-- [end:strong]
 
 
 fragile = Registry()
@@ -163,30 +176,57 @@ def test_stopped(in_empty_folder: None) -> None:
     app.close()
 
 
-def test_version(in_empty_folder: None) -> None:
-    old = Registry()
-    old.event("measured")(Measured)
-    old_values = old.projection("values", Mean)
-    old_values.on(Measured)(lambda document, event: Mean(event.value))
-    with connect("sqlite:lab.db", old) as app:
-        app.event_store.append("probe-1", Measured(10.0, 4))
-        app.projector.catch_up()
-        assert app.projection_store.view(old_values).get("probe-1") == Mean(10.0)
+def test_parked() -> None:
+    backend = Memory()
+    parking = Registry()
+    parking.event("measured")(Measured)
+    # --8<-- [start:park]
+    levels = parking.projection("levels", Mean, on_error="park")
+    # --8<-- [end:park]
+    levels.on(Measured)(lambda document, event: Mean(event.value / event.parts))
+    app = connect(backend, parking)
+    # --8<-- [start:parked]
+    app.event_store.append("probe-1", Measured(1.0, 0))  # no parts: its fold raises
+    app.event_store.append("probe-1", Measured(8.0, 4))  # waits behind it
+    app.event_store.append("probe-2", Measured(9.0, 3))
 
-    registry = Registry()
-    registry.event("measured")(Measured)
-    # --8<-- [start:version]
-    values = registry.projection("values", Mean, version=2)  # was version 1, without the division
+    caught_up = app.projector.catch_up()
+    assert caught_up.complete  # it did not stop
+    assert dict(app.projection_store.view(levels).items()) == {"probe-2": Mean(3.0)}
 
-    @values.on(Measured)
-    def value(document: Mean | None, event: Measured) -> Mean:
-        return Mean(event.value / event.parts)
+    first, second = app.projector.parked(levels)
+    assert (first.key, first.position, first.attempts) == ("probe-1", 1, 1)
+    assert "ZeroDivisionError" in first.error  # and first.traceback
+    assert (second.position, second.attempts) == (2, 0)  # only waits
+    # --8<-- [end:parked]
+    assert app.projector.retry_parked(levels).failed == ("probe-1",)
 
-    app = connect("sqlite:lab.db", registry)
-    view = app.projection_store.view(values)
-    assert view.get("probe-1") is None  # a new version starts from an empty view
+    mended = Registry()
+    mended.event("measured")(Measured)
+    levels = mended.projection("levels", Mean, on_error="park")
+    levels.on(Measured)(
+        lambda document, event: Mean(event.value / event.parts) if event.parts else document
+    )
+    app = connect(backend, mended)
+    # --8<-- [start:retry]
+    retried = app.projector.retry_parked(levels)
+    assert (retried.done, retried.left, retried.failed) == (2, 0, ())
+    # --8<-- [end:retry]
+    assert app.projection_store.view(levels).get("probe-1") == Mean(2.0)
 
-    app.projector.catch_up()  # before anybody is served
-    assert view.get("probe-1") == Mean(2.5)
-    # --8<-- [end:version]
-    app.close()
+
+def test_skipped() -> None:
+    skipping = Registry()
+    skipping.event("measured")(Measured)
+    rough = skipping.projection("rough", Mean, on_error="skip")
+    rough.on(Measured)(lambda document, event: Mean(event.value / event.parts))
+    app = connect("memory:", skipping)
+    # --8<-- [start:skip]
+    app.event_store.append("probe-1", Measured(1.0, 0))
+    app.event_store.append("probe-1", Measured(8.0, 4))
+    app.projector.catch_up()
+
+    assert app.projection_store.view(rough).get("probe-1") == Mean(2.0)
+    (skipped,) = app.projector.skipped(rough)  # the newest first
+    assert (skipped.position, skipped.key) == (1, "probe-1")
+    # --8<-- [end:skip]

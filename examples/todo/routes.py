@@ -23,6 +23,7 @@ from eventsource_upstash import (
     ConcurrencyError,
     EventSourceError,
     IdempotencyKeyReused,
+    LogRewound,
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
@@ -325,6 +326,8 @@ def failure(error: Exception) -> Response:
             return problem(409, "Somebody else changed this task at the same moment. Please try again.")
         case StaleView():
             return problem(503, "The list has not got that far yet. Please try again.", **{"Retry-After": "1"})
+        case LogRewound(asked=True):
+            return problem(409, "The log has no such position (any more). Please load the page again.")
         case ProjectionStopped():
             _log.error("the view has stopped", exc_info=error)
             return problem(503, "The list has stopped: an event could not be folded. The log has more than it shows.")

@@ -281,6 +281,8 @@ class LogRewound(EventSourceError):
         projection: The projection's name; None where the log itself holds more than its head says.
         checkpoint: The position that its view, or the log, has reached, or that a read asked for.
         head: The last position of the log.
+        asked: Whether a read asked for the position, with `at_least=`. Then it may come from a client, and nothing
+            need be wrong here.
     """
 
     def __init__(self, *, projection: str | None, checkpoint: int, head: int, asked: bool = False) -> None:
@@ -297,12 +299,14 @@ class LogRewound(EventSourceError):
         else:
             message = (
                 f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is older "
-                "than the view. Restore the log, or rebuild the projection"
+                "than the view. Restore the log, or rebuild the projection (raise its version, where the view is kept "
+                "elsewhere than the log)"
             )
         super().__init__(message)
         self.projection = projection
         self.checkpoint = checkpoint
         self.head = head
+        self.asked = asked
 
 
 class StaleView(EventSourceError):
@@ -331,13 +335,19 @@ class StaleView(EventSourceError):
 class ViewNotBuilt(StaleView):
     """The view of this version has not met the head yet, and no older version of it can answer the read.
 
-    The read was not answered. Catch-up goes on with the view; a read with `at_least=` waits for it.
+    Or it was built before the projection had the index that is asked for. The read was not answered. Catch-up goes on
+    with a new version; a read with `at_least=` waits for it.
     """
 
-    def __init__(self, *, projection: str, version: int, reached: int, head: int, why: str) -> None:
+    def __init__(
+        self, *, projection: str, version: int, reached: int, head: int, why: str, remedy: str | None = None
+    ) -> None:
         EventSourceError.__init__(
             self,
-            f"the view of projection {projection!r}, version {version}, is being built (at position {reached} of "
+            f"the view of projection {projection!r}, version {version}, is at position {reached} of {head}, and cannot "
+            f"be read so: {why}. {remedy}"
+            if remedy is not None
+            else f"the view of projection {projection!r}, version {version}, is being built (at position {reached} of "
             f"{head}), and cannot be read yet: {why}. Try again when it has caught up",
         )
         self.projection = projection

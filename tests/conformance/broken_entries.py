@@ -228,7 +228,7 @@ class Finding(ViewsWrapper):
         return page
 
 
-class FindsWithoutBounds(Finding):
+class FindsDocumentsWithoutBounds(Finding):
     def bounds(self, limit: int, max_bytes: int) -> tuple[int, int]:
         return ALL, ALL
 

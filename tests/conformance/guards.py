@@ -307,7 +307,7 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
     ),
     entries.RanksFromOne: ("test_equal_values_are_found_in_order_of_their_keys",),
     entries.RanksEverybody: ("test_documents_without_entries_are_in_no_index",),
-    entries.FindsWithoutBounds: ("test_what_is_found_is_bounded",),
+    entries.FindsDocumentsWithoutBounds: ("test_what_is_found_is_bounded",),
     entries.FindsOnePage: ("test_pages_put_together_are_the_span",),
     entries.FindsWithoutEnd: ("test_what_is_found_is_bounded",),
     entries.NamesTheLastDocumentOnly: ("test_pages_put_together_are_the_span",),

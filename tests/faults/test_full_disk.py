@@ -104,7 +104,7 @@ with connect(f"sqlite:{sys.argv[1]}", the.registry) as app:
 """
 
 
-@pytest.mark.parametrize("size", [60_000, 100_001, 200_000])
+@pytest.mark.parametrize("size", [100_000, 140_001, 250_000])
 def test_a_file_that_may_not_grow_any_more(tmp_path: Path, size: int) -> None:
     path = tmp_path / "log.db"
     appends = int(run(REACHES_A_LIMIT, str(path), str(size)))

@@ -43,10 +43,7 @@ from eventsource_upstash import (
     connect,
 )
 from eventsource_upstash._flow import cipher
-from eventsource_upstash._flow.sealing import open_kept
-from eventsource_upstash._io.blocking import PORT, run
-from eventsource_upstash.domain.personal import as_stored
-from eventsource_upstash.ports import Backend, Keys, KeyStore, Port, ProjectionId, Pull, SubjectKey
+from eventsource_upstash.ports import Backend, Keys, KeyStore, Port, SubjectKey
 from tests.faults.driving import COLOURS, Colour, Driver
 
 
@@ -152,6 +149,8 @@ def settled(answer: Any) -> Any:
 
 def raw(backend: Backend) -> list[tuple[Any, ...]]:
     """The rows of a log as they are stored."""
+    from eventsource_upstash._io.blocking import PORT, run
+
     return cast("list[tuple[Any, ...]]", run(backend.log(PORT).read(0, 1000, 1 << 20)).events)
 
 
@@ -654,24 +653,3 @@ def test_a_default_is_sealed_like_any_other_value() -> None:
     app.event_store.append("a", Mutable("ada"))
     assert set(msgspec.json.decode(raw(app.backend)[0][9])["tags"]) == {"$personal"}
     assert next(app.event_store.read()).event == Mutable("ada", [])
-
-
-def test_what_is_kept_of_a_page_elsewhere_is_kept_sealed(parts: tuple[Backend, KeyStore]) -> None:
-    """A row that is set aside is opened when it is taken up again: its subject may be forgotten by then."""
-    backend, keys = parts
-    registry, _ = customers()
-    app = App(backend, registry, None, keys=keys)
-    app.event_store.append("a", Moved("ada", BAKER), Ordered("ada", "tea"))
-    pull = Pull((ProjectionId("customers", 1),), 10, 1 << 20)
-    pulled = run(app.projection_store.views.pull(pull)).events
-    kept = [as_stored(row) for row in pulled]
-    assert kept == raw(backend)
-    assert [row[9] for row in pulled] != [row[9] for row in kept]
-    views = app.projection_store.views
-    assert run(open_kept(views, kept))[0] == pulled
-    app.event_store.forget("ada")
-    (forgotten, plain), _ = run(open_kept(views, kept))
-    assert registry.types.decode(forgotten) == Moved("ada", None)
-    assert plain == pulled[1]
-    bare = backend.views(PORT, backend.log(PORT))
-    assert run(open_kept(bare, kept)) == (kept, Receipt()), "without a key store they stay as they are"

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -284,7 +285,7 @@ class ViewsMachine(RuleBasedStateMachine):
         async def counts(views: Views) -> list[object]:
             counted = [await views.count(projection, each, now_us) for each in (None, *SPANS, span)]
             ranked = [await views.rank(projection, each, key, now_us) for each in (*SPANS, span) for key in KEYS]
-            return [each[:-1] for each in (*counted, *ranked)]
+            return [msgspec.structs.astuple(each)[:-1] for each in (*counted, *ranked)]
 
         async def others(views: Views) -> list[object]:
             ended = await views.ended(projection, now_us, limit)

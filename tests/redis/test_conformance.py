@@ -20,7 +20,10 @@ from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.conformance import Contract, Lab, NotificationsContract
 from eventsource_upstash.testing.conformance.log_appending import LogAppending, LogRepeating
 from eventsource_upstash.testing.conformance.log_concurrency import LogConcurrency, LogStepping
+from eventsource_upstash.testing.conformance.log_conditions import LogConditions
+from eventsource_upstash.testing.conformance.log_querying import LogQuerying
 from eventsource_upstash.testing.conformance.log_reading import LogKeeping, LogReading
+from eventsource_upstash.testing.conformance.log_snapshots import LogSnapshots
 from eventsource_upstash.testing.conformance.notifying import LogSettling
 from eventsource_upstash.testing.conformance.views_builds import ViewsBuilding, ViewsPullingBuilds
 from eventsource_upstash.testing.conformance.views_committing import ViewsCommitting
@@ -79,6 +82,9 @@ class InOneColour(
     LogRepeating,
     LogReading,
     LogKeeping,
+    LogQuerying,
+    LogConditions,
+    LogSnapshots,
     LogSettling,
     LogConcurrency,
 ):

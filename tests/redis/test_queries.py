@@ -295,14 +295,15 @@ def test_conditions_hold_on_an_unreliable_wire(
 # Damage.
 
 
-def test_a_mark_without_its_event(log: RedisLog, engine: redis.Redis) -> None:
-    for number in range(4):
+@pytest.mark.parametrize("lost", [4, 6])
+def test_a_mark_without_its_event(log: RedisLog, engine: redis.Redis, lost: int) -> None:
+    for number in range(6):
         append(log, an(number, ("t", "a" if number % 2 else "")))
-    engine.xdel(log.keys.log, "4-0")
-    with pytest.raises(CorruptLog, match="no event at position 4"):
+    engine.xdel(log.keys.log, f"{lost}-0")
+    with pytest.raises(CorruptLog, match=f"no event at position {lost}"):
         everything(log, query(item("", "a")))
     page = blocking.run(log.read(0, 10, MAX_PAGE_BYTES, query(item("", "a"))))
-    assert ([row[0] for row in page.events], page.reached) == ([2], 2)
+    assert ([row[0] for row in page.events], page.reached) == ([*range(2, lost, 2)], lost - 2)
 
 
 def test_a_record_of_a_stream_that_is_lost_or_not_ours(log: RedisLog, engine: redis.Redis) -> None:

@@ -12,6 +12,7 @@ from eventsource_upstash._io import blocking
 from eventsource_upstash.backends.sqlite import querying, schema
 from eventsource_upstash.domain.codec import encode_tags
 from eventsource_upstash.ports import MAX_PAGE_BYTES, Append, Log
+from tests.faults.test_sqlite_versions import VERSION_1
 
 STATEMENTS = [querying._EVERYTHING, querying._BY_TYPE, querying._RARITY]
 STATEMENTS += [querying.tagged(count, typed=typed) for count in (1, 2, 3) for typed in (False, True)]
@@ -64,9 +65,7 @@ def test_a_longer_log_makes_a_look_no_dearer(connection: sqlite3.Connection) -> 
 def test_a_file_of_version_1_is_indexed_when_it_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     with sqlite3.connect(path) as connection:
-        for statement in schema.CREATE:
-            if not any(name in statement for name in ("event_tags", "events_by_type", "conditional", "snapshots")):
-                connection.execute(statement)
+        connection.executescript(VERSION_1)
         for place, tags in enumerate([b'["a","\xc3\xa4"]', None, b"damaged", b'["a"]'], 1):
             connection.execute(INSERT, (place, place, "noted", tags))
         connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")

@@ -90,7 +90,7 @@ def test_what_is_no_end_stops_the_fold(backend: Backend, colour: Colour, until: 
     game.players._expires = lambda player: None if player.until is None else until
     desk = Desk(backend, game, colour)
     desk.append(Scored("ada", 1), Lent("ada", 5.0))
-    with pytest.raises(ProjectionStopped, match=r"'players' stopped at position 2: .*expires: it is a datetime"):
+    with pytest.raises(ProjectionStopped, match=r"'players' stopped at position 2: .*expires: "):
         desk.projector.catch_up()
     assert desk.documents().keys() == {"ada"}
 

@@ -84,7 +84,7 @@ def test_questions_that_make_no_sense(backend: Backend, colour: Colour) -> None:
     for bad in (-1, True, 1.0, "1"):
         with pytest.raises(Misuse, match="whole number"):
             score.top(bad)
-        with pytest.raises(Misuse, match="whole number"):
+        with pytest.raises(Misuse, match="limit="):
             score.page(limit=bad)
 
 

@@ -165,7 +165,7 @@ class CatchingUp:
             for progress, _ in batch.failures:
                 work.leave(progress)
             then = work.next_pull(self._page_size)
-            if then is not None and batch.commits and work.late:
+            if then is not None and batch.commits and work.late and not (then.rear and _others(work, pulled, here)):
                 # Where the head is, is asked all the same: what was appended meanwhile owes no notification, and
                 # whoever went by the head of before would take it for folded.
                 _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
@@ -201,12 +201,14 @@ class CatchingUp:
         for progress, failure in batch.failures:
             if progress.role is Role.SERVING:
                 work.failures.append(failure)
-            else:
+            elif not _is_known(progress, failure):
+                # Once, and not at each look: whoever catches up tries it again, and stops there again.
                 _log.error(
                     "the rebuild of projection %r is stopped at position %d: %s. What it will replace goes on serving",
                     failure.projection.name,
                     failure.position,
                     failure.error,
+                    exc_info=failure.error.__cause__,
                 )
 
     async def _fold_all(
@@ -324,6 +326,12 @@ def _stopped(failures: Sequence[Failure], result: CatchUp) -> ProjectionStopped:
     return error
 
 
+def _is_known(progress: Progress, failure: Failure) -> bool:
+    """Whether a build was stopped there, for that, before."""
+    stopped = progress.stopped
+    return stopped is not None and failure.position <= stopped.position and str(failure.error) == stopped.reason
+
+
 def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) -> Folded:
     """Fold a page, with what waits behind parked events set aside; up to the event that is too much to be parked."""
     directory = directory_of(stored)
@@ -347,6 +355,15 @@ def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) ->
 
 class ProjectionFull(Exception):
     """Internal: more events would be parked than may be. Told as the reason why a projection stops."""
+
+
+def _others(work: Pass, pulled: Pulled, here: Sequence[Progress]) -> bool:
+    """Whether somebody else is behind.
+
+    They get a page each time as well: where the time is enough for one page only, those who are nearly there would
+    come first every time.
+    """
+    return any(each.checkpoint < pulled.head and work.counts(each) and each not in here for each in pulled.progress)
 
 
 def reshaped(projection: Projection[object], progress: Progress) -> Misuse | None:

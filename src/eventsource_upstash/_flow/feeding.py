@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import msgspec
 
-from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import Misuse
-from ..ports import Got, Progress, Views
-from .freshness import Fresh, Freshness
+from ..ports import Views
 from .noting import CHANGES_KEPT, ChangesRecord, changes_record
 
 D = TypeVar("D")
 
 AT_ONCE: Final = 16
 """Commits whose changes are read at once."""
-
-MAX_CURSOR: Final = 60
-"""Longest cursor, in characters."""
 
 _changes: Final = msgspec.json.Decoder(ChangesRecord)
 
@@ -60,9 +55,8 @@ class Changes(msgspec.Struct, frozen=True):
 class Feeding:
     """Reads the change feeds of views."""
 
-    def __init__(self, views: Views, freshness: Freshness) -> None:
+    def __init__(self, views: Views) -> None:
         self._views = views
-        self._freshness = freshness
 
     async def changes(self, projection: Projection[D], after: str | None, limit: int) -> Changes:
         """See `View.changes`."""
@@ -76,17 +70,17 @@ class Feeding:
         version, generation, seen = (0, 0, 0) if after is None else _feed_place(after)
         limit = min(limit, AT_ONCE)
         names = [] if after is None else [changes_record(number) for number in range(seen + 1, seen + limit + 1)]
-
-        async def ask(source: ProjectionId, _primary: bool) -> Got:
-            return await self._views.records(source, names)
-
-        # Of the version that answers reads: a reader of the one before is told to read anew when this one takes over.
-        got = await self._freshness.read(cast("Projection[object]", projection), Fresh(), ask)
+        got = await self._views.records(projection.id, names)
         now = got.progress
         last = now.notes.changes
+        if not now.met and projection.version > 1:
+            # Reads are answered from the version before this one as yet: the feed begins with all of the view anew.
+            unmet = (projection.version, 0, 0)
+            reset = after is not None and unmet != (version, generation, seen)
+            return Changes((), _feed_cursor(*unmet), more=False, reset=reset)
         if after is None:
-            return Changes((), _feed_cursor(now, last), more=False, reset=False)
-        known = (now.projection.version, now.generation) == (version, generation)
+            return Changes((), _feed_cursor(projection.version, now.generation, last), more=False, reset=False)
+        known = (version, generation) == (projection.version, now.generation)
         known = known and seen <= last and last - seen <= CHANGES_KEPT
         found: list[Change] = []
         if known:
@@ -96,22 +90,22 @@ class Feeding:
                 if record is None or record.number != number:
                     known = False
                     break
-                cursor = _feed_cursor(now, number)
+                cursor = _feed_cursor(version, generation, number)
                 found += [Change(record.position, key, False, cursor) for key in record.put]
                 found += [Change(record.position, key, True, cursor) for key in record.deleted]
                 seen = number
         if not known:
-            return Changes((), _feed_cursor(now, last), more=False, reset=True)
-        return Changes(tuple(found), _feed_cursor(now, seen), more=seen < last, reset=False)
+            return Changes((), _feed_cursor(projection.version, now.generation, last), more=False, reset=True)
+        return Changes(tuple(found), _feed_cursor(version, generation, seen), more=seen < last, reset=False)
 
 
-def _feed_cursor(build: Progress, number: int) -> str:
-    return f"{build.projection.version}-{build.generation}-{number}"
+def _feed_cursor(version: int, generation: int, number: int) -> str:
+    return f"{version}-{generation}-{number}"
 
 
 def _feed_place(cursor: object) -> tuple[int, int, int]:
-    parts = cursor.split("-") if isinstance(cursor, str) and len(cursor) <= MAX_CURSOR else []
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    parts = cursor.split("-") if isinstance(cursor, str) else []
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
         raise Misuse("after= is no place in a change feed; hand over the cursor that one answered")
     version, generation, number = map(int, parts)
     return version, generation, number

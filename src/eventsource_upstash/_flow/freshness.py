@@ -13,8 +13,8 @@ from ..ports import Progress, Role, Views
 from .catching_up import CatchingUp
 from .passes import Reach
 
-OLDER: Final = 16
-"""How many versions before one are asked for one that answers until it does. Which there are is listed nowhere."""
+VERSIONS_BACK: Final = 100
+"""So many versions before that of a view are looked at, and all that are registered, for one that answers meanwhile."""
 
 
 class Fresh(NamedTuple):
@@ -62,8 +62,7 @@ class Freshness:
         """Ask, and bring the view up first where it has to be fresher than it is.
 
         While the view of a new version has never been at the head, the newest version before it that has been there
-        answers (of those that are registered, and of the 16 before it): it is brought up where its folds are still
-        registered, and else answers as it is. Where that is not
+        answers: it is brought up where its folds are still registered, and else answers as it is. Where that is not
         fresh enough, the new view itself is brought up.
 
         Args:
@@ -83,16 +82,18 @@ class Freshness:
             raise Misuse(f"timeout={fresh.timeout!r}: it is a number of seconds from 0")
         answer = await ask(projection.id, fresh.strong)
         wanted = at_least
+        head: int | None = None
         if fresh.strong:
-            wanted = max(at_least or 0, await self._head(projection.id, answer))
-        if not answer.progress.met and projection.version > 1 and not (wanted and _is_at(answer, wanted)):
+            head = await self._head(projection.id, answer)
+            wanted = max(at_least or 0, head)
+        if not answer.progress.met and projection.version > 1 and not (wanted and _is_at(answer, wanted, head)):
             older = await self._older(projection.id)
             if older is not None:
                 known = self._registered(older.projection)
                 if wanted is None or older.checkpoint >= wanted or known is not None:
                     projection = known or projection
                     answer = await ask(older.projection, fresh.strong)
-        if wanted is None or _is_at(answer, wanted):
+        if wanted is None or _is_at(answer, wanted, head):
             return answer
         result = await self._catching_up.catch_up(wanted, fresh.timeout, Reach((projection,)))
         if result.head < wanted:
@@ -108,14 +109,10 @@ class Freshness:
 
     async def _older(self, projection: ProjectionId) -> Progress | None:
         """How far the newest version before this one is that has ever been at the head."""
-        # A version may be a date: those just before this one are looked for, and those that are registered.
-        near = range(max(1, projection.version - OLDER), projection.version)
+        near = range(max(1, projection.version - VERSIONS_BACK), projection.version)
         known = [each.version for each in self._registry.projections if each.name == projection.name]
-        versions = [
-            ProjectionId(projection.name, version)
-            for version in sorted({*near, *(version for version in known if version < projection.version)})
-        ]
-        builds, _, _ = await self._views.progress(versions)
+        versions = sorted({*near, *[version for version in known if version < projection.version]})
+        builds, _, _ = await self._views.progress([ProjectionId(projection.name, each) for each in versions])
         live = [each for each in builds if each.role is Role.SERVING and each.met]
         return max(live, key=lambda each: each.projection.version, default=None)
 
@@ -123,6 +120,8 @@ class Freshness:
         return next((each for each in self._registry.projections if each.id == projection), None)
 
 
-def _is_at(answer: Answer, wanted: int) -> bool:
-    progress = answer.progress
-    return wanted <= progress.checkpoint and (answer.head is None or progress.checkpoint <= answer.head)
+def _is_at(answer: Answer, wanted: int, head: int | None) -> bool:
+    """Whether an answer is fresh enough, and from a view that is not beyond the log, as far as its head is known."""
+    checkpoint = answer.progress.checkpoint
+    head = answer.head if answer.head is not None else head
+    return wanted <= checkpoint and (head is None or checkpoint <= head)

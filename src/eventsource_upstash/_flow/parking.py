@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Final, TypeAlias
 
 import msgspec
@@ -174,13 +175,16 @@ class Parking:
     async def _each_key(self, projection: Projection[object], key: str | None, work: _Work, *, folds: bool) -> Retried:
         if key is not None:
             check_key(key)
-        _, directory, receipt = await self._directory(projection)
+        progress, directory, receipt = await self._directory(projection)
         keys = list(directory.keys) if key is None else [key] if key in directory.keys else []
+        # Whoever comes first may go by this look: the commit is compared with it.
+        seen: tuple[Progress, Directory] | None = (progress, directory)
         done = 0
         failed: list[str] = []
         left = directory.count
         for one in keys:
-            folded, error, left, cost = await self._settle(projection, one, work, folds=folds)
+            folded, error, left, cost = await self._settle(projection, one, seen, work, folds=folds)
+            seen = None
             receipt += cost
             done += folded
             if error is not None:
@@ -189,15 +193,24 @@ class Parking:
         return Retried(done, left, tuple(failed), receipt)
 
     async def _settle(
-        self, projection: Projection[object], key: str, work: _Work, *, folds: bool
+        self,
+        projection: Projection[object],
+        key: str,
+        seen: tuple[Progress, Directory] | None,
+        work: _Work,
+        *,
+        folds: bool,
     ) -> tuple[int, BaseException | None, int, Receipt]:
         """Deal with one key, so that it is in before the next is tried. Answers what `_each_key` counts."""
         done = 0
         receipt = FREE
         lost = 0
         while True:
-            progress, directory, cost = await self._directory(projection)
-            receipt += cost
+            if seen is not None:
+                (progress, directory), seen = seen, None
+            else:
+                progress, directory, cost = await self._directory(projection)
+                receipt += cost
             positions = directory.keys.get(key, [])
             if not positions:
                 return done, None, directory.count, receipt
@@ -315,7 +328,8 @@ class Parking:
             page = await self._log.read(near[0] - 1, near[-1] - near[0] + 1, MAX_PAGE_BYTES)
             receipt += page.receipt
             rows = {row[0]: row for row in page.events}
-            here = [rows[position] for position in near if position in rows]
+            # A page may end early, but it leaves out nothing that comes before its end.
+            here = [rows[position] for position in takewhile(rows.__contains__, near)]
             if not here:
                 raise CorruptLog(
                     f"the log has no event at position {near[0]}, which is parked. Was the log restored? Then rebuild "

@@ -100,6 +100,10 @@ class Pass:
         asked = {progress.projection for progress in pulled.progress}
         self.latest = {build: each for build, each in self.latest.items() if build[0] not in asked}
         self.latest.update({(each.projection, each.generation): each for each in pulled.progress})
+        # A rebuild that was given up meanwhile, or whose place another one took, is not behind: it is no more.
+        self.rebuilt = {
+            build: at for build, at in self.rebuilt.items() if build in self.latest or build[0] not in asked
+        }
         for progress in pulled.progress:
             if not self.counts(progress):
                 continue

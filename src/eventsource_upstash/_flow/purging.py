@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from ..domain.events import FREE, Receipt
+from ..domain.indexes import Entries
 from ..domain.progress import ProjectionId
 from ..domain.registry import Registry
-from ..ports import MAX_PAGE_EVENTS, Commit, Outcome, Views
-from .noting import Noting, with_changes
+from ..ports import MAX_PAGE_EVENTS, Commit, Ended, Outcome, Views, Wanted
+from .noting import PARKED, Noting, directory_of, with_changes
 from .passes import Pass
 
 _log: Final = logging.getLogger("eventsource_upstash.view")
@@ -46,18 +48,22 @@ class Purging:
                 receipt += ended.receipt
                 progress = ended.progress
                 more = len(ended.documents) >= MAX_PAGE_EVENTS
-                if not ended.documents or progress.checkpoint < work.serving.get(projection.id, 0):
+                if progress.checkpoint < work.head:  # events may come that were recorded before their ends
+                    break
+                documents, cost = await self._not_awaited(ended)
+                receipt += cost
+                if not documents:
                     break
                 commit = Commit(
                     progress.projection,
                     progress.generation,
                     progress.checkpoint,
                     progress.checkpoint,
-                    dict.fromkeys(ended.documents),
+                    dict.fromkeys(documents),
                     progress.notes,
                     None,
                     progress.edition,
-                    before=ended.documents,
+                    before=documents,
                     head=work.head,
                 )
                 if projection.changes:
@@ -66,5 +72,14 @@ class Purging:
                 receipt += committed.receipt
                 if committed.outcomes[0] is not Outcome.COMMITTED:
                     break
-                _log.info("%s: documents deleted that have ended: %d", projection.id, len(ended.documents))
+                _log.info("%s: documents deleted that have ended: %d", projection.id, len(documents))
         return receipt
+
+    async def _not_awaited(self, ended: Ended) -> tuple[Mapping[str, Entries], Receipt]:
+        """Those of the documents that no parked event waits for: to one that is tried again they may be there yet."""
+        progress = ended.progress
+        if not ended.documents or not progress.notes.parked:
+            return ended.documents, FREE
+        found, receipt = await self._views.load([Wanted(progress.projection, progress.generation, (), (PARKED,))])
+        keys = directory_of(found[0]).keys
+        return {key: entries for key, entries in ended.documents.items() if key not in keys}, receipt

@@ -95,12 +95,11 @@ class Querying:
         if after is not None:
             check_key(after)
         _check_limit(limit)
-        source = projection.id
+        source: ProjectionId | None = None
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
             listed = await self._list(projection, fresh, source, after, size)
-            fresh = Fresh()  # the first page has brought it up
-            source = listed.progress.projection  # and the others are of the same version
+            source = listed.progress.projection  # the others are of the same version, however far a new one is by then
             if listed.documents:
                 yield self._decode(projection, listed, listed.documents)
             if not listed.more or listed.last is None:
@@ -109,12 +108,12 @@ class Querying:
             limit = None if limit is None else limit - len(listed.documents)
 
     async def _list(
-        self, projection: Projection[D], fresh: Fresh, source: ProjectionId, after: str | None, size: int
+        self, projection: Projection[D], fresh: Fresh, source: ProjectionId | None, after: str | None, size: int
     ) -> Listed:
         async def ask(source: ProjectionId, _primary: bool) -> Listed:
             return await self._views.items(source, after, size, MAX_PAGE_BYTES, self._now_us)
 
-        return await (self._read(projection, fresh, ask) if source == projection.id else ask(source, False))
+        return await (self._read(projection, fresh, ask) if source is None else ask(source, False))
 
     async def count(self, projection: Projection[D], fresh: Fresh) -> int:
         """See `View.count`."""
@@ -159,11 +158,10 @@ class Querying:
         """Pages of a span of an index. See `Index.range`."""
         _check_limit(limit)
         place = None if after is None else _place(after, projection, span.index)
-        source = projection.id
+        source: ProjectionId | None = None
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
             listed = await self._find(projection, fresh, source, span, place, size, reverse=reverse)
-            fresh = Fresh()
             source = listed.progress.projection
             place = listed.last
             more = listed.more and place is not None
@@ -192,7 +190,7 @@ class Querying:
         self,
         projection: Projection[D],
         fresh: Fresh,
-        source: ProjectionId,
+        source: ProjectionId | None,
         span: Span,
         place: tuple[str, str] | None,
         size: int,
@@ -202,7 +200,7 @@ class Querying:
         async def ask(source: ProjectionId, _primary: bool) -> Listed:
             return await self._views.find(source, span, place, size, MAX_PAGE_BYTES, self._now_us, reverse=reverse)
 
-        listed = await (self._read(projection, fresh, ask) if source == projection.id else ask(source, False))
+        listed = await (self._read(projection, fresh, ask) if source is None else ask(source, False))
         self._check_built(projection, span, listed.progress, listed.head)
         return listed
 
@@ -210,6 +208,8 @@ class Querying:
         self, projection: Projection[D], span: Span, limit: int, after: str | None, fresh: Fresh, *, reverse: bool
     ) -> Page[D]:
         """See `Index.page`."""
+        if type(limit) is not int or limit < 1:
+            raise Misuse(f"limit={limit!r}: a page holds at least one document, and at most so many")
         items: list[tuple[str, D]] = []
         cursor: str | None = None
         async for page in self.range(projection, span, limit, after, fresh, reverse=reverse):
@@ -233,8 +233,8 @@ class Querying:
     async def count_span(self, projection: Projection[D], span: Span, fresh: Fresh) -> int:
         """See `Index.count`."""
 
-        async def ask(source: ProjectionId, _primary: bool) -> Counted:
-            return await self._views.count(source, span, self._now_us)
+        async def ask(source: ProjectionId, primary: bool) -> Counted:
+            return await self._views.count(source, span, self._now_us, primary=primary)
 
         counted = await self._read(projection, fresh, ask)
         self._check_built(projection, span, counted.progress, counted.head)
@@ -251,6 +251,12 @@ class Querying:
             reached=progress.checkpoint,
             head=head if head is not None else progress.checkpoint,
             why=f"what answers meanwhile was built without index {span.index!r}",
+            remedy=(
+                f"Raise its version above {projection.version}, or call rebuild: then it is found by it once that has "
+                "caught up"
+                if progress.projection == projection.id
+                else None
+            ),
         )
 
     async def status(self) -> tuple[ProjectionStatus, ...]:
@@ -298,6 +304,15 @@ def span_of(projection: Projection[D], index: str, low: object, high: object, *,
         raise Misuse(f"{where}: a range from a number to a string, or from a string to a number, holds nothing")
     first, last = NUMBERS if kinds == {"n"} else STRINGS if kinds else (NUMBERS[0], STRINGS[1])
     return Span(index, first if ends[0] is None else ends[0], last if ends[1] is None else ends[1])
+
+
+def check_value(projection: Projection[D], index: str, value: object) -> None:
+    """Refuse None where a value is looked for: as an end it is open, and would answer everything. Raises `Misuse`."""
+    if value is None:
+        raise Misuse(
+            f"projection {projection.name!r}, index {index!r}: equal(None): documents without a value are not in the "
+            "index; it finds a number or a string"
+        )
 
 
 def _check_limit(limit: int | None) -> None:

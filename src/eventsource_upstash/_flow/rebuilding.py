@@ -226,7 +226,7 @@ class Rebuild:
         """The names of all records that a build may have."""
         names = [PARKED]
         if changes or build.notes.changes:
-            names += [changes_record(number) for number in range(min(CHANGES_KEPT, build.notes.changes))]
+            names += [changes_record(number) for number in range(1, min(CHANGES_KEPT, build.notes.changes) + 1)]
         names += [skipped_record(number) for number in range(1, min(SKIPPED_KEPT, build.notes.skipped) + 1)]
         if not build.notes.parked:
             return names, FREE

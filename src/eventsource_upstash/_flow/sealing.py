@@ -17,7 +17,7 @@ from .._io.port import Port
 from ..domain.codec import reason
 from ..domain.event_types import EventType, EventTypes
 from ..domain.events import FREE, Appended, NewEvent, Receipt, StoredEvent
-from ..domain.personal import SEALED, UNOPENED, Opened, Sealed, SealedPayload, SealedValue, begins, subject_text
+from ..domain.personal import SEALED, UNOPENED, Sealed, SealedPayload, SealedValue, begins, subject_text
 from ..domain.queries import Query
 from ..domain.registry import Registry
 from ..errors import InvalidEvent, Misuse, SubjectForgotten
@@ -170,8 +170,7 @@ class Sealing:
             keys, receipt = await self._keys.get_many(subjects)
         opened = list(rows)
         for index, header in headers.items():
-            row = rows[index]
-            opened[index] = (*row[:9], Opened.of(_opened(row, header, keys), row[9]))
+            opened[index] = (*rows[index][:9], _opened(rows[index], header, keys))
         return opened, receipt
 
 
@@ -252,10 +251,6 @@ class OpenedViews:
         cost = pulled.receipt if pulled is not committed.pulled else FREE
         return committed._replace(pulled=pulled, receipt=committed.receipt + cost)
 
-    async def open(self, rows: list[StoredEvent]) -> tuple[list[StoredEvent], Receipt]:
-        """See `Sealing.open`."""
-        return await self._sealing.open(rows)
-
     async def _opened(self, pulled: Pulled) -> Pulled:
         events, receipt = await self._sealing.open(pulled.events)
         return pulled if events is pulled.events else pulled._replace(events=events, receipt=pulled.receipt + receipt)
@@ -269,11 +264,6 @@ def sealed_log(log: Log, sealing: Sealing | None) -> Log:
 def opened_views(views: Views, sealing: Sealing | None) -> Views:
     """The views, with their pages opened where there is a key store."""
     return views if sealing is None else cast("Views", OpenedViews(views, sealing))
-
-
-async def open_kept(views: Views, rows: list[StoredEvent]) -> tuple[list[StoredEvent], Receipt]:
-    """Rows that were kept beside a view as they are stored (see `as_stored`), opened where there is a key store."""
-    return await views.open(rows) if isinstance(views, OpenedViews) else (rows, FREE)
 
 
 def needs_keys(sealing: Sealing | None) -> Sealing:

@@ -67,7 +67,8 @@ class AsyncProjector:
 
         Args:
             until: A position to stop at, instead of the head.
-            time_budget: Seconds after which no further page is begun. At least one page is folded.
+            time_budget: Seconds after which no further page is begun. At least one page is folded; where views are at
+                different positions, one for the foremost and one for the rearmost.
 
         Raises:
             ProjectionStopped: A fold handler failed, or an event's type is not known. The other projections were folded
@@ -183,7 +184,7 @@ class AsyncProjector:
         Raises:
             Unavailable: A step failed, or others moved the view again and again; nothing was lost.
 
-        Cost: two steps, and three to four for each key.
+        Cost: five steps for the first key, and as many for each further one.
         """
         self.projection_store.flow.check(projection, "eventual")
         return await self.parking.retry(any_of(projection), key)

@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 from .._flow.catching_up import CatchingUp
 from .._flow.feeding import Changes, Feeding
 from .._flow.freshness import Fresh, Freshness
-from .._flow.querying import Page, Querying, span_of
+from .._flow.querying import Page, Querying, check_value, span_of
 from .._flow.sealing import opened_views, sealed_log, sealing
 from .._flow.statuses import ProjectionStatus
 from .._flow.wiring import check_parts
@@ -72,7 +72,7 @@ class Index(Generic[D]):
         Raises:
             Misuse: A value that no index can hold; one end a number, the other a string.
 
-        Cost: one step per page of up to 1,000 documents.
+        Cost: one step per page of up to 1,000 documents (250 on Upstash Redis).
         """
         span = span_of(self.projection, self.name, low, high)
         fresh = Fresh(at_least, timeout, self._strong)
@@ -106,7 +106,7 @@ class Index(Generic[D]):
         Raises:
             Misuse: As for `range`; what is handed over as a cursor is none.
 
-        Cost: one step for up to 1,000 documents.
+        Cost: one step for up to 1,000 documents (250 on Upstash Redis).
         """
         span = span_of(self.projection, self.name, low, high)
         fresh = Fresh(at_least, timeout, self._strong)
@@ -120,7 +120,11 @@ class Index(Generic[D]):
         at_least: int | None = None,
         timeout: float = 5.0,
     ) -> Iterator[tuple[str, D]]:
-        """Keys and documents with that value, in order of key. Arguments, errors and cost as for `range`."""
+        """Keys and documents with that value, in order of key. Arguments, errors and cost as for `range`.
+
+        Raises `Misuse` for None as well: documents without a value are not in the index.
+        """
+        check_value(self.projection, self.name, value)
         return self.range(value, value, limit=limit, at_least=at_least, timeout=timeout)
 
     def rank(self, key: str, *, lowest: bool = False, at_least: int | None = None, timeout: float = 5.0) -> int | None:
@@ -205,7 +209,7 @@ class View(Generic[D]):
             at_least: As for `get`.
             timeout: As for `get`.
 
-        Cost: one step per page of up to 1,000 documents.
+        Cost: one step per page of up to 1,000 documents (250 on Upstash Redis).
         """
         return iterate(self.flow.items(self.projection, after, limit, Fresh(at_least, timeout, self.strong)))
 
@@ -278,7 +282,7 @@ class ProjectionStore:
         catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
         freshness = Freshness(self.views, registry, catching_up)
         self.flow: Querying = Querying(self.views, registry, freshness, clock)
-        self.feeding: Feeding = Feeding(self.views, freshness)
+        self.feeding: Feeding = Feeding(self.views)
 
     def __repr__(self) -> str:
         return f"ProjectionStore({self.backend!r})"

@@ -257,8 +257,9 @@ class Folding(Generic[D]):
         for key in plan.keys:
             kept = stored.get(key)
             documents[key] = None if kept is None else decode(kept)
+        found: Mapping[str, Entries] = {}
         if self.indexed:
-            self._fold_steps(plan, documents, dict(ends))
+            found = self._fold_steps(plan, documents, dict(ends))
         else:
             for key, handler, argument, _ in plan.steps:
                 document = handler.fold(documents[key], argument)
@@ -271,21 +272,36 @@ class Folding(Generic[D]):
             encoded = None if document is None else encode(document)
             if encoded != stored.get(key):
                 changed[key] = encoded
-                if document is not None and self.indexed:
-                    entries[key] = self.entries_of(document)
+                if document is not None and key in found:
+                    entries[key] = found[key]
         stopped = _stopped(plan.checkpoint + 1, plan.error)
         return Folded(changed, plan.checkpoint, len(plan.steps), plan.error, stopped, entries, plan.skipped)
 
-    def _fold_steps(self, plan: Plan[D], documents: dict[str, D | None], ends: dict[str, int | None]) -> None:
-        """Fold documents that may end: each is none to an event that was recorded after its end."""
+    def _fold_steps(
+        self, plan: Plan[D], documents: dict[str, D | None], ends: dict[str, int | None]
+    ) -> Mapping[str, Entries]:
+        """Fold documents that are found by something, or may end: each is none to an event after its end.
+
+        Answers what they are found by. Each event's document is asked, not the last one of the page alone: what cannot
+        be found by anything stops the view at its event, wherever the page ends.
+        """
+        cls = self.document
+        entries_of = self.entries_of
+        found: dict[str, Entries] = {}
         for key, handler, argument, row in plan.steps:
             before = documents[key]
-            if before is not None and _ended(ends.get(key), row):
+            if before is not None and (end := ends.get(key)) is not None and end <= row[3]:
                 before = None
             document = handler.fold(before, argument)
-            check_result(document, self.document, self._where, handler.name, stored=True)
             documents[key] = document
-            ends[key] = None if document is None else self.entries_of(document).expires_us
+            if document is None:
+                ends[key] = None
+                continue
+            if document.__class__ is not cls:
+                check_result(document, cls, self._where, handler.name, stored=True)
+            entries = found[key] = entries_of(document)
+            ends[key] = entries.expires_us
+        return found
 
     def _fold_one_by_one(
         self,
@@ -327,6 +343,8 @@ class Folding(Generic[D]):
             error = plan.error
         elif before is not None:
             checkpoint, stopped = before[0] - 1, _stopped(before[0], error)
+            # The event itself is still ahead, for all its keys: what waits of it is set aside when it is folded.
+            aside = [each for each in aside if each.row[0] <= checkpoint]
         changed = {key: each for key, each in state.items() if each.document != stored.get(key)}
         aside.sort(key=lambda each: each.row[0])
         return Folded(

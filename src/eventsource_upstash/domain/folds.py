@@ -126,5 +126,9 @@ def check_result(result: object, cls: type, where: str, name: str, *, stored: bo
 
 def failure(error: BaseException) -> str:
     """How a handler's exception is told, in one line."""
-    text = str(error).splitlines()
+    try:
+        # Surrogates, as file names may hold them, could not be kept with the view.
+        text = str(error).encode(errors="replace").decode().splitlines()
+    except Exception:  # whatever its class makes of it: this is no reason why others should not go on
+        text = []
     return type(error).__name__ + (f": {text[0][:300]}" if text else "")

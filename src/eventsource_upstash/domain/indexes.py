@@ -20,6 +20,7 @@ STRINGS: Final = ("s", "s\U0010ffff")
 
 _SIGN: Final = 1 << 63
 _ALL: Final = (1 << 64) - 1
+_pack: Final = struct.Struct(">d").pack
 
 
 class Entries(NamedTuple):
@@ -62,10 +63,12 @@ def encode_value(value: object, where: str) -> str:
         )
     if not math.isfinite(number):
         raise Misuse(f"{where}: NaN and infinity have no place in an order; None is for what is not to be found")
-    # The bits of a float sort like its value once the sign bit is turned over, and all bits of a negative one.
-    (bits,) = struct.unpack(">Q", struct.pack(">d", number + 0.0))  # -0.0 + 0.0 is 0.0: equal values, one text
-    bits ^= _ALL if bits & _SIGN else _SIGN
-    return f"n{bits:016x}"
+    # The bits of a float sort like its value once the sign bit is turned over, and all bits of a negative one. To turn
+    # over the sign bit is to negate; both zeros become -0.0 first, since equal values have one text.
+    if number >= 0:
+        return "n" + _pack(-abs(number)).hex()
+    (bits,) = struct.unpack(">Q", _pack(number))
+    return f"n{bits ^ _ALL:016x}"
 
 
 def decode_value(value: str) -> float | str:

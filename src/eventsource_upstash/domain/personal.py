@@ -19,7 +19,6 @@ from uuid import UUID
 import msgspec
 
 from ..errors import RegistrationError
-from .events import StoredEvent
 from .names import is_subject
 from .schema import Schema, is_pydantic
 
@@ -49,29 +48,6 @@ UNOPENED: Final = b"\0sealed"
 def begins(payload: object, mark: bytes) -> bool:
     """Whether a payload begins so; not one that is none, as a log that was tampered with may hold."""
     return isinstance(payload, bytes) and payload.startswith(mark)
-
-
-class Opened(bytes):
-    """The payload of an event in clear, or what stands in its place, which knows how it was stored.
-
-    Attributes:
-        stored: The payload as it was stored.
-    """
-
-    stored: bytes
-
-    @classmethod
-    def of(cls, payload: bytes, stored: bytes) -> Opened:
-        """A payload that was opened."""
-        opened = cls(payload)
-        opened.stored = stored
-        return opened
-
-
-def as_stored(row: StoredEvent) -> StoredEvent:
-    """A row as it is in the log, sealed: for whoever keeps it anywhere else, where no key would ever destroy it."""
-    payload = row[9]
-    return (*row[:9], payload.stored) if isinstance(payload, Opened) else row
 
 
 class Sealed(msgspec.Struct, frozen=True):

@@ -65,7 +65,7 @@ class Projection(Folding[D], Generic[D]):
             raise RegistrationError(f"projection {name!r}: on_error={on_error!r}; it is 'stop', 'park' or 'skip'")
         super().__init__(types, ProjectionId(name, version), document, on_error)
         self.changes: bool = changes
-        self._indexes: dict[str, Callable[[D], object]] = {}
+        self._indexes: dict[str, tuple[Callable[[D], object], str]] = {}
         self._expires: Callable[[D], object] | None = None
 
     @property
@@ -134,7 +134,7 @@ class Projection(Folding[D], Generic[D]):
         check_part_name("index", name)
         if name in self._indexes:
             raise RegistrationError(f"{where}: there is one of that name already")
-        self._indexes[name] = _value_function(value, self.document, where)
+        self._indexes[name] = (_value_function(value, self.document, where), where)
 
     def expires(self, value: str | Callable[[D], datetime | float | None]) -> None:
         """Give documents an end: from then on they are absent from whatever is read, and their storage goes as well.
@@ -177,10 +177,10 @@ class Projection(Folding[D], Generic[D]):
     def entries_of(self, document: D) -> Entries:
         """What a document is found by. Raises what an index function raises, and `Misuse` for a value that is none."""
         values: list[tuple[str, str]] = []
-        for name, value_of in self._indexes.items():
+        for name, (value_of, where) in self._indexes.items():
             value = value_of(document)
             if value is not None:
-                values.append((name, encode_value(value, f"{self._where}, index {name!r}")))
+                values.append((name, encode_value(value, where)))
         end = None if self._expires is None else self._expires(document)
         return Entries(tuple(values), None if end is None else _microseconds(end, self._where))
 
@@ -220,8 +220,10 @@ def _microseconds(end: object, where: str) -> int:
                 f"{where}, expires: a datetime without a time zone; use datetime.now(timezone.utc) and its like"
             )
         end = end.timestamp()
-    if isinstance(end, (int, float)) and not isinstance(end, bool) and 0 <= end < 1e11:
-        return round(end * 1_000_000)
+    if isinstance(end, (int, float)) and not isinstance(end, bool):
+        if 0 <= end < 1e11:  # NaN is not either
+            return round(end * 1_000_000)
+        raise Misuse(f"{where}, expires: a number is seconds since 1970, from 0 to 10**11; was it milliseconds?")
     raise Misuse(
         f"{where}, expires: it is a datetime with a time zone, seconds since 1970 or None, not {type(end).__name__}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -166,10 +167,12 @@ class MemoryViews:
         with self._state.lock:
             progress, build = self._serving(projection)
             if span is None:
-                count = len(build.documents) - sum([build.ended(key, now_us) for key in build.entries])
+                count = len(build.documents)
+                if build.ends:
+                    count -= sum([build.ended(key, now_us) for key in build.entries])
             else:
                 index, start, end = build.span(span)
-                count = self._alive(build, index[start:end], now_us)
+                count = self._alive(build, index, start, end, now_us)
             return Counted(count, count, progress, self._head)
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
@@ -177,15 +180,19 @@ class MemoryViews:
         with self._state.lock:
             progress, build = self._serving(projection)
             index, start, end = build.span(span)
-            total = self._alive(build, index[start:end], now_us)
-            at = next((at for at in range(start, end) if index[at][1] == key), None)
-            if at is None or build.ended(key, now_us):
+            total = self._alive(build, index, start, end, now_us)
+            place = build.place_of(span.index, key)
+            at = None if place is None else bisect_left(index, place)
+            if at is None or not start <= at < end or build.ended(key, now_us):
                 return Counted(None, total, progress, self._head)
-            return Counted(self._alive(build, index[start:at], now_us), total, progress, self._head)
+            return Counted(self._alive(build, index, start, at, now_us), total, progress, self._head)
 
     @staticmethod
-    def _alive(build: Build, places: Sequence[tuple[str, str]], now_us: int) -> int:
-        return sum([not build.ended(key, now_us) for _, key in places])
+    def _alive(build: Build, places: Sequence[tuple[str, str]], start: int, end: int, now_us: int) -> int:
+        """How many of the places from one to another are of documents that have not ended."""
+        if not build.ends:
+            return max(0, end - start)
+        return sum([not build.ended(key, now_us) for _, key in places[start:end]])
 
     async def ended(self, projection: ProjectionId, now_us: int, limit: int) -> Ended:
         """See `Views.ended`."""

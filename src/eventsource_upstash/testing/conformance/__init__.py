@@ -47,6 +47,7 @@ pytest.register_assert_rewrite(
         for name in (
             "keys",
             "kit",
+            "lasting",
             "log_appending",
             "log_concurrency",
             "log_conditions",
@@ -71,6 +72,7 @@ pytest.register_assert_rewrite(
 
 from .keys import KeysContract, KeysLab  # noqa: E402
 from .kit import Contract, Lab, in_colour  # noqa: E402
+from .lasting import NothingIsLostForLong  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_conditions import LogConditions, LogDeciding  # noqa: E402
@@ -146,5 +148,5 @@ class ViewsContract(
     """The contract of `Views`, folded from the same backend's log."""
 
 
-class PromisesContract(NothingIsLost, NothingIsAppliedTwice, EveryOperationHasAPrice):
+class PromisesContract(NothingIsLost, NothingIsAppliedTwice, NothingIsLostForLong, EveryOperationHasAPrice):
     """What the library promises over a backend that keeps both contracts."""

@@ -1,0 +1,130 @@
+"""What users of views get wrong, and what they are told: None as a value, an index that is new, an end that is none."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import pytest
+
+from eventsource_upstash import (
+    App,
+    LogRewound,
+    Memory,
+    Misuse,
+    Projection,
+    ProjectionStopped,
+    Registry,
+    StaleView,
+    ViewNotBuilt,
+    connect,
+    connect_async,
+)
+from eventsource_upstash.domain.folding import OnError
+
+
+@dataclass(frozen=True)
+class Measured:
+    value: float
+    parts: int
+    probes: tuple[str, ...] = ("a",)
+
+
+@dataclass(frozen=True)
+class Mean:
+    value: float
+    unit: str | None = None
+
+
+def code(
+    on_error: OnError = "stop", *, index: str | None = None, ends: bool = False
+) -> tuple[Registry, Projection[Mean]]:
+    registry = Registry()
+    registry.event("measured")(Measured)
+    means = registry.projection("means", Mean, on_error=on_error)
+    if index is not None:
+        means.index(index, index)
+    if ends:
+        means.expires("value")
+    means.on(Measured, key=lambda event: event.probes)(lambda _, event: Mean(event.value / event.parts))
+    return registry, means
+
+
+def opened(backend: Memory, on_error: OnError = "stop", *, index: str | None = None) -> tuple[App, Projection[Mean]]:
+    registry, means = code(on_error, index=index)
+    return connect(backend, registry), means
+
+
+@pytest.mark.parametrize("colour", ["blocking", "event loop"])
+def test_equal_to_none_is_not_everything(colour: Literal["blocking", "event loop"]) -> None:
+    registry, means = code(index="unit")
+    nobody = cast("str", None)
+    view = (connect if colour == "blocking" else connect_async)("memory:", registry).projection_store.view(means)
+    with pytest.raises(Misuse, match=r"index 'unit': equal\(None\): documents without a value are not in the index"):
+        view.index("unit").equal(nobody)
+
+
+def test_a_new_index_says_that_the_view_has_to_be_built_anew() -> None:
+    backend = Memory()
+    app, _ = opened(backend)
+    app.event_store.append("probe-1", Measured(1.0, 1))
+    app.projector.catch_up()
+    app, means = opened(backend, index="value")
+    index = app.projection_store.view(means).index("value")
+    with pytest.raises(
+        ViewNotBuilt, match=r"without index 'value'\. Raise its version above 1, or call rebuild"
+    ) as error:
+        index.top(1)
+    assert isinstance(error.value, StaleView)
+    assert "Try again" not in str(error.value)
+    app.projector.rebuild(means)
+    assert index.top(1) == [("a", Mean(1.0))]
+
+
+@pytest.mark.parametrize("end", [-1.0, 1.7e12, float("nan")])
+def test_an_end_that_is_no_time(end: float) -> None:
+    _, means = code(ends=True)
+    with pytest.raises(Misuse, match=r"a number is seconds since 1970, from 0 to 10\*\*11; was it milliseconds"):
+        means.entries_of(Mean(end))
+
+
+def test_who_asked_for_a_position_that_there_is_not() -> None:
+    app, means = opened(Memory())
+    with pytest.raises(LogRewound) as error:
+        app.projection_store.view(means).get("a", at_least=7)
+    copy: LogRewound = pickle.loads(pickle.dumps(error.value))
+    assert (copy.asked, copy.checkpoint, copy.head) == (True, 7, 0)
+    assert not LogRewound(projection="means", checkpoint=7, head=0).asked
+
+
+def test_a_rebuild_that_is_stopped_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    backend = Memory()
+    app, _ = opened(backend, "skip")
+    app.event_store.append("probe-1", Measured(1.0, 1), Measured(1.0, 0))
+    app.projector.catch_up()
+    app, means = opened(backend)
+    with caplog.at_level(logging.ERROR, logger="eventsource_upstash.projector"):
+        with pytest.raises(ProjectionStopped, match="stopped at position 2: its rebuild, generation 2"):
+            app.projector.rebuild(means)
+        for _ in range(3):
+            assert app.projector.catch_up().complete
+    (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert "the rebuild of projection 'means' is stopped at position 2" in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_an_event_that_stops_is_not_set_aside_for_its_other_keys() -> None:
+    backend = Memory()
+    app, means = opened(backend, "park")
+    app.event_store.append("probe-1", Measured(1.0, 0))
+    app.projector.catch_up()
+    app, means = opened(backend, "stop")  # with an event parked for the key
+    app.event_store.append("probe-1", Measured(1.0, 0, ("a", "b")), Measured(2.0, 1, ("c",)))
+    for _ in range(2):
+        with pytest.raises(ProjectionStopped, match="stopped at position 2"):
+            app.projector.catch_up()
+    assert [each.position for each in app.projector.parked(means)] == [1]
+    assert app.projector.skipped(means) == ()
