@@ -114,6 +114,8 @@ def count_views(app: App, game: Game, count: Count) -> None:
     count("version of a view, for an ETag", 1, "1", view.version)
     cursor = view.changes().cursor
     count("a look at the change feed, nothing new", 1, "1", lambda: view.changes(after=cursor))
+    there = store.head()
+    count("read with at_least, the view is there", 1, "1", lambda: view.get(key_of(200), at_least=there))
     count("strong read, the view is at the head", 1, "2", lambda: strong.get(key_of(200)))
     position = score(200)
     count("read with at_least, the view is behind", 5, "16", lambda: view.get(key_of(200), at_least=position))

@@ -28,7 +28,7 @@ from ..ports import (
     Views,
     Wanted,
 )
-from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, parked_of
+from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, to_be_parked
 from .passes import Build, Failure, Pass, Reach
 from .purging import Purging
 
@@ -336,11 +336,11 @@ def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) ->
     """Fold a page, with what waits behind parked events set aside; up to the event that is too much to be parked."""
     directory = directory_of(stored)
     folded = projection.fold(plan, stored.documents, stored.entries, directory.keys)
-    parked = parked_of(projection, folded.aside)
-    index = fits(directory, parked)
+    waiting = to_be_parked(projection, folded.aside)
+    index = fits(directory, waiting)
     if index is None:
         return folded
-    position = parked[index].row[0]
+    position = waiting[index].row[0]
     rows = [row for row in plan.rows if row[0] < position]
     error = ProjectionFull(
         f"{directory.count + index} events are parked, and no more than {MAX_PARKED} may be: the folds fail too often. "

@@ -129,18 +129,15 @@ def told(error: BaseException | None) -> tuple[str, str]:
     return str(error), frames[-_MAX_TRACEBACK:]
 
 
+def to_be_parked(projection: Projection[object], aside: Sequence[Aside]) -> Sequence[Aside]:
+    """Those of the events set aside that are parked. What waits behind a parked event is, whatever `on_error` says."""
+    return aside if projection.on_error == "park" else [each for each in aside if each.error is None]
+
+
 def fits(directory: Directory, aside: Sequence[Aside]) -> int | None:
     """Which of the events set aside is the first that is too much to be parked, if any is."""
     room = MAX_PARKED - directory.count
     return room if len(aside) > room else None
-
-
-def parked_of(projection: Projection[object], aside: Sequence[Aside]) -> list[Aside]:
-    """Which of the events set aside are parked.
-
-    One that only waits behind a parked one is, whatever is said of failing events now: it has not failed.
-    """
-    return [each for each in aside if projection.on_error == "park" or (each.error is None and each.key is not None)]
 
 
 class Noting:
@@ -180,10 +177,11 @@ class Noting:
             shape=before.shape if folded.checkpoint == progress.checkpoint else projection.shape,
         )
         if folded.aside:
-            park = parked_of(projection, folded.aside)
-            skip = [each for each in folded.aside if each not in park]
-            notes = self._park(notes, park, stored, records) if park else notes
-            notes = self._skip(notes, skip, records) if skip else notes
+            waiting = to_be_parked(projection, folded.aside)
+            if waiting:
+                notes = self._park(notes, waiting, stored, records)
+            if len(waiting) < len(folded.aside):
+                notes = self._skip(notes, [each for each in folded.aside if each.error is not None], records)
         if projection.changes and progress.role is Role.SERVING and folded.documents:
             notes = _changed(notes, folded.checkpoint, folded.documents, records)
         return Commit(

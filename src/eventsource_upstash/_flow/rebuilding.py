@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ..domain.events import FREE, CatchUp, Receipt
-from ..domain.progress import ProjectionId, Stopped
+from ..domain.progress import Notes, ProjectionId, Stopped
 from ..domain.projections import Projection
 from ..errors import LogRewound, Misuse, ProjectionStopped
 from ..ports import MAX_PAGE_EVENTS, Progress, Pulled, Role, Views, Wanted
@@ -167,7 +167,7 @@ class Rebuild:
         if building.checkpoint <= head and reshaped(projection, building) is None:
             return building, receipt
         _log.info("%s: generation %d can be gone on with no more, and is given up", projection.id, building.generation)
-        dropped = await self.drop(projection.id, building.generation, version=False, changes=projection.changes)
+        dropped = await self.drop(projection.id, building.generation, version=False)
         begun, cost = await self._views.begin(projection.id)
         return begun, receipt + dropped.receipt + cost
 
@@ -195,7 +195,7 @@ class Rebuild:
         _log.info("%s: generation %d serves again, instead of %d", projection.id, wanted, serving)
         return wanted, receipt + cost
 
-    async def drop(self, projection: ProjectionId, generation: int | None, *, version: bool, changes: bool) -> Dropped:
+    async def drop(self, projection: ProjectionId, generation: int | None, *, version: bool) -> Dropped:
         """See `Projector.drop_generations` and `Projector.drop_version`."""
         builds, _, receipt = await self._views.progress((projection,))
         if version:
@@ -210,7 +210,7 @@ class Rebuild:
                     "back to another one first"
                 )
         for each in chosen:
-            records, cost = await self._records(each, changes=changes)
+            records, cost = await self._records(each)
             receipt += cost
             left = True
             while left:
@@ -222,13 +222,17 @@ class Rebuild:
             _log.info("%s: generation %d is deleted", projection, each.generation)
         return Dropped(tuple(each.generation for each in chosen), receipt)
 
-    async def _records(self, build: Progress, *, changes: bool) -> tuple[Sequence[str], Receipt]:
+    async def _records(self, build: Progress) -> tuple[Sequence[str], Receipt]:
         """The names of all records that a build may have."""
+        notes = build.notes
+        if (
+            build.role is Role.DROPPED
+        ):  # somebody began, and did not end it: the notes are gone, and the records may not be
+            notes = Notes(parked=1, skipped=SKIPPED_KEPT, changes=CHANGES_KEPT)
         names = [PARKED]
-        if changes or build.notes.changes:
-            names += [changes_record(number) for number in range(1, min(CHANGES_KEPT, build.notes.changes) + 1)]
-        names += [skipped_record(number) for number in range(1, min(SKIPPED_KEPT, build.notes.skipped) + 1)]
-        if not build.notes.parked:
+        names += [changes_record(number) for number in range(1, min(CHANGES_KEPT, notes.changes) + 1)]
+        names += [skipped_record(number) for number in range(1, min(SKIPPED_KEPT, notes.skipped) + 1)]
+        if not notes.parked:
             return names, FREE
         found, receipt = await self._views.load([Wanted(build.projection, build.generation, (), (PARKED,))])
         directory = directory_of(found[0])

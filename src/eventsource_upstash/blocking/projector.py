@@ -143,7 +143,7 @@ class Projector:
         Cost: one step for each 1,000 documents, and two more.
         """
         self.projection_store.flow.check(projection, "eventual")
-        return run(self.rebuilding.drop(projection.id, generation, version=False, changes=projection.changes))
+        return run(self.rebuilding.drop(projection.id, generation, version=False))
 
     def drop_version(self, name: str, version: int) -> Dropped:
         """Delete the view of a version of a projection that is no longer registered, with all its builds.
@@ -158,7 +158,7 @@ class Projector:
         Cost: as for `drop_generations`.
         """
         retired = retired_version(self.projection_store.registry, name, version)
-        return run(self.rebuilding.drop(retired, None, version=True, changes=True))
+        return run(self.rebuilding.drop(retired, None, version=True))
 
     def parked(self, projection: Projection[D], *, key: str | None = None) -> Iterator[ParkedEvent]:
         """The parked events of a projection with `on_error="park"`: key by key, in their order, lazily, in pages.

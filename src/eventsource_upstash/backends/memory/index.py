@@ -6,7 +6,6 @@ import heapq
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...domain.codec import decode_tags
@@ -41,7 +40,8 @@ class Index:
 
     def _catch_up(self, rows: list[Row]) -> None:
         places = self._places
-        for position, row in enumerate(islice(rows, self._reached, None), self._reached + 1):
+        # A slice: `islice` would go through everything before it, each time.
+        for position, row in enumerate(rows[self._reached :], self._reached + 1):
             type_, _, _, tags = row[4]
             places[type_, None].append(position)
             for tag in set(decode_tags(tags)):
@@ -60,7 +60,8 @@ class Index:
         lists = [self._places.get((type_, tag), []) for tag in tags] or [self._places.get((type_, None), [])]
         lists.sort(key=len)
         rarest, *others = lists
-        for position in islice(rarest, bisect_right(rarest, after), None):
+        for at in range(bisect_right(rarest, after), len(rarest)):
+            position = rarest[at]
             if all(_has(other, position) for other in others):
                 yield position
 
