@@ -19,7 +19,7 @@ from eventsource_upstash.backends.qstash import aio as qstash_aio
 from eventsource_upstash.backends.qstash import blocking as qstash_blocking
 from eventsource_upstash.blocking import projector as blocking_projector
 from eventsource_upstash.blocking import views as blocking_views
-from eventsource_upstash.web import asgi, endpoint
+from eventsource_upstash.web import asgi, endpoint, view_asgi, view_endpoint
 
 BLOCKING_MODULES = (blocking, blocking_projector, blocking_views, qstash_blocking)
 ASYNC_MODULES = (aio, aio_projector, aio_views, qstash_aio)
@@ -39,6 +39,7 @@ ASYNC = classes_of(ASYNC_MODULES)
 PAIRS = [(cls, ASYNC[f"Async{name}"]) for name, cls in BLOCKING.items() if f"Async{name}" in ASYNC]
 FACES = list(PAIRS)
 PAIRS.append((endpoint.Endpoint, asgi.AsyncEndpoint))
+PAIRS.append((view_endpoint.ViewEndpoint, view_asgi.AsyncViewEndpoint))
 
 # What waits for nothing is plain in both colours; iterators wait as they are iterated.
 PLAIN = {
@@ -54,6 +55,9 @@ PLAIN = {
     "Projector.wake_signal",
     "View.index",
     "View.items",
+    "ViewEndpoint.close",
+    "ViewEndpoint.wake",
+    "ViewEndpoint.wants_feed",
 }
 
 
@@ -152,7 +156,9 @@ def test_whatever_waits_is_a_coroutine(plain: Callable[..., Any], coloured: Call
     assert inspect.iscoroutinefunction(coloured) is not quiet
 
 
-@pytest.mark.parametrize(("plain", "coloured"), [(connect, connect_async), (web.wsgi_app, web.asgi_app)])
+@pytest.mark.parametrize(
+    ("plain", "coloured"), [(connect, connect_async), (web.wsgi_app, web.asgi_app), (web.wsgi_view, web.asgi_view)]
+)
 def test_the_twin_functions_take_the_same(plain: Callable[..., Any], coloured: Callable[..., Any]) -> None:
     one, other = inspect.signature(plain), inspect.signature(coloured)
     assert [(each.name, each.kind, each.default) for each in one.parameters.values()] == [

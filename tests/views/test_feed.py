@@ -100,7 +100,7 @@ def test_another_build_or_version_is_read_anew(everywhere: Backend, colour: Colo
     later = Reader(new)
     desk.append(Scored("p001", 1))
     desk.projector.catch_up()
-    assert new.view().changes(after=later.cursor).changes == (), "what answers meanwhile is not followed"
+    assert (later.follow(), later.resets) == ([("p001", False)], 0), "of the version that answers"
     later.desk = new
     new.projector.catch_up()
     later.follow()

@@ -65,7 +65,7 @@ def test_what_is_no_cursor_of_the_index(backend: Backend, colour: Colour) -> Non
     score, team = desk.index("score"), desk.index("team")
     cursor = score.page(limit=1).cursor
     for bad in (team.page(limit=1).cursor, "", "x", cursor[:4], "\x00", "ä", 7, cursor * 2):
-        with pytest.raises(Misuse, match=r"'players', index 'score': after= is no cursor of it"):
+        with pytest.raises(Misuse, match=r"index 'score': after= is no cursor of it"):
             score.page(limit=1, after=bad)
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import re
+from typing import Final, TypeVar, cast
 
 import msgspec
 
+from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import Misuse
-from ..ports import Views
+from ..ports import Got, Progress, Role, Views
+from .freshness import Fresh, Freshness
 from .noting import CHANGES_KEPT, ChangesRecord, changes_record
 
 D = TypeVar("D")
 
 AT_ONCE: Final = 16
 """Commits whose changes are read at once."""
+
+_CURSOR: Final = re.compile(r"([0-9]{1,9})-([0-9]{1,9})-([0-9]{1,15})")
 
 _changes: Final = msgspec.json.Decoder(ChangesRecord)
 
@@ -53,12 +58,18 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class Feeding:
-    """Reads the change feeds of views."""
+    """Reads the change feeds of views.
 
-    def __init__(self, views: Views) -> None:
+    Args:
+        views: The views.
+        freshness: Tells which build answers reads: the feed is of that one, so that it fits what is read of the view.
+    """
+
+    def __init__(self, views: Views, freshness: Freshness) -> None:
         self._views = views
+        self._freshness = freshness
 
-    async def changes(self, projection: Projection[D], after: str | None, limit: int) -> Changes:
+    async def changes(self, projection: Projection[D], after: str | None, limit: int, fresh: Fresh) -> Changes:
         """See `View.changes`."""
         if not projection.changes:
             raise Misuse(
@@ -67,21 +78,24 @@ class Feeding:
             )
         if type(limit) is not int or limit < 1:
             raise Misuse(f"limit={limit!r}: it is a whole number from 1")
-        version, generation, seen = (0, 0, 0) if after is None else _feed_place(after)
+        build, seen = ((0, 0), 0) if after is None else feed_place(after)
         limit = min(limit, AT_ONCE)
         names = [] if after is None else [changes_record(number) for number in range(seen + 1, seen + limit + 1)]
-        got = await self._views.records(projection.id, names)
+
+        async def ask(source: ProjectionId, _primary: bool) -> Got:
+            return await self._views.records(source, names)
+
+        got = await self._freshness.read(cast("Projection[object]", projection), fresh, ask)
         now = got.progress
         last = now.notes.changes
-        if not now.met and projection.version > 1:
-            # Reads are answered from the version before this one as yet: the feed begins with all of the view anew.
-            unmet = (projection.version, 0, 0)
-            reset = after is not None and unmet != (version, generation, seen)
-            return Changes((), _feed_cursor(*unmet), more=False, reset=reset)
         if after is None:
-            return Changes((), _feed_cursor(projection.version, now.generation, last), more=False, reset=False)
-        known = (version, generation) == (projection.version, now.generation)
-        known = known and seen <= last and last - seen <= CHANGES_KEPT
+            return Changes((), _feed_cursor(now), more=False, reset=False)
+        if _build(now) != build or seen > last:
+            now = await self._latest(now)
+            if _build(now) == build and seen <= now.notes.changes:  # it was a copy that lags behind that answered
+                return Changes((), after, more=seen < now.notes.changes, reset=False)
+            last = now.notes.changes
+        known = _build(now) == build and seen <= last and last - seen <= CHANGES_KEPT
         found: list[Change] = []
         if known:
             for number in range(seen + 1, min(last, seen + limit) + 1):
@@ -90,22 +104,32 @@ class Feeding:
                 if record is None or record.number != number:
                     known = False
                     break
-                cursor = _feed_cursor(version, generation, number)
+                cursor = _feed_cursor(now, number)
                 found += [Change(record.position, key, False, cursor) for key in record.put]
                 found += [Change(record.position, key, True, cursor) for key in record.deleted]
                 seen = number
         if not known:
-            return Changes((), _feed_cursor(projection.version, now.generation, last), more=False, reset=True)
-        return Changes(tuple(found), _feed_cursor(version, generation, seen), more=seen < last, reset=False)
+            return Changes((), _feed_cursor(now), more=False, reset=True)
+        return Changes(tuple(found), _feed_cursor(now, seen), more=seen < last, reset=False)
+
+    async def _latest(self, now: Progress) -> Progress:
+        """How far the build is that serves by now, as of the last commit."""
+        builds, _, _ = await self._views.progress((now.projection,))
+        return next((each for each in builds if each.role is Role.SERVING), now)
 
 
-def _feed_cursor(version: int, generation: int, number: int) -> str:
-    return f"{version}-{generation}-{number}"
+def _build(progress: Progress) -> tuple[int, int]:
+    return progress.projection.version, progress.generation
 
 
-def _feed_place(cursor: object) -> tuple[int, int, int]:
-    parts = cursor.split("-") if isinstance(cursor, str) else []
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
+def _feed_cursor(progress: Progress, number: int | None = None) -> str:
+    version, generation = _build(progress)
+    return f"{version}-{generation}-{progress.notes.changes if number is None else number}"
+
+
+def feed_place(cursor: object) -> tuple[tuple[int, int], int]:
+    """The build and the number of the commit that a cursor names. Raises `Misuse` if it is none."""
+    found = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    if found is None:
         raise Misuse("after= is no place in a change feed; hand over the cursor that one answered")
-    version, generation, number = map(int, parts)
-    return version, generation, number
+    return (int(found[1]), int(found[2])), int(found[3])

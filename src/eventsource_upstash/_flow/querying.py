@@ -74,14 +74,21 @@ class Querying:
         """See `View.get_many`."""
         if isinstance(keys, str):
             raise Misuse(f"get_many({keys!r}): keys are several strings, as in get_many([{keys!r}])")
+        got = await self.got(projection, keys, fresh)
+        return dict(self.decode(projection, got, got.documents.items()))
+
+    async def got(self, projection: Projection[D], keys: Sequence[str], fresh: Fresh, *, latest: bool = False) -> Got:
+        """Documents as they are stored, and how far the build is that they are from.
+
+        With `latest` they are as of what was committed before, never from a copy that lags behind.
+        """
         for key in keys:
             check_key(key)
 
         async def ask(source: ProjectionId, primary: bool) -> Got:
-            return await self._views.get_many(source, keys, self._now_us, primary=primary)
+            return await self._views.get_many(source, keys, self._now_us, primary=primary or latest)
 
-        got = await self._read(projection, fresh, ask)
-        return dict(self._decode(projection, got, got.documents.items()))
+        return await self._read(projection, fresh, ask)
 
     async def get(self, projection: Projection[D], key: str, fresh: Fresh) -> D | None:
         """See `View.get`."""
@@ -98,18 +105,20 @@ class Querying:
         source: ProjectionId | None = None
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
-            listed = await self._list(projection, fresh, source, after, size)
+            listed = await self.listed(projection, fresh, source, after, size)
             source = listed.progress.projection  # the others are of the same version, however far a new one is by then
             if listed.documents:
-                yield self._decode(projection, listed, listed.documents)
+                yield self.decode(projection, listed, listed.documents)
             if not listed.more or listed.last is None:
                 return
             after = listed.last[1]
             limit = None if limit is None else limit - len(listed.documents)
 
-    async def _list(
+    async def listed(
         self, projection: Projection[D], fresh: Fresh, source: ProjectionId | None, after: str | None, size: int
     ) -> Listed:
+        """One page of documents, as they are stored: of the version that answers reads, or of the one that is said."""
+
         async def ask(source: ProjectionId, _primary: bool) -> Listed:
             return await self._views.items(source, after, size, MAX_PAGE_BYTES, self._now_us)
 
@@ -132,9 +141,8 @@ class Querying:
             return await self._views.get_many(source, (), self._now_us, primary=primary)
 
         answer: Got | Counted = await self._read(projection, fresh, ask)
-        of = answer.progress
         count = f".{answer.count}" if isinstance(answer, Counted) else ""
-        return f"{of.projection.version}.{of.generation}.{of.checkpoint}.{of.edition}{count}"
+        return state_of(answer.progress) + count
 
     async def top(self, projection: Projection[D], index: str, n: int, fresh: Fresh) -> list[tuple[str, D]]:
         """See `Index.top`."""
@@ -157,17 +165,17 @@ class Querying:
     ) -> AsyncGenerator[Page[D], None]:
         """Pages of a span of an index. See `Index.range`."""
         _check_limit(limit)
-        place = None if after is None else _place(after, projection, span.index)
+        place = None if after is None else place_of(after, span.index)
         source: ProjectionId | None = None
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
-            listed = await self._find(projection, fresh, source, span, place, size, reverse=reverse)
+            listed = await self.found(projection, fresh, source, span, place, size, reverse=reverse)
             source = listed.progress.projection
             place = listed.last
             more = listed.more and place is not None
-            items = tuple(self._decode(projection, listed, listed.documents))
+            items = tuple(self.decode(projection, listed, listed.documents))
             if items or not more:
-                yield Page(items, _cursor(span.index, place) if more and place is not None else None)
+                yield Page(items, cursor_of(span.index, place) if more and place is not None else None)
             if not more:
                 return
             limit = None if limit is None else limit - len(listed.documents)
@@ -186,7 +194,7 @@ class Querying:
         async for page in self.range(projection, span, limit, after, fresh, reverse=reverse):
             yield page.items
 
-    async def _find(
+    async def found(
         self,
         projection: Projection[D],
         fresh: Fresh,
@@ -197,6 +205,8 @@ class Querying:
         *,
         reverse: bool,
     ) -> Listed:
+        """One page of a span of an index, as `listed`."""
+
         async def ask(source: ProjectionId, _primary: bool) -> Listed:
             return await self._views.find(source, span, place, size, MAX_PAGE_BYTES, self._now_us, reverse=reverse)
 
@@ -271,9 +281,10 @@ class Querying:
                 by_projection.setdefault(each.projection, []).append(each)
         return tuple(status_of(each, head) for each in by_projection.values())
 
-    def _decode(
+    def decode(
         self, projection: Projection[D], answer: Answer, documents: Iterable[tuple[str, bytes]]
     ) -> list[tuple[str, D]]:
+        """Documents out of an answer. Raises `UndecodableDocument`, and `ViewNotBuilt` of another version's."""
         try:
             return projection.documents(documents)
         except UndecodableDocument as error:
@@ -306,6 +317,11 @@ def span_of(projection: Projection[D], index: str, low: object, high: object, *,
     return Span(index, first if ends[0] is None else ends[0], last if ends[1] is None else ends[1])
 
 
+def state_of(progress: Progress) -> str:
+    """What names a state of a view: the build, and the commit that it is as of."""
+    return f"{progress.projection.version}.{progress.generation}.{progress.checkpoint}.{progress.edition}"
+
+
 def check_value(projection: Projection[D], index: str, value: object) -> None:
     """Refuse None where a value is looked for: as an end it is open, and would answer everything. Raises `Misuse`."""
     if value is None:
@@ -320,19 +336,20 @@ def _check_limit(limit: int | None) -> None:
         raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
 
 
-def _cursor(index: str, place: tuple[str, str]) -> str:
+def cursor_of(index: str, place: tuple[str, str]) -> str:
+    """A place in an index, for a client to keep."""
     return urlsafe_b64encode(_SEPARATOR.join((index, *place)).encode()).decode().rstrip("=")
 
 
-def _place(cursor: str, projection: Projection[D], index: str) -> tuple[str, str]:
+def place_of(cursor: str, index: str) -> tuple[str, str]:
+    """The place in an index that a cursor names. Raises `Misuse` if it names none, or one in another index."""
     try:
         of, value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
     except (ValueError, TypeError, AttributeError):
         of = value = key = ""
     if of != index or value[:1] not in ("n", "s"):
         raise Misuse(
-            f"projection {projection.name!r}, index {index!r}: after= is no cursor of it; hand over the one that a "
-            "page of this index answered"
+            f"index {index!r}: after= is no cursor of it; hand over the one that a page of this index answered"
         )
     check_key(key)
     return value, key

@@ -244,7 +244,7 @@ class AsyncView(Generic[D]):
 
         Cost: one step.
         """
-        return await self.feeding.changes(self.projection, after, limit)
+        return await self.feeding.changes(self.projection, after, limit, Fresh(strong=self.strong))
 
 
 class AsyncProjectionStore:
@@ -283,7 +283,7 @@ class AsyncProjectionStore:
         catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
         freshness = Freshness(self.views, registry, catching_up)
         self.flow: Querying = Querying(self.views, registry, freshness, clock)
-        self.feeding: Feeding = Feeding(self.views)
+        self.feeding: Feeding = Feeding(self.views, freshness)
 
     def __repr__(self) -> str:
         return f"AsyncProjectionStore({self.backend!r})"

@@ -243,7 +243,7 @@ class View(Generic[D]):
 
         Cost: one step.
         """
-        return run(self.feeding.changes(self.projection, after, limit))
+        return run(self.feeding.changes(self.projection, after, limit, Fresh(strong=self.strong)))
 
 
 class ProjectionStore:
@@ -282,7 +282,7 @@ class ProjectionStore:
         catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
         freshness = Freshness(self.views, registry, catching_up)
         self.flow: Querying = Querying(self.views, registry, freshness, clock)
-        self.feeding: Feeding = Feeding(self.views)
+        self.feeding: Feeding = Feeding(self.views, freshness)
 
     def __repr__(self) -> str:
         return f"ProjectionStore({self.backend!r})"

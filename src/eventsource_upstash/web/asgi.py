@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias, cast
 
 from ..aio import AsyncApp, AsyncProjector
-from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Handling, Request, Response, Verifier
+from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Handling, Request, Response, Verifier, with_length
 
 # ASGI's messages are dicts of anything; frameworks declare them so, and an application has to fit.
 Message: TypeAlias = "MutableMapping[str, Any]"
@@ -79,7 +79,7 @@ class AsgiApp:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's lifespan."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -87,19 +87,24 @@ class AsgiApp:
         body = await _body(receive)
         if body is None:
             return
-        response = await self.endpoint.handle(Request(scope["method"], _url(scope), _headers(scope), body))
-        headers = {**response.headers, "content-length": str(len(response.body))}
-        await send(
-            {
-                "type": "http.response.start",
-                "status": response.status,
-                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
-            }
-        )
+        response = await self.endpoint.handle(request_of(scope, body))
+        await send_start(send, response.status, with_length(response))
         await send({"type": "http.response.body", "body": response.body})
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+def request_of(scope: Message, body: bytes = b"") -> Request:
+    """A request in plain values."""
+    return Request(scope["method"], _url(scope), _headers(scope), body)
+
+
+async def send_start(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    """Send status and headers."""
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Agree with a server that begins, and that ends."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

@@ -55,16 +55,16 @@ def request_of(event: Event) -> Request:
     Raises:
         Misuse: It is no HTTP request.
     """
-    context = _mapping(event.get("requestContext"))
-    http = _mapping(context.get("http"))
+    context = mapping(event.get("requestContext"))
+    http = mapping(context.get("http"))
     method = http.get("method") or event.get("httpMethod")
     if not isinstance(method, str):
         raise Misuse(
             "this Lambda event is no HTTP request: it has neither requestContext.http.method (function URL, HTTP API) "
             "nor httpMethod (REST API, load balancer)"
         )
-    headers = {str(name).lower(): str(value) for name, value in _mapping(event.get("headers")).items()}
-    for name, values in _mapping(event.get("multiValueHeaders")).items():
+    headers = {str(name).lower(): str(value) for name, value in mapping(event.get("headers")).items()}
+    for name, values in mapping(event.get("multiValueHeaders")).items():
         if isinstance(values, list) and values:
             headers.setdefault(str(name).lower(), str(cast("list[object]", values)[-1]))
     body = event.get("body")
@@ -105,8 +105,8 @@ def _url(event: Event, context: Mapping[str, object], headers: Mapping[str, str]
 
 
 def _query(event: Event, *, encoded: bool) -> str:
-    several = _mapping(event.get("multiValueQueryStringParameters"))
-    parameters = several or _mapping(event.get("queryStringParameters"))
+    several = mapping(event.get("multiValueQueryStringParameters"))
+    parameters = several or mapping(event.get("queryStringParameters"))
     pairs = [
         (name, str(value))
         for name, values in parameters.items()
@@ -116,5 +116,6 @@ def _query(event: Event, *, encoded: bool) -> str:
     return "&".join(f"{name}={value}" for name, value in pairs) if encoded else urlencode(pairs)
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def mapping(value: object) -> Mapping[str, object]:
+    """An object within an event; empty where it is missing or something else."""
     return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}

@@ -28,6 +28,7 @@ __all__ = [
     "Unverified",
     "Verifier",
     "problem",
+    "with_length",
 ]
 
 _log: Final = logging.getLogger("eventsource_upstash.handler")
@@ -212,3 +213,9 @@ def problem(status: int, title: str, headers: Mapping[str, str] | None = None) -
         {"content-type": "application/problem+json", **(headers or {})},
         msgspec.json.encode({"status": status, "title": title}),
     )
+
+
+def with_length(response: Response) -> dict[str, str]:
+    """The headers of an answer, with its length where that is not said already; a 304 has none."""
+    length = {} if response.status == 304 else {"content-length": str(len(response.body))}
+    return {**length, **response.headers}

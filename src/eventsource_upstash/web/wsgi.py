@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 from ..blocking import App, Projector
-from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Endpoint, Request, Response, Verifier, problem
+from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Endpoint, Request, Response, Verifier, problem, with_length
 
 if TYPE_CHECKING:
     # WSGI's own types, which the standard library names from Python 3.11 on only: a server puts anything there.
@@ -41,12 +41,25 @@ def wsgi_app(
 
     def application(environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
         response = _answer(endpoint, environ)
-        reason = _REASONS.get(response.status, "Refused For Good")
-        headers = {**response.headers, "content-length": str(len(response.body))}
-        start_response(f"{response.status} {reason}", list(headers.items()))
-        return [response.body]
+        return respond(response, start_response)
 
     return application
+
+
+def respond(response: Response, start_response: StartResponse) -> Iterable[bytes]:
+    """Hand an answer to the server."""
+    start_response(status_line(response.status), list(with_length(response).items()))
+    return [response.body]
+
+
+def status_line(status: int) -> str:
+    """A status and its name."""
+    return f"{status} {_REASONS.get(status, 'Refused For Good')}"
+
+
+def request_of(environ: Environment, body: bytes = b"") -> Request:
+    """A request in plain values."""
+    return Request(environ["REQUEST_METHOD"], _url(environ), _headers(environ), body)
 
 
 def _answer(endpoint: Endpoint, environ: Environment) -> Response:
@@ -58,7 +71,7 @@ def _answer(endpoint: Endpoint, environ: Environment) -> Response:
         return problem(400, "the Content-Length is not a number")
     if not length and environ.get("HTTP_TRANSFER_ENCODING"):
         return problem(411, "the body has to come with a Content-Length")
-    return endpoint.handle(Request(environ["REQUEST_METHOD"], _url(environ), _headers(environ), body))
+    return endpoint.handle(request_of(environ, body))
 
 
 def _headers(environ: Environment) -> dict[str, str]:

@@ -1,0 +1,40 @@
+"""Conditional requests (RFC 9110, section 13) on plain values, for any framework: who has an answer gets a 304."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+PRIVATE: Final = "private, no-cache"
+"""Cache-Control of what a caller may keep for itself, and asks about each time before it shows it again."""
+
+_TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+
+def etag(version: str) -> str:
+    """The ETag of an answer that shows a view at a version, as `View.version` tells it."""
+    return f'"{version}"'
+
+
+def validators(version: str, *, cache_control: str = PRIVATE) -> dict[str, str]:
+    """The headers of an answer that can be asked about later: of the 200 that holds it, and of each 304.
+
+    Args:
+        version: What `View.version` answered before the answer was read: one that is older than the answer costs a
+            repetition, one that is younger would hide a change.
+        cache_control: Who may keep the answer, and for how long.
+    """
+    return {"etag": etag(version), "cache-control": cache_control}
+
+
+def not_modified(if_none_match: str | None, version: str) -> bool:
+    """Whether a GET or HEAD is to be answered with 304 and no body: the caller has what it asks for.
+
+    Args:
+        if_none_match: The request's header of that name, as it came: one ETag, several, weak ones, or `*`; None where
+            there is none.
+        version: The present version of what is asked for.
+    """
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or version in _TAG.findall(if_none_match)
