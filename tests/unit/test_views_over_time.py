@@ -22,7 +22,7 @@ from eventsource_upstash import (
     connect,
 )
 from eventsource_upstash._io.blocking import run
-from eventsource_upstash.domain.events import FREE, Receipt
+from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.progress import ProjectionId
 from eventsource_upstash.ports import Views, Wanted
 from eventsource_upstash.testing.wrapping import BackendWrapper, ViewsWrapper
@@ -247,7 +247,7 @@ def test_nothing_is_left_of_a_build_that_was_dropped_in_part() -> None:
     projector.catch_up()
     assert [each.key for each in projector.parked(projection)] == ["c"]
     projector.rebuild(projection)
-    assert run(views.views.drop(projection.id, 1, (), 1)) == (False, FREE)  # and whoever did it is no more
+    assert not run(views.views.drop(projection.id, 1, (), 1))[0]  # and whoever did it is no more
     backend.dropped.clear()
     projector.drop_generations(projection)
     assert {"changes:1", "parked", "parked:3:c", "skipped:0", "skipped:99"} <= {*backend.dropped}
@@ -279,6 +279,34 @@ def test_a_rebuild_that_was_given_up_meanwhile_leaves_nothing_to_be_done() -> No
     result = Projector(EventStore(backend, again), ProjectionStore(backend, again), page_size=1).catch_up()
     assert handled == ["a"]
     assert result.complete
+
+
+@dataclass(frozen=True)
+class Titled:
+    text: str
+    title: str
+
+
+@pytest.mark.parametrize("on_error", ["stop", "park", "skip"])
+def test_a_document_of_another_class_stops_the_view_and_loses_no_event(
+    on_error: Literal["stop", "park", "skip"],
+) -> None:
+    backend = Memory()
+    old, _ = pages(1)
+    store = EventStore(backend, old)
+    store.append("s", Written("a", "x"))
+    Projector(store, ProjectionStore(backend, old)).catch_up()
+    new = Registry()
+    new.event("written")(Written)
+    projection = new.projection("pages", Titled, on_error=on_error)  # and the version was forgotten
+    projection.index("text", "text")
+    projection.on(Written, key="id")(lambda page, event: Titled(event.text, page.title if page else ""))
+    store.append("s", Written("b", "x"), Written("a", "y"))
+    views = ProjectionStore(backend, new)
+    with pytest.raises(ProjectionStopped, match="give the projection a version above 1"):
+        Projector(EventStore(backend, new), views).catch_up()
+    status = views.status()[0]
+    assert (status.checkpoint, status.parked, status.skipped) == (2, 0, 0)
 
 
 class Untold(Exception):

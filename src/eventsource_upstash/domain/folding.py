@@ -328,7 +328,8 @@ class Folding(Generic[D]):
                 trial[key] = self._fold_one(key, handler, argument, row, trial.get(key, state[key]))
             except Exception as failed:
                 error = blame(handler, failed)
-                if self.on_error == "stop":
+                # A document of another class is no fault of the event's: the next one would be set aside as well.
+                if self.on_error == "stop" or isinstance(failed, UndecodableDocument):
                     break
                 aside.append(Aside(row, key, error))
                 if self.on_error == "park":

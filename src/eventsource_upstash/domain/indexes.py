@@ -49,8 +49,9 @@ def encode_value(value: object, where: str) -> str:
         Misuse: It is neither, is NaN or infinite, is a whole number that would be rounded, or holds control characters.
     """
     if isinstance(value, str):
-        check_text(value, f"{where}: a value", MAX_NAME)
-        return "s" + value
+        text = str.__str__(value)  # an Enum of strings would answer its name to str()
+        check_text(text, f"{where}: a value", MAX_NAME)
+        return "s" + text
     if isinstance(value, int):
         if not -LARGEST <= value <= LARGEST:
             raise Misuse(f"{where}: a whole number beyond 2**53, where numbers in an index can no longer be told apart")

@@ -47,11 +47,14 @@ def check_key(key: str) -> None:
     raise Misuse(_why("document key", key, MAX_KEY))
 
 
-def check_text(text: object, what: str, longest: int) -> None:
-    """Refuse what no backend could keep apart from other texts. Raises `Misuse`."""
-    if type(text) is str and 0 < len(text) <= longest and (text.isprintable() or not _NEVER.search(text)):
-        return
-    raise Misuse(_why(what, text, longest))
+def check_text(text: str, what: str, longest: int) -> None:
+    """Refuse what no backend could keep apart from other texts. Raises `Misuse`, which does not tell the text."""
+    if not text:
+        raise Misuse(f"{what} cannot be empty")
+    if len(text) > longest:
+        raise Misuse(f"{what} has {len(text)} characters, at most {longest} are allowed")
+    if not text.isprintable() and _NEVER.search(text):
+        raise Misuse(f"{what} has what none may hold: {_refused(text)}")
 
 
 def check_tags(tags: tuple[str, ...]) -> None:

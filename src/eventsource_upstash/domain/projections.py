@@ -47,7 +47,8 @@ class Projection(Folding[D], Generic[D]):
         id: Name and version.
         document: The class of its documents.
         types: The event types of its registry.
-        on_error: What becomes of an event whose fold fails: "stop", "park" or "skip".
+        on_error: What becomes of an event whose fold fails: "stop", "park" or "skip". A document that does not decode
+            stops it all the same.
         changes: Whether its view has a change feed.
     """
 
