@@ -179,11 +179,12 @@ class KnowsOneWayToLose(ViewsWrapper):
 
 class LeaksTheDocumentsOfLosers(ViewsWrapper):
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
-        committed = await self.inner.commit(commits, then)
+        committed = await self.inner.commit(commits, None)
         for commit, outcome in zip(commits, committed.outcomes, strict=True):
             if outcome is not Outcome.COMMITTED:
                 await here(self.inner, commit.projection, commit.documents)
-        return committed
+        # Pulled after that, or whoever lost once would lose for ever.
+        return committed if then is None else committed._replace(pulled=await self.inner.pull(then))
 
 
 class LeaksTheNotesOfLosers(ViewsWrapper):

@@ -225,7 +225,7 @@ class CatchingUp:
         wanted: list[Wanted] = []
         for each in here:
             projection = work.open[each.projection]
-            barred = (each.projection, each.generation) in refused or _reshaped(projection, each) is not None
+            barred = (each.projection, each.generation) in refused or reshaped(projection, each) is not None
             plan = None if barred else projection.plan(rows, each.checkpoint, shared)
             plans.append(plan)
             if plan is not None and (plan.keys or each.notes.parked):
@@ -244,7 +244,7 @@ class CatchingUp:
             if plan is not None:
                 folded = _fold(projection, plan, stored)
             else:
-                error = refused.get(build) or _reshaped(projection, progress)
+                error = refused.get(build) or reshaped(projection, progress)
                 folded = Folded({}, progress.checkpoint, 0, error, Stopped(rows[0][0], str(error)))
             if folded.error is not None:
                 failure = Failure(progress.projection, folded.checkpoint + 1, folded.error)
@@ -366,7 +366,7 @@ def _others(work: Pass, pulled: Pulled, here: Sequence[Progress]) -> bool:
     return any(each.checkpoint < pulled.head and work.counts(each) and each not in here for each in pulled.progress)
 
 
-def _reshaped(projection: Projection[object], progress: Progress) -> Misuse | None:
+def reshaped(projection: Projection[object], progress: Progress) -> Misuse | None:
     """Why a build cannot go on with the folds as they are: its documents are found by something else."""
     if progress.notes.shape == projection.shape or (progress.checkpoint == 0 and not progress.notes.parked):
         return None

@@ -165,7 +165,7 @@ class Querying:
     ) -> AsyncGenerator[Page[D], None]:
         """Pages of a span of an index. See `Index.range`."""
         _check_limit(limit)
-        place = None if after is None else place_of(after)
+        place = None if after is None else place_of(after, span.index)
         source: ProjectionId | None = None
         while limit is None or limit > 0:
             size = MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
@@ -175,7 +175,7 @@ class Querying:
             more = listed.more and place is not None
             items = tuple(self.decode(projection, listed, listed.documents))
             if items or not more:
-                yield Page(items, cursor_of(place) if more and place is not None else None)
+                yield Page(items, cursor_of(span.index, place) if more and place is not None else None)
             if not more:
                 return
             limit = None if limit is None else limit - len(listed.documents)
@@ -336,15 +336,20 @@ def _check_limit(limit: int | None) -> None:
         raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
 
 
-def cursor_of(place: tuple[str, str]) -> str:
+def cursor_of(index: str, place: tuple[str, str]) -> str:
     """A place in an index, for a client to keep."""
-    return urlsafe_b64encode(_SEPARATOR.join(place).encode()).decode().rstrip("=")
+    return urlsafe_b64encode(_SEPARATOR.join((index, *place)).encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str) -> tuple[str, str]:
-    """The place that a cursor names. Raises `Misuse` if it is none."""
+def place_of(cursor: str, index: str) -> tuple[str, str]:
+    """The place in an index that a cursor names. Raises `Misuse` if it names none, or one in another index."""
     try:
-        value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
+        of, value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
     except (ValueError, TypeError, AttributeError):
-        raise Misuse("after= is no cursor; hand over the one that a page of this index answered") from None
+        of = value = key = ""
+    if of != index or value[:1] not in ("n", "s"):
+        raise Misuse(
+            f"index {index!r}: after= is no cursor of it; hand over the one that a page of this index answered"
+        )
+    check_key(key)
     return value, key

@@ -14,7 +14,7 @@ from ..domain.progress import Notes, ProjectionId, Stopped
 from ..domain.projections import Projection
 from ..errors import LogRewound, Misuse, ProjectionStopped
 from ..ports import MAX_PAGE_EVENTS, Progress, Pulled, Role, Views, Wanted
-from .catching_up import CatchingUp
+from .catching_up import CatchingUp, reshaped
 from .notifying import Notifying
 from .noting import CHANGES_KEPT, PARKED, SKIPPED_KEPT, changes_record, directory_of, parked_record, skipped_record
 from .passes import Reach
@@ -125,7 +125,7 @@ class Rebuild:
         time_budget: float | None,
     ) -> Rebuilt:
         """See `Projector.rebuild`."""
-        building, receipt = await self._views.begin(projection.id)
+        building, receipt = await self._begin(projection)
         generation = building.generation
         _log.info("%s: rebuilding, generation %d from position %d", projection.id, generation, building.checkpoint)
         watch = _Watch(projection, generation, progress)
@@ -156,6 +156,20 @@ class Rebuild:
             except Exception as error:
                 _log.warning("nobody was told to go on with the rebuild of projection %r: %s", projection.name, error)
         return Rebuilt(generation, build.checkpoint, head, complete, receipt)
+
+    async def _begin(self, projection: Projection[object]) -> tuple[Progress, Receipt]:
+        """Begin another build, or go on with the one that there is; unless it can be gone on with no more."""
+        building, receipt = await self._views.begin(projection.id)
+        if building.checkpoint == 0:
+            return building, receipt
+        _, head, cost = await self._views.progress((projection.id,))
+        receipt += cost
+        if building.checkpoint <= head and reshaped(projection, building) is None:
+            return building, receipt
+        _log.info("%s: generation %d can be gone on with no more, and is given up", projection.id, building.generation)
+        dropped = await self.drop(projection.id, building.generation, version=False)
+        begun, cost = await self._views.begin(projection.id)
+        return begun, receipt + dropped.receipt + cost
 
     async def go_back(self, projection: Projection[object], generation: int | None) -> tuple[int, Receipt]:
         """See `Projector.go_back`."""
@@ -190,7 +204,7 @@ class Rebuild:
             chosen = [each for each in builds if each.role in (Role.KEPT, Role.DROPPED)]
         else:
             chosen = [each for each in builds if each.generation == generation]
-            if chosen and chosen[0].role is Role.SERVING:
+            if any(each.role is Role.SERVING for each in chosen):
                 raise Misuse(
                     f"projection {projection.name!r}: generation {generation} of its view is the one that serves; go "
                     "back to another one first"

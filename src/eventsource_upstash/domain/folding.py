@@ -218,7 +218,7 @@ class Folding(Generic[D]):
             return failed
         except Exception as failed:
             return undecodable(row, failed)
-        return blame(handler.name, error)
+        return blame(handler, error)
 
     def fold(
         self,
@@ -327,7 +327,7 @@ class Folding(Generic[D]):
             try:
                 trial[key] = self._fold_one(key, handler, argument, row, trial.get(key, state[key]))
             except Exception as failed:
-                error = blame(handler.name, failed)
+                error = blame(handler, failed)
                 # A document of another class is no fault of the event's: the next one would be set aside as well.
                 if self.on_error == "stop" or isinstance(failed, UndecodableDocument):
                     break
@@ -377,7 +377,7 @@ class Folding(Generic[D]):
                 try:
                     trial = self._fold_one(key, handler, argument, row, trial)
                 except Exception as failed:
-                    return state, done, blame(handler.name, failed)
+                    return state, done, blame(handler, failed)
             state = trial
         return state, len(rows), None
 
@@ -418,9 +418,13 @@ def _undecodable_document(projection: ProjectionId, key: str, error: Exception) 
     )
 
 
-def blame(name: str, error: Exception) -> BaseException:
-    """What a handler raised, with the handler's name in front."""
-    blamed = HandlerError(f"handler {name}: {failure(error)}")
+def blame(handler: Handler[D], error: Exception) -> BaseException:
+    """What a handler raised, with the handler's name in front.
+
+    It is kept beside the view, in clear: of an event with personal data only the class, since the text may tell some.
+    """
+    told = failure(error) if handler.event_type.personal is None else type(error).__name__
+    blamed = HandlerError(f"handler {handler.name}: {told}")
     blamed.__cause__ = error
     return blamed
 

@@ -190,7 +190,7 @@ class Viewing(Generic[D]):
             listed = await self._querying.listed(self._projection, fresh, None, after, limit)
         else:
             listed = await self._querying.found(self._projection, fresh, None, span, place, limit, reverse=reverse)
-        return state_of(listed.progress), self._page(listed, indexed=span is not None)
+        return state_of(listed.progress), self._page(listed, None if span is None else span.index)
 
     def _span(
         self, query: Mapping[str, list[str]], after: str | None
@@ -213,13 +213,13 @@ class Viewing(Generic[D]):
         low, high = (_one(query, "low"), _one(query, "high")) if equal is None else (equal, equal)
         try:
             span = span_of(self._projection, index, _value(low), _value(high))
-            return span, None if after is None else place_of(after), reverse
+            return span, None if after is None else place_of(after, index), reverse
         except Misuse:
             raise _Refused(
                 problem(400, "low, high and equal are numbers or strings, and after is the cursor of the page before")
             ) from None
 
-    def _page(self, listed: Listed, *, indexed: bool) -> bytes:
+    def _page(self, listed: Listed, index: str | None) -> bytes:
         encode = self._projection.codec.encode
         items: list[dict[str, object]] = [
             {"key": key, "document": msgspec.Raw(encode(document))}
@@ -227,7 +227,7 @@ class Viewing(Generic[D]):
         ]
         cursor = None
         if listed.more and listed.last is not None:
-            cursor = cursor_of(listed.last) if indexed else listed.last[1]
+            cursor = cursor_of(index, listed.last) if index is not None else listed.last[1]
         return msgspec.json.encode(Page(items, cursor))
 
     def _failure(self, error: Exception) -> Response:

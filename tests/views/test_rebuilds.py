@@ -1,0 +1,231 @@
+"""Rebuilds: beside the build that serves, by anybody, in pieces, and through crashes; going back, and dropping."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from eventsource_upstash import AsyncEventStore, AsyncProjectionStore, AsyncProjector, Memory, Misuse, ProjectionStopped
+from eventsource_upstash.ports import Backend
+from eventsource_upstash.testing import pausing
+from tests.views.support import Colour, Desk, Game, Left, Scored
+
+
+def pausing_projector(desk: Desk, page_size: int = 2) -> AsyncProjector:
+    backend = pausing(desk.backend, after=True)
+    registry = desk.game.registry
+    store = AsyncEventStore(backend, registry, clock=desk.clock)
+    views = AsyncProjectionStore(backend, registry, clock=desk.clock)
+    return AsyncProjector(store, views, clock=desk.clock, page_size=page_size)
+
+
+def steps(work: Coroutine[Any, Any, object], most: int) -> bool:
+    """Run so many steps of it, and crash. Answers whether it came to its end before."""
+    try:
+        for _ in range(most):
+            work.send(None)
+    except StopIteration:
+        return True
+    work.close()
+    return False
+
+
+def once_each(desk: Desk) -> None:
+    """The view is the fold of the log, each event once."""
+    told: dict[str, list[int]] = {}
+    for recorded in desk.store.read():
+        if isinstance(recorded.event, Scored):
+            told.setdefault(recorded.event.player, []).append(recorded.position)
+        elif isinstance(recorded.event, Left):
+            told.pop(recorded.event.player, None)
+    assert {key: list(player.folded) for key, player in desk.documents().items()} == told
+    assert desk.index("score").count() == len(told)
+
+
+def test_a_rebuild_takes_the_place_of_what_serves(everywhere: Backend, colour: Colour) -> None:
+    desk = Desk(everywhere, Game(), colour, page_size=3)
+    desk.scores(10)
+    desk.projector.catch_up()
+    told: list[Any] = []
+    done = desk.projector.rebuild(desk.game.players, progress=told.append)
+    assert (done.generation, done.position, done.head, done.complete) == (2, 10, 10, True)
+    assert [each.position for each in told] == [0, 3, 6, 9, 10]
+    assert {(each.projection, each.generation, each.head) for each in told} == {("players", 2, 10)}
+    assert (told[0].remaining, told[-1].remaining, told[0].fraction, told[-1].fraction) == (None, 0.0, 0.0, 1.0)
+    assert all(each.remaining is not None and each.remaining >= 0 for each in told[1:])
+    status = desk.status()
+    assert (status.generation, status.checkpoint, status.state, status.live) == (2, 10, "current", True)
+    assert status.rebuilding is None
+    assert [(each.generation, each.checkpoint) for each in status.kept] == [(1, 10)]
+    once_each(desk)
+
+
+def test_a_rebuild_of_nothing(everywhere: Backend, colour: Colour) -> None:
+    desk = Desk(everywhere, Game(), colour)
+    done = desk.projector.rebuild(desk.game.players)
+    assert (done.complete, done.position, done.head, desk.status().generation) == (True, 0, 0, 2)
+    desk.scores(2)
+    desk.projector.catch_up()
+    once_each(desk)
+
+
+def test_what_was_begun_is_gone_on_with_by_anybody(everywhere: Backend, colour: Colour) -> None:
+    desk = Desk(everywhere, Game(), colour, page_size=2)
+    desk.scores(9)
+    desk.projector.catch_up()
+    begun = desk.projector.rebuild(desk.game.players, time_budget=0)
+    assert (begun.complete, begun.generation, begun.position) == (False, 2, 2)
+    status = desk.status()
+    assert (status.generation, status.rebuilding.generation, status.rebuilding.lag) == (1, 2, 7)
+    # Its documents are not seen by anybody, and what serves is kept up.
+    desk.append(Scored("p000", 5))
+    hurried = desk.another().projector.catch_up(time_budget=0)
+    assert not hurried.complete
+    assert desk.view().get("p000").score in {0, 5}
+    assert desk.view().count() == 9
+    other = desk.another()
+    joined = other.projector.rebuild(other.game.players, time_budget=0)
+    assert joined.generation == 2, "the one that there is"
+    assert other.projector.catch_up().complete
+    assert (desk.status().generation, desk.status().rebuilding) == (2, None)
+    once_each(desk)
+
+
+def test_a_crash_at_any_step(colour: Colour) -> None:
+    ended = False
+    most = 0
+    while not ended:
+        most += 1
+        desk = Desk(Memory(), Game(), colour, page_size=2)
+        desk.scores(4)
+        desk.append(Left("p001"))
+        desk.projector.catch_up()
+        ended = steps(pausing_projector(desk).rebuild(desk.game.players), most)
+        once_each(desk)
+        desk.append(Scored("late", 1))
+        for again in (desk.another(), desk.another()):
+            assert again.projector.catch_up().complete
+        assert desk.status().rebuilding is None
+        assert desk.status().checkpoint == 6
+        once_each(desk)
+    assert most > 10
+
+
+def test_appends_go_on_meanwhile(everywhere: Backend, colour: Colour) -> None:
+    desk = Desk(everywhere, Game(), colour, page_size=2)
+    desk.scores(6)
+    desk.projector.catch_up()
+    writer = Desk(everywhere, Game())  # of the other colour: it is called while the rebuild runs
+
+    def append(told: Any) -> None:
+        # Not for ever: the writer writes faster than the rebuild folds, and stops at some time.
+        if told.head < 20:
+            writer.append(Scored(f"p{told.head:03}", 1), Left("p000"))
+
+    done = desk.projector.rebuild(desk.game.players, progress=append)
+    assert done.complete
+    assert done.head == 20
+    once_each(desk)
+
+
+def test_folds_that_raise_stop_the_rebuild_alone(everywhere: Backend, colour: Colour) -> None:
+    desk = Desk(everywhere, Game(), colour)
+    desk.scores(4)
+    desk.projector.catch_up()
+    new = desk.another(Game())
+    new.game.bad.add("p002")
+    with pytest.raises(ProjectionStopped, match=r"'players' stopped at position 3: its rebuild, generation 2: .*Boom"):
+        new.projector.rebuild(new.game.players)
+    status = desk.status()
+    assert (status.generation, status.state, status.stopped) == (1, "current", None)
+    assert (status.rebuilding.checkpoint, status.rebuilding.stopped.position) == (2, 3)
+    assert "Boom" in status.rebuilding.stopped.reason
+    # Catch-up goes on, and says that all is well: what serves is.
+    desk.append(Scored("other", 1))
+    result = new.projector.catch_up()
+    assert (result.complete, result.position) == (True, 5)
+    assert desk.view().count() == 5
+    new.game.bad.clear()
+    assert new.projector.rebuild(new.game.players).complete
+    assert desk.status().generation == 2
+    once_each(desk)
+
+
+def test_a_rebuild_mends_what_is_stopped(backend: Backend, colour: Colour) -> None:
+    desk = Desk(backend, Game(), colour)
+    desk.scores(4)
+    desk.game.bad.add("p002")
+    with pytest.raises(ProjectionStopped):
+        desk.projector.catch_up()
+    with pytest.raises(ProjectionStopped, match="its rebuild, generation 2"):
+        desk.projector.rebuild(desk.game.players)
+    desk.game.bad.clear()
+    assert desk.projector.rebuild(desk.game.players).complete
+    assert desk.status().state == "current"
+    once_each(desk)
+
+
+def test_going_back_and_dropping(everywhere: Backend, colour: Colour) -> None:
+    desk = Desk(everywhere, Game(), colour)
+    projector, players = desk.projector, desk.game.players
+    with pytest.raises(Misuse, match="there is nothing to go back to"):
+        projector.go_back(players)
+    desk.scores(3)
+    projector.catch_up()
+    for _ in range(2):
+        projector.rebuild(players)
+    desk.append(Scored("p000", 1))
+    projector.catch_up()
+    assert projector.go_back(players, generation=1) == 1
+    assert (desk.status().checkpoint, desk.status().state) == (3, "behind"), "as far as it is"
+    assert {each.generation for each in desk.status().kept} == {2, 3}
+    projector.catch_up()
+    once_each(desk)
+    assert projector.go_back(players) == 3
+    for wrong in (9, 0):
+        with pytest.raises(Misuse, match=rf"generation {wrong} of its view is not kept \(kept: 1, 2\)"):
+            projector.go_back(players, generation=wrong)
+    with pytest.raises(Misuse, match="generation 3 of its view is the one that serves"):
+        projector.drop_generations(players, generation=3)
+    assert projector.drop_generations(players, generation=1).generations == (1,)
+    assert projector.drop_generations(players).generations == (2,)
+    assert projector.drop_generations(players).generations == ()
+    assert projector.drop_generations(players, generation=1).generations == ()
+    assert desk.status().kept == ()
+    assert projector.go_back(players, generation=3) == 3
+    once_each(desk)
+    assert projector.rebuild(players).generation == 4, "a number is never used again"
+
+
+def test_giving_a_rebuild_up(backend: Backend, colour: Colour) -> None:
+    desk = Desk(backend, Game(), colour, page_size=2)
+    desk.scores(9)
+    desk.projector.catch_up()
+    assert desk.projector.rebuild(desk.game.players, time_budget=0).generation == 2
+    assert desk.projector.drop_generations(desk.game.players).generations == (), "what is being built is not meant"
+    assert desk.projector.drop_generations(desk.game.players, generation=2).generations == (2,)
+    assert desk.status().rebuilding is None
+
+    other = Desk(backend, Game())
+
+    def give_up(told: Any) -> None:
+        with suppress(Misuse):
+            other.projector.drop_generations(other.game.players, generation=told.generation)
+
+    with pytest.raises(Misuse, match="the rebuild, generation 3, was given up meanwhile"):
+        desk.projector.rebuild(desk.game.players, progress=give_up)
+    assert desk.status().generation == 1
+    assert desk.projector.catch_up().complete
+    once_each(desk)
+
+
+def test_a_projection_of_another_registry(backend: Backend, colour: Colour) -> None:
+    desk = Desk(backend, Game(), colour)
+    other = Game().players
+    calls = ("rebuild", "go_back", "drop_generations", "parked", "retry_parked", "discard_parked", "skipped")
+    for call in calls:
+        with pytest.raises(Misuse, match="belongs to another registry"):
+            getattr(desk.projector, call)(other)
