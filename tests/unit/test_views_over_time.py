@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pytest
 
 from eventsource_upstash import (
+    CatchUp,
     EventStore,
     Memory,
     Misuse,
@@ -19,13 +21,17 @@ from eventsource_upstash import (
     ProjectionStore,
     Projector,
     Registry,
+    Unavailable,
     connect,
 )
+from eventsource_upstash._flow.catching_up import CatchingUp
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.progress import ProjectionId
 from eventsource_upstash.ports import Views, Wanted
-from eventsource_upstash.testing.wrapping import BackendWrapper, ViewsWrapper
+from eventsource_upstash.testing.wrapping import Around, BackendWrapper, ViewsWrapper
+
+T = TypeVar("T")
 
 SECOND = 1_000_000_000
 BEGIN = 1_800_000_000 * SECOND
@@ -333,3 +339,37 @@ def test_whatever_a_handler_raises_holds_up_nobody_else(
     assert app.projection_store.view(projection).get("a") == Page("1: x")
     status = {each.name: each for each in app.projection_store.status()}["broken"]
     assert (status.stopped is not None, status.parked) == (on_error == "stop", int(on_error == "park"))
+
+
+@pytest.mark.parametrize("call", ["views.ended", "views.commit"])
+def test_a_deletion_of_what_has_ended_that_fails_is_no_failure_of_the_catch_up(
+    call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = Sessions()
+    sessions.events.append("s", Opened("a", sessions.after(10)))
+    sessions.projector.catch_up()
+    sessions.now += 200 * SECOND
+    views = ViewsWrapper(sessions.views.views, refusing(call))
+    with caplog.at_level(logging.WARNING):
+        assert catching_up(views, sessions).complete
+    assert "a later catch-up tries again" in caplog.text
+    assert ended(sessions) == ["a"]
+    assert catching_up(sessions.views.views, sessions).complete
+    assert ended(sessions) == []
+
+
+def catching_up(views: Views, sessions: Sessions) -> CatchUp:
+    return run(CatchingUp(views, sessions.events.registry, sessions.clock, 100).catch_up(None, None))
+
+
+def ended(sessions: Sessions) -> list[str]:
+    return list(run(sessions.views.views.ended(sessions.projection.id, sessions.now // 1000, 9)).documents)
+
+
+def refusing(refused: str) -> Around:
+    async def around(call: str, step: Callable[[], Awaitable[T]]) -> T:
+        if call == refused:
+            raise Unavailable("refused on purpose")
+        return await step()
+
+    return around

@@ -11,7 +11,7 @@ from ..domain.events import FREE, Receipt
 from ..domain.indexes import Entries
 from ..domain.progress import ProjectionId
 from ..domain.registry import Registry
-from ..ports import MAX_PAGE_EVENTS, Commit, Ended, Outcome, Views, Wanted
+from ..ports import Commit, Ended, Outcome, Views, Wanted
 from .noting import PARKED, Noting, directory_of, with_changes
 from .passes import Pass
 
@@ -23,6 +23,10 @@ was recorded before their end by a clock that is behind."""
 
 PURGE_EVERY: Final = 60.0
 """Seconds between two looks of a process for documents of one projection that have ended."""
+
+
+AT_ONCE: Final = 200
+"""Documents deleted in one step: few enough for any step, whatever they are found by."""
 
 
 class Purging:
@@ -44,10 +48,10 @@ class Purging:
             self._purged[projection.id] = now
             more = True
             while more and not work.late:
-                ended = await self._views.ended(projection.id, self._noting.now_us - PURGE_AFTER_US, MAX_PAGE_EVENTS)
+                ended = await self._views.ended(projection.id, self._noting.now_us - PURGE_AFTER_US, AT_ONCE)
                 receipt += ended.receipt
                 progress = ended.progress
-                more = len(ended.documents) >= MAX_PAGE_EVENTS
+                more = len(ended.documents) >= AT_ONCE
                 if progress.checkpoint < work.head:  # events may come that were recorded before their ends
                     break
                 documents, cost = await self._not_awaited(ended)
