@@ -19,7 +19,6 @@ from types import TracebackType
 
 from eventsource_upstash import Executed, ProjectionStatus, Recorded, connect, connect_async, web
 
-from .bell import AsyncBell, Bell
 from .domain import History, Task, TaskCommand, UnknownTask, check_id, history, registry, stream_of, tasks
 
 PATIENCE = 2.0
@@ -51,7 +50,7 @@ class LogPage:
     events: Sequence[Recorded[object]]
     status: ProjectionStatus
     billed: bool
-    """Whether each look costs money: then whoever follows the log looks rarely."""
+    """Whether each look costs money: then whoever asks for the log does so rarely."""
     rewound: bool = False
     """Whether the log ends before the position asked from: it is not the log that the reader knew."""
 
@@ -71,9 +70,9 @@ class Todo:
 
     def __init__(self, url: str | None = None) -> None:
         self.app = connect(url or backend_url(), registry)
-        self.bell = Bell()
         self.billed = self.app.backend.public
         self._view = self.app.projection_store.view(tasks)
+        self.feed = web.ViewEndpoint(self.app, tasks)
         self._endpoint = web.Endpoint(self.app)
         self._worker = self.app.worker()
         self._folds = self.billed  # whether somebody folds without being asked: QStash, or our worker once it runs
@@ -92,14 +91,13 @@ class Todo:
         executed = self.app.event_store.execute(history, stream_of(command), command, idempotency_key=key)
         done = _done(executed)
         self._saw(done.position)
-        self.bell.ring()
         return done
 
     def notified(self, request: web.Request) -> web.Response:
-        """Fold because a notification came, and have the live log look."""
+        """Fold because a notification came, and have the feeds look."""
         response = self._endpoint.handle(request)
-        if response.status == 200:  # whoever is refused rings nothing: looking costs money
-            self.bell.ring()
+        if response.status == 200:  # whoever is refused wakes nobody: looking costs money
+            self.feed.wake()
         return response
 
     def tasks(self, at_least: int = 0) -> list[Task]:
@@ -110,6 +108,11 @@ class Todo:
         """One task. Raises `UnknownTask`."""
         return _found(self._view.get(check_id(id), at_least=self._fresh(at_least), timeout=PATIENCE))
 
+    def follow(self, request: web.Request) -> web.Response | web.Streaming:
+        """The change feed of the list; it begins where every query does."""
+        self._view.version(at_least=self._fresh(0), timeout=PATIENCE)
+        return self.feed.feed(request)
+
     def log(self, after: int | None, limit: int) -> LogPage:
         """The log after a position, or its end."""
         status = _tasks(self.app.projection_store.status())
@@ -118,8 +121,8 @@ class Todo:
         return LogPage(events, status, self.billed, rewound=after is not None and start != after)
 
     def close(self) -> None:
-        """Let the readers of the live log go, stop folding, and release the backend."""
-        self.bell.close()
+        """Let the readers of the feed go, stop folding, and release the backend."""
+        self.feed.close()
         self._worker.stop()
         self.app.close()
 
@@ -141,9 +144,9 @@ class AsyncTodo:
 
     def __init__(self, url: str | None = None) -> None:
         self.app = connect_async(url or backend_url(), registry)
-        self.bell = AsyncBell()
         self.billed = self.app.backend.public
         self._view = self.app.projection_store.view(tasks)
+        self.feed = web.AsyncViewEndpoint(self.app, tasks)
         self._endpoint = web.AsyncEndpoint(self.app)
         self._worker = self.app.worker()
         self._folds = self.billed
@@ -161,14 +164,13 @@ class AsyncTodo:
         executed = await self.app.event_store.execute(history, stream_of(command), command, idempotency_key=key)
         done = _done(executed)
         self._saw(done.position)
-        self.bell.ring()
         return done
 
     async def notified(self, request: web.Request) -> web.Response:
-        """Fold because a notification came, and have the live log look."""
+        """Fold because a notification came, and have the feeds look."""
         response = await self._endpoint.handle(request)
         if response.status == 200:
-            self.bell.ring()
+            self.feed.wake()
         return response
 
     async def tasks(self, at_least: int = 0) -> list[Task]:
@@ -180,6 +182,11 @@ class AsyncTodo:
         """One task. Raises `UnknownTask`."""
         return _found(await self._view.get(check_id(id), at_least=await self._fresh(at_least), timeout=PATIENCE))
 
+    async def follow(self, request: web.Request) -> web.Response | web.AsyncStreaming:
+        """The change feed of the list; it begins where every query does."""
+        await self._view.version(at_least=await self._fresh(0), timeout=PATIENCE)
+        return await self.feed.feed(request)
+
     async def log(self, after: int | None, limit: int) -> LogPage:
         """The log after a position, or its end."""
         status = _tasks(await self.app.projection_store.status())
@@ -189,8 +196,8 @@ class AsyncTodo:
         return LogPage(events, status, self.billed, rewound=after is not None and start != after)
 
     async def close(self) -> None:
-        """Let the readers of the live log go, stop folding, and release the backend."""
-        self.bell.close()
+        """Let the readers of the feed go, stop folding, and release the backend."""
+        self.feed.close()
         await self._worker.stop()
         await self.app.close()
 

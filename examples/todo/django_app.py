@@ -12,7 +12,7 @@ from django.urls import path, re_path
 
 from eventsource_upstash import web
 
-from . import live, routes
+from . import routes
 from .app import Todo
 
 settings.configure(
@@ -34,12 +34,12 @@ def respond(request: HttpRequest) -> HttpResponseBase:
     """Carry a request to the routes, and the answer back."""
     query: str = request.META.get("QUERY_STRING", "")
     plain = routes.Request(method(request), request.path, query, headers(request), body(request))
-    if place := routes.wants_stream(plain):
-        return StreamingHttpResponse(live.follow(the_todo(), place), headers=dict(live.HEADERS))
+    if routes.wants_feed(plain):
+        return answer(routes.follow(the_todo(), plain))
     return answer(routes.respond(the_todo(), plain))
 
 
-def notified(request: HttpRequest) -> HttpResponse:
+def notified(request: HttpRequest) -> HttpResponseBase:
     """Carry a notification to its endpoint, and the answer back."""
     # Not build_absolute_uri, which checks ALLOWED_HOSTS: it is the signature that tells whether the URL is ours.
     url = f"{request.scheme}://{request.headers.get('host', '')}{request.get_full_path()}"
@@ -58,7 +58,9 @@ def body(request: HttpRequest) -> bytes:
     return request.read(routes.MAX_BODY + 1)
 
 
-def answer(response: web.Response) -> HttpResponse:
+def answer(response: web.Response | web.Streaming) -> HttpResponseBase:
+    if isinstance(response, web.Streaming):
+        return StreamingHttpResponse(response.parts, status=response.status, headers=dict(response.headers))
     return HttpResponse(response.body, status=response.status, headers=dict(response.headers))
 
 

@@ -61,7 +61,7 @@ class Task:
     done: bool = False
 
 
-tasks = registry.projection("tasks", Task)
+tasks = registry.projection("tasks", Task, changes=True)
 
 
 @tasks.on(TaskCreated, key="id")

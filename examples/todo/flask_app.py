@@ -6,7 +6,7 @@ import flask
 
 from eventsource_upstash import web
 
-from . import live, routes
+from . import routes
 from .app import Todo
 
 
@@ -21,8 +21,8 @@ def create_app(todo: Todo | None = None) -> flask.Flask:
         request = flask.request
         query = request.query_string.decode("ascii", "replace")
         plain = routes.Request(request.method, request.path, query, headers(), body())
-        if place := routes.wants_stream(plain):
-            return flask.Response(live.follow(todo, place), headers=dict(live.HEADERS))
+        if routes.wants_feed(plain):
+            return answer(routes.follow(todo, plain))
         return answer(routes.respond(todo, plain))
 
     @app.post("/projections")
@@ -40,5 +40,6 @@ def body() -> bytes:
     return flask.request.stream.read(routes.MAX_BODY + 1)
 
 
-def answer(response: web.Response) -> flask.Response:
-    return flask.Response(response.body, response.status, dict(response.headers))
+def answer(response: web.Response | web.Streaming) -> flask.Response:
+    content = response.parts if isinstance(response, web.Streaming) else response.body
+    return flask.Response(content, response.status, dict(response.headers))

@@ -1,6 +1,6 @@
 """The to-do list on AWS Lambda, behind a function URL or API Gateway: `examples.todo.lambda_app.handler`.
 
-A function cannot keep a connection open, so the page asks for the log instead of having it streamed, and no worker
+A function cannot keep a connection open, so the page asks for log and list instead of having the feed, and no worker
 runs between two requests: whoever reads brings the view up to date.
 """
 

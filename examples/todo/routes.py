@@ -30,7 +30,8 @@ from eventsource_upstash import (
     StaleView,
     Unavailable,
 )
-from eventsource_upstash.web import Response
+from eventsource_upstash.web import AsyncStreaming, Response, Streaming
+from eventsource_upstash.web import Request as WebRequest
 
 from . import live, schema
 from .app import AsyncTodo, Done, LogPage, Todo
@@ -52,9 +53,6 @@ _log = logging.getLogger("todo")
 
 MAX_BODY = 2_000_000
 """Longest request body, in bytes."""
-
-ASK = 1.5
-"""Seconds after which a page that is not streamed to asks again, where asking costs nothing."""
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -147,8 +145,8 @@ def read(request: Request) -> Work:
             return operation
         case ["api", "events"]:
             _allow(method, "GET")
-            place = _place(request)
-            return ReadLog(place.after, place.limit)
+            after, recent = _number(request, "after"), _number(request, "recent")
+            return ReadLog(0 if after is None and recent is None else after, min(recent or live.PAGE, live.PAGE))
         case ["api", "tasks"]:
             _allow(method, "GET", "POST")
             if method == "GET":
@@ -172,23 +170,10 @@ def read(request: Request) -> Work:
             raise Answer(problem(404, "There is nothing at this address."))
 
 
-def wants_stream(request: Request) -> live.Place | None:
-    """Where to begin, if the request asks for the live log as a stream; None otherwise."""
-    if request.method != "GET" or request.path != "/api/events":
-        return None
-    if "text/event-stream" not in request.headers.get("accept", ""):
-        return None
-    try:
-        return _place(request)
-    except Answer:
-        return None  # `respond` says what is wrong with it
-
-
-def _place(request: Request) -> live.Place:
-    last = request.headers.get("last-event-id")  # sent by a browser that takes up an interrupted stream
-    after = _number(request, "after") if last is None else _whole("Last-Event-ID", last)
-    recent = _number(request, "recent")
-    return live.Place(0 if after is None and recent is None else after, min(recent or live.PAGE, live.PAGE))
+def wants_feed(request: Request) -> bool:
+    """Whether a request asks for the list as it changes: the change feed of the view, as server-sent events."""
+    accept = request.headers.get("accept", "")
+    return request.method == "GET" and request.path == "/api/tasks" and "text/event-stream" in accept
 
 
 def _allow(method: str, *methods: str) -> None:
@@ -242,7 +227,7 @@ def _static(request: Request, name: str) -> Response:
 
 
 def respond(todo: Todo, request: Request, *, streams: bool = True) -> Response:
-    """Answer a request, blocking. `streams` tells the page whether it can have the live log as a stream."""
+    """Answer a request, blocking. `streams` tells the page whether it can have the feed of the list."""
     try:
         work = read(request)
         match work:
@@ -279,6 +264,26 @@ async def respond_async(todo: AsyncTodo, request: Request) -> Response:
         return _as_asked(request, failure(error))
 
 
+def follow(todo: Todo, request: Request) -> Response | Streaming:
+    """Answer a request for the feed, blocking."""
+    try:
+        return todo.follow(_web(request))
+    except Exception as error:
+        return failure(error)
+
+
+async def follow_async(todo: AsyncTodo, request: Request) -> Response | AsyncStreaming:
+    """The same for event loops."""
+    try:
+        return await todo.follow(_web(request))
+    except Exception as error:
+        return failure(error)
+
+
+def _web(request: Request) -> WebRequest:
+    return WebRequest(request.method, f"{request.path}?{request.query}", request.headers, b"")
+
+
 # -- Write --
 
 
@@ -306,7 +311,7 @@ def write_log(page: LogPage, streams: bool) -> Response:
         "more": bool(page.events) and page.events[-1].position < page.head,
         "reset": page.rewound,
         "streams": streams,
-        "every": live.LOOK_BILLED if page.billed else ASK,
+        "every": live.ASK_BILLED if page.billed else live.ASK,
     }
     return _json(200, json.dumps(told).encode())
 

@@ -114,14 +114,14 @@ def listen(port: str) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Ends the live logs first when it is told to stop: each is a response that would never end by itself."""
+    """Ends the feeds first when it is told to stop: each is a response that would never end by itself."""
 
     def __init__(self, config: uvicorn.Config, todo: AsyncTodo) -> None:
         super().__init__(config)
         self.todo = todo
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.todo.bell.close()
+        self.todo.feed.close()
         super().handle_exit(sig, frame)
 
 

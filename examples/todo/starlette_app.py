@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from eventsource_upstash import web
 
-from . import live, routes
+from . import routes
 from .app import AsyncTodo
 
 
@@ -47,8 +47,8 @@ async def respond(todo: AsyncTodo, request: Request) -> Response:
     """Carry a request to the routes, and the answer back."""
     path: str = request.scope["path"]
     plain = routes.Request(request.method, path, request.url.query, headers(request), await body(request))
-    if place := routes.wants_stream(plain):
-        return StreamingResponse(live.follow_async(todo, place), headers=live.HEADERS)
+    if routes.wants_feed(plain):
+        return answer(await routes.follow_async(todo, plain))
     return answer(await routes.respond_async(todo, plain))
 
 
@@ -72,5 +72,7 @@ async def body(request: Request) -> bytes:
     return bytes(body)
 
 
-def answer(response: web.Response) -> Response:
+def answer(response: web.Response | web.AsyncStreaming) -> Response:
+    if isinstance(response, web.AsyncStreaming):
+        return StreamingResponse(response.parts, response.status, response.headers)
     return Response(response.body, response.status, response.headers)

@@ -190,8 +190,9 @@ def test_a_position_that_is_none(caller: Caller, path: str) -> None:
     reply = caller.call("GET", path)
     assert (reply.status, reply.headers["content-type"]) == (400, "application/problem+json")
     assert "whole number" in reply.json()["detail"]
-    stream = caller.send("GET", "/api/events", headers={"accept": "text/event-stream", "last-event-id": "x"})
-    assert stream.status == 400
+    if caller.framework != "lambda":
+        feed = caller.send("GET", "/api/tasks", headers={"accept": "text/event-stream", "last-event-id": "x"})
+        assert feed.status == 400
 
 
 def test_a_position_that_the_log_has_not_reached(caller: Caller) -> None:

@@ -152,7 +152,7 @@ def test_a_file_that_did_not_change_is_not_sent_again(caller: Caller) -> None:
     assert (again.status, again.text) == (304, "")
 
 
-# -- The live log --
+# -- The log --
 
 
 def test_the_log_can_be_asked_for(caller: Caller) -> None:
@@ -174,33 +174,37 @@ def test_a_reader_that_is_ahead_of_the_log_is_told_to_begin_again(caller: Caller
     assert page["events"][0]["position"] == 1
 
 
-def test_the_log_is_streamed_and_taken_up_again(caller: Caller) -> None:
-    before = caller.head()
-    ids = [caller.add(text) for text in ("One", "Two\nlines", "Three")]
+# -- The feed of the list --
+
+
+def test_the_list_is_followed_and_taken_up_again(caller: Caller) -> None:
+    ids = [caller.add(text) for text in ("One", "Two\nlines")]
     accept = {"accept": "text/event-stream"}
-    if caller.framework == "lambda":  # cannot stream: answers as JSON, which the page falls back to
-        assert (
-            caller.send("GET", f"/api/events?after={before}", headers=accept)
-            .headers["content-type"]
-            .startswith("application/json")
-        )
+    if caller.framework == "lambda":  # cannot stream: answers the list, which the page falls back to
+        answer = caller.send("GET", "/api/tasks", headers=accept)
+        assert answer.headers["content-type"].startswith("application/json")
         return
-    first = streamed(caller, f"/api/events?after={before}", accept, 3)
-    assert [message["data"]["id"] for message in first] == ids
-    again = {**accept, "last-event-id": str(before + 1)}  # takes precedence over the address, which a browser keeps
-    assert [message["data"]["id"] for message in streamed(caller, f"/api/events?after={before}", again, 2)] == ids[1:]
+    first = followed(caller, accept, "level")
+    assert first[0][:2] == ("reset", {})
+    listed = {data["key"]: data["document"] for name, data, _ in first if name == "put"}
+    assert listed == caller.tasks()
+    assert listed.keys() >= set(ids)
+    caller.call("DELETE", f"/api/tasks/{ids[0]}")
+    ((name, data, _),) = followed(caller, {**accept, "last-event-id": first[-1][2]}, "delete")
+    assert (name, data) == ("delete", {"key": ids[0]})
 
 
-def streamed(caller: Caller, path: str, headers: dict[str, str], count: int) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
-    name = ""
-    with caller.http.stream("GET", path, headers=headers) as reply:  # type: ignore[attr-defined]
+def followed(caller: Caller, headers: dict[str, str], last: str) -> list[tuple[str, dict[str, Any], str]]:
+    """What the feed tells, up to a message of that name: name, data and id of each."""
+    told: list[tuple[str, dict[str, Any], str]] = []
+    fields: dict[str, str] = {}
+    with caller.http.stream("GET", "/api/tasks", headers=headers) as reply:  # type: ignore[attr-defined]
         assert reply.headers["content-type"].startswith("text/event-stream")
         for line in reply.iter_lines():
             field, _, value = line.partition(": ")
-            name = value if field == "event" else name
-            if field == "data" and name == "recorded":
-                messages.append(json.loads(value))
-                if len(messages) == count:
+            fields[field] = value
+            if field == "data":
+                told.append((fields["event"], json.loads(value), fields["id"]))
+                if fields["event"] == last:
                     break
-    return messages
+    return told

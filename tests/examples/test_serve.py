@@ -103,9 +103,9 @@ def test_what_is_wrong_with_upstash_is_named_without_its_secrets(
 def test_it_listens_on_this_machine_only_and_stops_while_pages_are_open(serve: Serve) -> None:
     server = serve()
     assert server.url.startswith("http://127.0.0.1:")
-    with server.http.stream("GET", "/api/events", headers={"accept": "text/event-stream"}) as stream:
+    with server.http.stream("GET", "/api/tasks", headers={"accept": "text/event-stream"}) as stream:
         lines = stream.iter_lines()
-        assert next(lines) == "retry: 1000"
+        assert next(lines) == "retry: 2000"
         server.process.send_signal(signal.SIGINT)
         assert list(lines) is not None  # the stream comes to its end
     server.process.wait(60)
@@ -151,7 +151,7 @@ def test_what_was_acknowledged_survives_kill_9(serve: Serve, backend: str) -> No
 
 def test_two_servers_over_one_log_show_the_same_list(serve: Serve, backend: str) -> None:
     one, other = serve(backend), serve(backend, "flask")
-    with other.http.stream("GET", "/api/events", headers={"accept": "text/event-stream"}) as stream:
+    with other.http.stream("GET", "/api/tasks", headers={"accept": "text/event-stream"}) as stream:
         task_id = one.add("Seen from the other side")
         assert any(task_id in line for line in stream.iter_lines())
     assert other.tasks() == one.tasks()

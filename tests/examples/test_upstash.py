@@ -64,29 +64,31 @@ def test_who_is_not_qstash_is_refused(caller: Caller) -> None:
     assert caller.send("GET", "/projections", headers=good).status != 200
 
 
-def test_a_delivery_rings_and_a_forged_one_does_not(backend: str, cloud: Cloud) -> None:
+def test_a_delivery_wakes_the_feeds_and_a_forged_one_does_not(backend: str, cloud: Cloud) -> None:
     todo = Todo(backend)
+    woken = todo.feed.flow.signal
     url, body = cloud.endpoint(backend), b'{"position": 0}'
     assert todo.notified(Request("POST", url, {}, body)).status == 401
-    assert todo.bell.rings == 0
+    assert woken.count == 0
     assert todo.notified(Request("POST", url, cloud.sign(backend, body), body)).status == 200
-    assert todo.bell.rings == 1
+    assert woken.count == 1
     todo.close()
 
 
-async def rings(backend: str, cloud: Cloud) -> list[int]:
+async def woken_by_deliveries(backend: str, cloud: Cloud) -> list[int]:
     url, body = cloud.endpoint(backend), b'{"position": 0}'
     async with AsyncTodo(backend) as todo:
+        woken = todo.feed.flow.signal
         await todo.notified(Request("POST", url, {}, body))
-        refused = todo.bell.rings
+        refused = woken.count
         await todo.notified(Request("POST", url, cloud.sign(backend, body), body))
-        return [refused, todo.bell.rings]
+        return [refused, woken.count]
 
 
 def test_the_same_for_event_loops(backend: str, cloud: Cloud) -> None:
     import asyncio
 
-    assert asyncio.run(rings(backend, cloud)) == [0, 1]
+    assert asyncio.run(woken_by_deliveries(backend, cloud)) == [0, 1]
 
 
 def test_no_worker_looks_at_the_log(backend: str) -> None:
@@ -118,15 +120,9 @@ def test_what_another_process_acknowledged_is_seen_from_the_first_query_on(backe
         other.close()
 
 
-def test_the_live_log_looks_rarely(backend: str) -> None:
-    from examples.todo.live import LOOK_BILLED, Place
-
-    todo = Todo(backend)
-    place = Place(0, 10)
-    todo.perform(CreateTask(new_id(), "Behind"))
-    place.take(todo.log(place.after, place.limit))
-    assert place.pause == LOOK_BILLED  # although the view is behind
-    todo.close()
+def test_the_page_asks_rarely(caller: Caller) -> None:
+    billed = caller.backend.startswith("upstash:")
+    assert caller.call("GET", "/api/events").json()["every"] == (5.0 if billed else 1.5)
 
 
 # -- Many at a time --

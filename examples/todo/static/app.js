@@ -1,7 +1,7 @@
-// The page: what the person does becomes a command; what happened arrives as events; what is shown is the view.
+// The page: what the person does becomes a command; what is shown is the view, which tells its changes as they happen.
 //
-// The list follows the hand at once (marked as waiting), and is replaced by what the server's view says as soon as
-// it has reached the command's own position. If the command fails, the list goes back and the message says why.
+// The list follows the hand at once (marked as waiting), then shows what the command answered, and from there on
+// what the view's change feed tells. If the command fails, the list goes back and the message says why.
 
 import * as api from "/static/api.js";
 import { TaskList } from "/static/list.js";
@@ -13,7 +13,7 @@ const get = (id) => document.getElementById(id);
 const input = get("new-text");
 const undoable = []; // deletions, the latest last: { id, gone: whether it was carried out, once that is known }
 
-let tasks = []; // as the view has them, oldest first
+let tasks = new Map(); // as the view has them
 let loaded = false;
 const wishes = new Map(); // id -> what was asked for and is not answered yet
 let ghosts = []; // new tasks that are not answered yet
@@ -24,9 +24,9 @@ const log = new Log(point);
 const toast = new Toast(undo);
 
 function draw() {
-  const shown = tasks.map((task) => ({ ...task, ...wishes.get(task.id) }));
-  const known = new Set(tasks.map((task) => task.id));
-  const waiting = ghosts.filter((ghost) => !known.has(ghost.id));
+  const oldestFirst = [...tasks.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
+  const shown = oldestFirst.map((task) => ({ ...task, ...wishes.get(task.id) }));
+  const waiting = ghosts.filter((ghost) => !tasks.has(ghost.id));
   list.show([...shown, ...waiting].reverse());
   const open = shown.filter((task) => !task.done).length;
   const total = shown.length;
@@ -42,7 +42,32 @@ function point(id) {
   log.point(id);
 }
 
-// -- The view: asked for when something happened, never twice at a time --
+// -- The view, as its change feed tells it --
+
+let past = null; // the documents that are told first; all of them are shown at once
+let resets = 0;
+const changes = new Map(); // id -> how often the feed has told of it
+
+function told(name, { key, document }) {
+  if (name === "reset") {
+    past = new Map();
+    resets += 1;
+    return;
+  }
+  if (name === "put") (past ?? tasks).set(key, document);
+  if (name === "delete") (past ?? tasks).delete(key);
+  if (name === "level" && past) {
+    tasks = past;
+    past = null;
+    loaded = true;
+  }
+  if (key) changes.set(key, (changes.get(key) ?? 0) + 1);
+  if (!past) draw();
+}
+
+const seen = (id) => `${resets} ${changes.get(id) ?? 0}`;
+
+// -- The view where there is no feed: asked for when something happened, never twice at a time --
 
 let wanted = 0; // the position that the view must have reached
 let reached = 0; // the position that the list shown has reached at least: asking again could be billed, and for nothing
@@ -50,6 +75,7 @@ let stale = false;
 let running = null;
 
 function refresh(position = 0) {
+  if (!stream.asks) return Promise.resolve();
   if (position && position <= reached) return Promise.resolve();
   wanted = Math.max(wanted, position);
   stale = true;
@@ -62,7 +88,8 @@ async function load() {
     stale = false;
     const asked = wanted;
     try {
-      tasks = await api.list(asked);
+      const listed = await api.list(asked);
+      tasks = new Map(listed.map((task) => [task.id, task]));
       reached = asked;
     } catch (problem) {
       if (stale) continue; // asked again in the meantime
@@ -75,20 +102,24 @@ async function load() {
 
 // -- Commands --
 
-async function done(position) {
-  await refresh(position).catch(() => {}); // that the list could not be read is told elsewhere
-  stream.nudge();
+// A command was answered. If the feed has told of the task since it was sent, the feed may know better, or will soon.
+async function done(id, { value, position }, before) {
+  if (stream.asks) await refresh(position).catch(() => {}); // that the list could not be read is told elsewhere
+  else if (seen(id) === before && value) tasks.set(id, value);
+  else if (seen(id) === before) tasks.delete(id);
+  stream.ask();
 }
 
 // Shows the wish, sends the command, and lets the view speak again once it has got that far.
 async function wish(id, change, send) {
   const mine = { ...wishes.get(id), ...change };
+  const before = seen(id);
   wishes.set(id, mine);
   draw();
   try {
-    const { value, position } = await send();
-    await done(position);
-    return value;
+    const answer = await send();
+    await done(id, answer, before);
+    return answer.value;
   } catch (error) {
     if (error.status === 404) refresh().catch(() => {});
     throw error;
@@ -106,14 +137,14 @@ async function add(text) {
     refuse("Write what there is to do, then press Enter.");
     return;
   }
-  const id = unsure?.text === text.trim() ? unsure.id : api.newKey();
+  const id = api.newKey();
+  const made = { id, text: text.trim(), done: false, waiting: true, fresh: true, before: seen(id) };
+  const ghost = unsure?.text === made.text ? unsure : made;
   unsure = null;
-  const ghost = { id, text: text.trim(), done: false, waiting: true, fresh: true };
   ghosts.push(ghost);
   draw();
   try {
-    const { position } = await api.create(ghost.text, ghost.id);
-    await done(position);
+    await done(ghost.id, await api.create(ghost.text, ghost.id), ghost.before);
     say(`Added: ${ghost.text}`);
   } catch (problem) {
     if (api.open(problem)) unsure = ghost;
@@ -151,7 +182,7 @@ async function edit(id, text) {
 }
 
 async function remove(id) {
-  const task = tasks.find((other) => other.id === id);
+  const task = tasks.get(id);
   if (!task || wishes.get(id)?.leaving) return;
   const sent = wish(id, { leaving: true }, () => api.remove(id));
   const deletion = { id, gone: sent.then(() => true, () => false) };
@@ -169,10 +200,12 @@ async function undo() {
   const deletion = undoable.pop();
   if (!deletion || !(await deletion.gone)) return; // a quick hand: the deletion may still be on its way
   toast.hide();
+  const before = seen(deletion.id);
   try {
-    const { value, position } = await api.restore(deletion.id);
-    await done(position);
-    toast.show(`“${shorten(value.text)}” is back`);
+    const answer = await api.restore(deletion.id);
+    await done(deletion.id, answer, before);
+    draw();
+    toast.show(`“${shorten(answer.value.text)}” is back`);
   } catch (problem) {
     undoable.push(deletion);
     toast.bad(problem.message);
@@ -236,6 +269,7 @@ let state = "connecting";
 let caughtUp = false; // whether what arrives is new, or the past that is shown first
 
 const stream = new Stream({
+  told,
   recorded(record) {
     log.append(record, caughtUp);
     if (caughtUp) refresh(record.position).catch(() => {});
@@ -261,5 +295,3 @@ const stream = new Stream({
     get("connection-text").textContent = STATES[name];
   },
 });
-
-refresh().catch((problem) => toast.bad(problem.message));

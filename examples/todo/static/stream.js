@@ -1,22 +1,25 @@
-// The live log: server-sent events, or asking again and again where the server cannot stream (AWS Lambda).
+// What happens elsewhere. The list follows the change feed of its view (server-sent events); after each message of it
+// the log is asked for what is new. Where the server cannot stream (AWS Lambda), the log is asked now and then.
 //
-// Whatever happens to the connection, no event is missed and none is shown twice: every event carries its position,
-// and each connection begins after the last position that was seen.
+// Whatever happens to the connection, no event is shown twice or missed: the log is asked from the last position that
+// was seen, and the browser takes the feed up again where it was, or the feed begins anew with a reset.
 
 import { events } from "/static/api.js";
 
 const RECENT = 60; // how much of the past to show at first
-const SILENCE = 25_000; // the server says something at least every 10 seconds; after this long the line is dead
+const AGAIN = 1_000; // until the next attempt, if the server answers and has no feed at the moment
 
 export class Stream {
   constructor(on) {
-    this.on = on; // { recorded(record), status(status), reset(), state(name) }
+    this.on = on; // { told(name, data), recorded(record), status(status), reset(), state(name) }
     this.position = null;
     this.source = null;
     this.timer = 0;
     this.failures = 0;
     this.asks = false; // whether the server cannot stream
     this.turn = 0; // which attempt is the present one: an answer to an earlier one is not used
+    this.asking = false;
+    this.again = false;
     // A browser opens six connections to one host: hidden windows let go of theirs, so that any number can be open.
     document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.begin()));
     addEventListener("online", () => this.begin());
@@ -30,51 +33,38 @@ export class Stream {
 
   stop() {
     this.turn += 1;
+    this.asking = false;
     clearTimeout(this.timer);
     this.source?.close();
     this.source = null;
   }
 
-  // Ask once: the answer has what was missed meanwhile, and says whether the server can stream what comes next.
   begin() {
     this.stop();
-    if (!document.hidden) this.poll();
-  }
-
-  // Something happened here: where we would ask only after a while, ask now.
-  nudge() {
-    if (this.asks) this.begin();
+    if (!document.hidden) this.ask();
   }
 
   listen() {
-    this.stop();
-    const source = new EventSource(`/api/events?${this.query}`);
+    const source = new EventSource("/api/tasks");
     this.source = source;
-    const on = (name, use) =>
+    let level = false; // what a feed tells first is the past
+    for (const name of ["reset", "put", "delete", "level"]) {
       source.addEventListener(name, (message) => {
-        this.alive();
-        use(JSON.parse(message.data));
+        this.on.told(name, JSON.parse(message.data));
+        level = name === "level" || (level && name !== "reset");
+        if (level) this.ask();
       });
-    on("recorded", (record) => this.take(record));
-    on("status", (status) => this.on.status(status));
-    on("reset", () => this.reset());
-    source.onopen = () => this.alive();
+    }
+    source.onopen = () => this.on.state("live");
     source.onerror = () => {
-      if (source !== this.source) return;
-      this.begin();
+      // A feed ends now and then, and the browser comes back by itself. Whether the server is there, the log tells.
+      if (source === this.source) this.later(source.readyState === EventSource.CLOSED ? AGAIN : 0);
     };
-    this.watch();
   }
 
-  alive() {
-    this.failures = 0;
-    this.on.state("live");
-    this.watch();
-  }
-
-  watch() {
+  later(pause) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.begin(), SILENCE);
+    this.timer = setTimeout(() => this.ask(), pause);
   }
 
   take(record) {
@@ -89,24 +79,38 @@ export class Stream {
     this.on.reset();
   }
 
-  async poll() {
+  // Ask the log for what is new: one request at a time, and another one if something happens meanwhile.
+  async ask() {
+    this.again = true;
+    if (this.asking || document.hidden) return;
+    this.asking = true;
+    clearTimeout(this.timer);
     const { turn } = this;
     try {
-      const page = await events(this.query);
-      if (turn !== this.turn) return;
-      if (page.reset) this.reset();
-      page.events.forEach((record) => this.take(record));
-      this.on.status(page.status);
+      let page;
+      while (this.again) {
+        this.again = false;
+        page = await events(this.query);
+        if (turn !== this.turn) return;
+        this.asks = !page.streams;
+        if (page.reset) this.reset();
+        page.events.forEach((record) => this.take(record));
+        this.on.status(page.status);
+        this.again ||= page.more;
+      }
       this.failures = 0;
-      this.asks = !page.streams;
-      if (page.streams) return this.listen();
-      this.on.state("polling");
-      this.timer = setTimeout(() => this.poll(), page.more ? 0 : page.every * 1_000);
+      if (this.asks) this.on.state("polling");
+      else if (!this.source || this.source.readyState === EventSource.CLOSED) this.listen();
+      else if (this.source.readyState === EventSource.OPEN) this.on.state("live");
+      const behind = page.status.lag > 0 && page.status.state !== "stopped";
+      if (this.asks || behind) this.later(page.every * 1_000);
     } catch {
       if (turn !== this.turn) return;
       this.failures += 1;
       this.on.state("lost");
-      this.timer = setTimeout(() => this.poll(), Math.min(500 * this.failures, 5_000));
+      this.later(Math.min(500 * this.failures, 5_000));
+    } finally {
+      if (turn === this.turn) this.asking = false;
     }
   }
 }
