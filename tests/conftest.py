@@ -22,10 +22,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # further variations of contracts that are held on every Python already, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
-    tests/local/ | tests/packaging/ | tests/qstash/test_agreement | tests/redis/test_index
-    | ::TestUpstashRedis(Rolling|RollingEachTime|WithAClient|WithoutKeyLocking):: | ::TestViewsIn(SQLite|Redis)::
-    | tests/examples/.*upstash | tests/conformance/test_guards | tests/redis/test_views_machine
-    | test_the_machine_finds_a_wrong_statement
+    tests/local/ | tests/packaging/ | tests/qstash/test_agreement | tests/examples/.*upstash
+    | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine) | tests/views/.*upstash
+    | tests/conformance/test_guards | tests/stepping/test_views | test_the_machine_finds_a_wrong_statement
     """,
     re.VERBOSE,
 )
