@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ INSERT = "INSERT INTO events VALUES (?, 's', ?, 1, 1, ?, 1, NULL, ?, x'7b7d')"
 
 
 @pytest.fixture
-def connection() -> sqlite3.Connection:
+def connection() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
     for statement in schema.CREATE:
         connection.execute(statement)
-    return connection
+    yield connection
+    connection.close()
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
