@@ -40,6 +40,8 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
         skipped: Events that were passed over, ever, because their fold failed.
         changes: How many commits have been noted in its change feed, ever.
         shape: What its documents are indexed by: another shape makes another view.
+        pending: Documents of a reactor's outbox that hold what is to be sent.
+        failed: Documents of a reactor's outbox whose first reaction could not be carried out.
     """
 
     stopped: Stopped | None = None
@@ -47,6 +49,8 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: int = 0
     changes: int = 0
     shape: str = ""
+    pending: int = 0
+    failed: int = 0
 
 
 NO_NOTES: Final = Notes()

@@ -15,6 +15,7 @@ from ..domain.indexes import NO_ENTRIES, Entries
 from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
 from .backend import Backend
+from .followers import Followed, Follower
 from .keys import Keys, KeyStore, SubjectKey
 from .log import (
     MAX_PAGE_BYTES,
@@ -28,6 +29,18 @@ from .log import (
     Snapshot,
     StreamPage,
     Unmet,
+)
+from .messages import (
+    ID_HEADER,
+    MAX_MESSAGE_BYTES,
+    NO_HEADERS,
+    Buried,
+    Claimed,
+    Mailbox,
+    Message,
+    Messages,
+    Schedule,
+    Timetable,
 )
 from .notices import Notices, NoticeTransport, Unverified, Verifier
 from .views import (
@@ -52,30 +65,40 @@ from .views import (
 )
 
 __all__ = [
+    "ID_HEADER",
+    "MAX_MESSAGE_BYTES",
     "MAX_PAGE_BYTES",
     "MAX_PAGE_EVENTS",
     "MAX_SNAPSHOT_BYTES",
     "NO_BUILDS",
     "NO_ENTRIES",
     "NO_ENTRIES_OF",
+    "NO_HEADERS",
     "NO_NOTES",
     "NO_RECORDS",
     "Append",
     "AppendCondition",
     "Appended",
     "Backend",
+    "Buried",
+    "Claimed",
     "Commit",
     "Committed",
     "Conflict",
     "Counted",
     "Ended",
     "Entries",
+    "Followed",
+    "Follower",
     "Got",
     "KeyReused",
     "KeyStore",
     "Keys",
     "Listed",
     "Log",
+    "Mailbox",
+    "Message",
+    "Messages",
     "Notes",
     "NoticeTransport",
     "Notices",
@@ -89,6 +112,7 @@ __all__ = [
     "Query",
     "Receipt",
     "Role",
+    "Schedule",
     "Signal",
     "Snapshot",
     "Span",
@@ -97,6 +121,7 @@ __all__ = [
     "StoredEvent",
     "StreamPage",
     "SubjectKey",
+    "Timetable",
     "Unmet",
     "Unverified",
     "Verifier",

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from .._io.port import Port
 from .log import Log
+from .messages import Mailbox
 from .views import Views
 
 
@@ -23,6 +24,10 @@ class Backend(Protocol):
 
     def views(self, port: Port, log: Log) -> Views:
         """Its views, over a port, folded from that log."""
+        ...
+
+    def mailbox(self, port: Port) -> Mailbox | None:
+        """Where messages wait that the app itself delivers, over a port; None where a service outside carries them."""
         ...
 
     async def check(self, port: Port) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from .._io.port import Port, Signal
 from ..domain.events import Receipt
+from .messages import Messages, Timetable
 
 
 class Notices(Protocol):
@@ -33,6 +34,22 @@ class NoticeTransport(Protocol):
 
     def notices(self, port: Port) -> Notices:
         """The carrier, over a port."""
+        ...
+
+    def messages(self, port: Port) -> Messages | None:
+        """What carries messages to URLs and to the app's jobs, over a port; None where the app does so itself."""
+        ...
+
+    def timetable(self, port: Port) -> Timetable | None:
+        """Where schedules are kept, over a port; None where the app keeps them itself."""
+        ...
+
+    def job_url(self, path: str) -> str:
+        """The whole URL at which a job of the app is called.
+
+        Raises:
+            Misuse: It is not known where the app is.
+        """
         ...
 
     def verifier(self, public_url: str | None) -> Verifier | None:

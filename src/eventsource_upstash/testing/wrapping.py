@@ -49,6 +49,7 @@ from ..ports import (
     KeyReused,
     Listed,
     Log,
+    Mailbox,
     Page,
     Progress,
     Pull,
@@ -270,6 +271,10 @@ class BackendWrapper:
         """See `Backend.views`. The wrapped backend is given the log that it made itself, which it knows as its own."""
         own = next((inner for wrapped, inner in self._logs if wrapped is log), log)
         return self.wrap_views(self.inner.views(port, own))
+
+    def mailbox(self, port: Port) -> Mailbox | None:
+        """See `Backend.mailbox`."""
+        return self.inner.mailbox(port)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..._io.port import Port
-from ...ports import Log, Views
+from ...ports import Log, Mailbox, Views
 from .log import MemoryLog
 from .state import State
 from .views import MemoryViews
@@ -31,6 +31,10 @@ class Memory:
     def views(self, port: Port, log: Log) -> Views:
         """Its views, folded from that log."""
         return MemoryViews(self._state, log)
+
+    def mailbox(self, port: Port) -> Mailbox | None:
+        """Where messages wait that the app itself delivers."""
+        return None
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: there is nothing to look at."""

@@ -7,7 +7,8 @@ from typing import Final
 
 from ..._io.port import Port, Signal
 from ...domain.events import FREE, Receipt
-from ...ports import Notices, Verifier
+from ...errors import Misuse
+from ...ports import Messages, Notices, Timetable, Verifier
 
 _log: Final = logging.getLogger("eventsource_upstash.notifier")
 
@@ -24,6 +25,18 @@ class InProcess:
     def notices(self, port: Port) -> Notices:
         """The carrier."""
         return _Wake(self.signal or Signal())
+
+    def messages(self, port: Port) -> Messages | None:
+        """None: the app delivers its messages itself."""
+        return None
+
+    def timetable(self, port: Port) -> Timetable | None:
+        """None: the app keeps its schedules itself."""
+        return None
+
+    def job_url(self, path: str) -> str:
+        """See `NoticeTransport.job_url`: jobs are called in this process, at no URL."""
+        raise Misuse(f"job {path!r} is called in this process: it has no URL")
 
     def verifier(self, public_url: str | None) -> Verifier | None:
         """None: nothing comes from outside."""

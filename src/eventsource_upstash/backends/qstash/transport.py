@@ -10,7 +10,7 @@ from ..._io.blocking import BlockingPort
 from ..._io.port import Port, Signal
 from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
-from ...ports import Notices, Verifier
+from ...ports import Messages, Notices, Timetable, Verifier
 from .notices import Publishing
 from .settings import (
     DEFAULT_URL,
@@ -202,6 +202,18 @@ class QStash:
         from .checking import look_at
 
         return await look_at(port, self.url, self._token, self.destination, self._pairs) if self.client is None else ()
+
+    def messages(self, port: Port) -> Messages | None:
+        """What carries messages, over a port."""
+        return None
+
+    def timetable(self, port: Port) -> Timetable | None:
+        """The schedules, over a port."""
+        return None
+
+    def job_url(self, path: str) -> str:
+        """See `NoticeTransport.job_url`."""
+        raise Misuse(f"job {path!r}: it is not known where the app is")
 
     def verifier(self, public_url: str | None) -> Verifier | None:
         """See `NoticeTransport.verifier`: a receiver."""

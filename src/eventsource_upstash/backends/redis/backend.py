@@ -12,7 +12,7 @@ from ..._io.blocking import PORT
 from ..._io.port import Port
 from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
-from ...ports import Log, Views
+from ...ports import Log, Mailbox, Views
 from .archives import Archives
 from .keys import Keys
 from .log import LOST_AFTER_US, ROLL_AT, RedisLog
@@ -148,6 +148,10 @@ class UpstashRedis:
     def views(self, port: Port, log: Log) -> Views:
         """Its views, folded from that log."""
         return RedisViews(self.transport(port), self._keys, log, self._archives)
+
+    def mailbox(self, port: Port) -> Mailbox | None:
+        """None: messages go through QStash."""
+        return None
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: token and rights, scripts, the namespace, eviction, clocks. 4 requests, 8 commands."""

@@ -7,7 +7,7 @@ from typing import cast
 
 from ..._io.port import Port
 from ...errors import Misuse
-from ...ports import Log, Views
+from ...ports import Log, Mailbox, Views
 from .database import MAX_TIMEOUT, Database, PatientPort, Synchronous
 from .log import SQLiteLog
 from .views import SQLiteViews
@@ -50,6 +50,10 @@ class SQLite:
     def views(self, port: Port, log: Log) -> Views:
         """Its views, folded from that log."""
         return SQLiteViews(PatientPort(port, self._database.timeout), self._database, log)
+
+    def mailbox(self, port: Port) -> Mailbox | None:
+        """Where messages wait that the app itself delivers."""
+        return None
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: the file can be opened, and is ours."""

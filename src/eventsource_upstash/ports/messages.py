@@ -1,0 +1,202 @@
+"""The contract of messages: what is sent to a URL or to a job of the app, once and at some time, or by the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from ..domain.events import Receipt
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+ID_HEADER: Final = "eventsource-message-id"
+"""The header that a message's id travels in: the same however often it is sent, so that a receiver can tell repeats."""
+
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""Largest body of a message: what every plan of QStash takes."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message on its way to an HTTP endpoint.
+
+    Attributes:
+        id: What tells it from any other: letters, digits and `. _ -`, at most 255. Whoever carries it drops a repeat
+            as long as it remembers the id.
+        destination: A whole URL, or a path that starts with `/`: a job of this app.
+        body: What is posted.
+        headers: What goes with it, names in lower case.
+        not_before_us: When it is due, in microseconds since 1970; 0 for at once.
+        retries: How often a delivery that failed is tried again; None for the carrier's own measure, which is 3.
+        method: How it is sent.
+    """
+
+    id: str
+    destination: str
+    body: bytes = b""
+    headers: Mapping[str, str] = NO_HEADERS
+    not_before_us: int = 0
+    retries: int | None = None
+    method: str = "POST"
+
+
+class Messages(Protocol):
+    """Carries messages. At least once, in no order."""
+
+    async def publish(self, messages: Sequence[Message]) -> Receipt:
+        """Take messages over, all of them: from then on it is the carrier's work that they arrive.
+
+        A message whose id the carrier remembers is taken, and not sent again. How long it remembers is the carrier's
+        (`remembers`).
+
+        Raises:
+            Unavailable: None was taken.
+            OutcomeUnknown: Some may have been. Publishing all of them again is safe while their ids are remembered.
+            Refused: One of them is not taken, whatever is tried: token, quota, destination, size. Others may have been.
+        """
+        ...
+
+    @property
+    def remembers(self) -> float:
+        """Seconds for which it remembers the ids of messages."""
+        ...
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """A message that is sent by the clock.
+
+    Attributes:
+        id: Its name: letters, digits and `. _ -`.
+        cron: When: minute, hour, day, month, weekday; it may begin with a time zone, `CRON_TZ=Europe/Berlin 0 8 * * *`.
+        destination: A whole URL, or a path that starts with `/`: a job of this app.
+        body: What is posted.
+        headers: What goes with it, names in lower case.
+        retries: How often a delivery that failed is tried again; None for the carrier's own measure.
+        method: How it is sent.
+        paused: Whether it rests.
+    """
+
+    id: str
+    cron: str
+    destination: str
+    body: bytes = b""
+    headers: Mapping[str, str] = NO_HEADERS
+    retries: int | None = None
+    method: str = "POST"
+    paused: bool = False
+
+
+class Timetable(Protocol):
+    """Schedules that are kept somewhere that looks at the clock. Raises as `Messages.publish`."""
+
+    async def put(self, schedule: Schedule) -> Receipt:
+        """Create the schedule of that id, or replace it."""
+        ...
+
+    async def get(self, id: str) -> Schedule | None:
+        """The schedule of that id."""
+        ...
+
+    async def all(self) -> list[Schedule]:
+        """Every schedule, in order of ids."""
+        ...
+
+    async def delete(self, id: str) -> None:
+        """Take a schedule away; done already if there is none."""
+        ...
+
+    async def pause(self, id: str, *, paused: bool) -> bool:
+        """Let a schedule rest, or go on. False: there is none."""
+        ...
+
+
+class Claimed(NamedTuple):
+    """A message that is to be delivered now, by whoever claimed it.
+
+    Attributes:
+        message: The message.
+        attempt: Which attempt this is, from 1.
+        schedule_id: The schedule that it came from, or None.
+        lease_us: Until when nobody else is handed it, in microseconds since 1970: also what names this claim.
+    """
+
+    message: Message
+    attempt: int
+    schedule_id: str | None
+    lease_us: int
+
+
+class Buried(NamedTuple):
+    """A message that is not tried any more: its retries are used up, or no retry could help.
+
+    Attributes:
+        message: The message.
+        attempts: How often it was tried.
+        error: What went wrong last, in a line.
+        buried_us: When it was given up, in microseconds since 1970.
+    """
+
+    message: Message
+    attempts: int
+    error: str
+    buried_us: int
+
+
+class Mailbox(Protocol):
+    """Where messages wait that nobody outside delivers: the app itself does, in process.
+
+    Ids of messages that are done or buried are remembered for at least a day.
+    """
+
+    async def put(self, messages: Sequence[Message], now_us: int) -> None:
+        """Keep messages, in one step; those whose id is known are passed over."""
+        ...
+
+    async def claim(self, now_us: int, lease_us: int, limit: int) -> list[Claimed]:
+        """The messages that are due and that nobody holds, those first that were due first; held until `lease_us`.
+
+        In the same step each schedule that is due becomes a message, with the id `{schedule}-{moment it was due}`: one,
+        however many moments have passed, and its next moment is set after now.
+        """
+        ...
+
+    async def done(self, claimed: Claimed, now_us: int) -> bool:
+        """It was delivered. False: the lease was lost meanwhile, somebody else may deliver it too."""
+        ...
+
+    async def again(self, claimed: Claimed, at_us: int, error: str) -> bool:
+        """It was not delivered, and is due again at that time. False as for `done`."""
+        ...
+
+    async def bury(self, claimed: Claimed, now_us: int, error: str) -> bool:
+        """It was not delivered, and is not tried any more. False as for `done`."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """When the next message or schedule is due, in microseconds since 1970, held ones when their lease ends."""
+        ...
+
+    async def buried(self, limit: int) -> list[Buried]:
+        """The messages that were given up, newest first."""
+        ...
+
+    async def revive(self, id: str, now_us: int) -> bool:
+        """Let a buried message be tried again, from its first attempt. False: there is none of that id."""
+        ...
+
+    async def save(self, schedule: Schedule, now_us: int) -> None:
+        """Create or replace a schedule: it is due at its next moment after now. One saved unchanged keeps its moment.
+
+        One that goes on after a pause is due at its next moment from then, not at those that it has rested through.
+        """
+        ...
+
+    async def schedules(self) -> list[Schedule]:
+        """Every schedule, in order of ids."""
+        ...
+
+    async def remove(self, id: str) -> None:
+        """Take a schedule away."""
+        ...
