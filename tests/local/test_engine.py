@@ -19,7 +19,7 @@ from tests.local.conftest import Rest
 def ended(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or while it was read
         return True
     return state == "Z"  # ended; whoever inherited it has not yet asked for its exit status
 
