@@ -28,7 +28,7 @@ from ..ports import (
     Views,
     Wanted,
 )
-from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, to_be_parked
+from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, staying, to_be_parked
 from .passes import Build, Failure, Pass, Reach
 from .purging import Purging
 
@@ -124,16 +124,8 @@ class CatchingUp:
     async def _switch(self, work: Pass, pulled: Pulled) -> Pulled | None:
         """At the head: let serve what is building there, without a page that would do it."""
         commits = [
-            Commit(
-                each.projection,
-                each.generation,
-                each.checkpoint,
-                each.checkpoint,
-                {},
-                msgspec.structs.replace(each.notes, shape=work.open[each.projection].shape),
-                (),
-                each.edition,
-                head=pulled.head,
+            staying(each)._replace(
+                notes=msgspec.structs.replace(each.notes, shape=work.open[each.projection].shape), head=pulled.head
             )
             for each in pulled.progress
             if each.role is Role.BUILDING

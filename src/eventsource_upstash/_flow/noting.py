@@ -233,10 +233,24 @@ def _changed(
     return msgspec.structs.replace(notes, changes=number)
 
 
-def with_changes(notes: Notes, checkpoint: int, commit: Commit) -> Commit:
+def staying(progress: Progress) -> Commit:
+    """A commit that leaves a build where it is, and changes nothing yet: `_replace` says what."""
+    return Commit(
+        progress.projection,
+        progress.generation,
+        progress.checkpoint,
+        progress.checkpoint,
+        {},
+        progress.notes,
+        (),
+        progress.edition,
+    )
+
+
+def with_changes(commit: Commit) -> Commit:
     """A commit that does not come from a page, with what it changes noted in the feed as well."""
     records = dict(commit.records)
-    notes = _changed(notes, checkpoint, commit.documents, records)
+    notes = _changed(commit.notes, commit.checkpoint, commit.documents, records)
     return commit._replace(notes=notes, records=records)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from itertools import takewhile
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from ..domain.events import FREE, Receipt, StoredEvent, to_datetime
 from ..domain.indexes import NO_ENTRIES
 from ..domain.names import check_key
-from ..domain.progress import Notes
 from ..domain.projections import Projection
 from ..errors import CorruptLog, Unavailable
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Commit, Log, Outcome, Progress, Role, Stored, Views, Wanted
@@ -27,6 +26,7 @@ from .noting import (
     directory_of,
     parked_record,
     skipped_record,
+    staying,
     told,
     with_changes,
 )
@@ -111,11 +111,26 @@ class Retried(msgspec.Struct, frozen=True):
     receipt: Receipt = FREE
 
 
-_Work: TypeAlias = Callable[
-    ["Projection[object]", Progress, Directory, str, Sequence[ParkedRecord], Sequence[StoredEvent], Stored],
-    "tuple[Commit, int, BaseException | None]",
-]
-"""What is done with the parked events of a key: the commit, how many are done with, and why the next one is not."""
+class _Waiting(NamedTuple):
+    """Parked events of one key that are to be dealt with, and all that was loaded for it."""
+
+    progress: Progress
+    directory: Directory
+    key: str
+    records: Sequence[ParkedRecord]
+    stored: Stored
+
+
+class _Dealt(NamedTuple):
+    """What is to be written about parked events: how many are done with, and why the next one is not."""
+
+    commit: Commit
+    done: int
+    error: BaseException | None = None
+    receipt: Receipt = FREE
+
+
+_Work: TypeAlias = "Callable[[Projection[object], _Waiting], Awaitable[_Dealt]]"
 
 
 class Parking:
@@ -166,13 +181,13 @@ class Parking:
 
     async def retry(self, projection: Projection[object], key: str | None) -> Retried:
         """Fold parked events again, in order. See `Projector.retry_parked`."""
-        return await self._each_key(projection, key, self._retry, folds=True)
+        return await self._each_key(projection, key, self._retry)
 
     async def discard(self, projection: Projection[object], key: str | None) -> Retried:
         """Give parked events up. See `Projector.discard_parked`."""
-        return await self._each_key(projection, key, self._discard, folds=False)
+        return await self._each_key(projection, key, self._discard)
 
-    async def _each_key(self, projection: Projection[object], key: str | None, work: _Work, *, folds: bool) -> Retried:
+    async def _each_key(self, projection: Projection[object], key: str | None, work: _Work) -> Retried:
         if key is not None:
             check_key(key)
         progress, directory, receipt = await self._directory(projection)
@@ -183,7 +198,7 @@ class Parking:
         failed: list[str] = []
         left = directory.count
         for one in keys:
-            folded, error, left, cost = await self._settle(projection, one, seen, work, folds=folds)
+            folded, error, left, cost = await self._settle(projection, one, seen, work)
             seen = None
             receipt += cost
             done += folded
@@ -198,8 +213,6 @@ class Parking:
         key: str,
         seen: tuple[Progress, Directory] | None,
         work: _Work,
-        *,
-        folds: bool,
     ) -> tuple[int, BaseException | None, int, Receipt]:
         """Deal with one key, so that it is in before the next is tried. Answers what `_each_key` counts."""
         done = 0
@@ -218,18 +231,14 @@ class Parking:
             stored, cost = await self._load(progress, (key,), names)
             receipt += cost
             waiting = [_parked.decode(stored.records[name]) for name in names if name in stored.records]
-            rows: list[StoredEvent] = []
-            if folds and len(waiting) == len(names):
-                rows, cost = await self._rows([each.position for each in waiting])
-                receipt += cost
-            committed = None
-            count = 0
-            error: BaseException | None = None
+            dealt = None
             if len(waiting) == len(names):  # else somebody has dealt with them since the directory was read
-                commit, count, error = work(projection, progress, directory, key, waiting, rows, stored)
-                committed = await self._views.commit([commit], None)
-                receipt += committed.receipt
-            if committed is None or committed.outcomes[0] is not Outcome.COMMITTED:
+                dealt = await work(projection, _Waiting(progress, directory, key, waiting, stored))
+                committed = await self._views.commit([dealt.commit], None)
+                receipt += dealt.receipt + committed.receipt
+                if committed.outcomes[0] is not Outcome.COMMITTED:
+                    dealt = None
+            if dealt is None:
                 lost += 1
                 if lost >= TRIES:
                     raise Unavailable(
@@ -237,35 +246,25 @@ class Parking:
                         f"events of key {key!r} were to be dealt with; nothing of them was lost. Try again later"
                     )
                 continue
-            done += count
-            if error is not None or count >= len(positions):
-                left = directory.count - count
-                return done, error, left, receipt
+            done += dealt.done
+            if dealt.error is not None or dealt.done >= len(positions):
+                return done, dealt.error, directory.count - dealt.done, receipt
 
-    def _retry(
-        self,
-        projection: Projection[object],
-        progress: Progress,
-        directory: Directory,
-        key: str,
-        waiting: Sequence[ParkedRecord],
-        rows: Sequence[StoredEvent],
-        stored: Stored,
-    ) -> tuple[Commit, int, BaseException | None]:
-        entries = stored.entries.get(key, NO_ENTRIES)
-        before = stored.documents.get(key)
+    async def _retry(self, projection: Projection[object], waiting: _Waiting) -> _Dealt:
+        key = waiting.key
+        rows, receipt = await self._rows([each.position for each in waiting.records])
+        entries = waiting.stored.entries.get(key, NO_ENTRIES)
+        before = waiting.stored.documents.get(key)
         state, count, error = projection.fold_waiting(rows, key, before, entries)
-        records: dict[str, bytes | None] = dict.fromkeys(
-            [parked_record(each.position, key) for each in waiting[:count]]
-        )
+        commit = _without(waiting, count)
         if error is not None:
             line, frames = told(error)
-            failed = waiting[count]
+            failed = waiting.records[count]
             again = msgspec.structs.replace(
                 failed, attempts=failed.attempts + 1, last_us=self._noting.now_us, error=line, traceback=frames
             )
-            records[parked_record(failed.position, key)] = msgspec.json.encode(again)
-        commit = self._commit(progress, directory, key, count, records)
+            name = parked_record(failed.position, key)
+            commit = commit._replace(records={**commit.records, name: msgspec.json.encode(again)})
         if state.document != before:
             commit = commit._replace(
                 documents={key: state.document},
@@ -274,49 +273,12 @@ class Parking:
                 before={key: entries} if entries != NO_ENTRIES else {},
             )
             if projection.changes:
-                commit = with_changes(commit.notes, commit.checkpoint, commit)
-        return commit, count, error
+                commit = with_changes(commit)
+        return _Dealt(commit, count, error, receipt)
 
-    def _discard(
-        self,
-        projection: Projection[object],  # noqa: ARG002  as for a retry
-        progress: Progress,
-        directory: Directory,
-        key: str,
-        waiting: Sequence[ParkedRecord],
-        rows: Sequence[StoredEvent],  # noqa: ARG002
-        stored: Stored,  # noqa: ARG002
-    ) -> tuple[Commit, int, BaseException | None]:
-        records: dict[str, bytes | None] = dict.fromkeys([parked_record(each.position, key) for each in waiting])
-        return self._commit(progress, directory, key, len(waiting), records), len(waiting), None
-
-    @staticmethod
-    def _commit(
-        progress: Progress,
-        directory: Directory,
-        key: str,
-        gone: int,
-        records: dict[str, bytes | None],
-    ) -> Commit:
-        """A commit that takes events out of the directory, and stays where it is."""
-        left = directory.keys[key][gone:]
-        keys = {**directory.keys, key: left}
-        if not left:
-            del keys[key]
-        changed = Directory(keys)
-        records[PARKED] = msgspec.json.encode(changed) if keys else None
-        notes: Notes = msgspec.structs.replace(progress.notes, parked=changed.count)
-        return Commit(
-            progress.projection,
-            progress.generation,
-            progress.checkpoint,
-            progress.checkpoint,
-            {},
-            notes,
-            (),
-            progress.edition,
-            records=records,
-        )
+    async def _discard(self, _: Projection[object], waiting: _Waiting) -> _Dealt:
+        count = len(waiting.records)
+        return _Dealt(_without(waiting, count), count)
 
     async def _rows(self, positions: Sequence[int]) -> tuple[list[StoredEvent], Receipt]:
         """The events at those positions of the log, in order. One step for each page that holds any of them."""
@@ -349,6 +311,21 @@ class Parking:
     async def _load(self, progress: Progress, keys: Sequence[str], records: Sequence[str]) -> tuple[Stored, Receipt]:
         found, receipt = await self._views.load([Wanted(progress.projection, progress.generation, keys, records)])
         return found[0], receipt
+
+
+def _without(waiting: _Waiting, gone: int) -> Commit:
+    """A commit that takes the first of the events out of the directory."""
+    progress, key = waiting.progress, waiting.key
+    left = waiting.directory.keys[key][gone:]
+    keys = {**waiting.directory.keys, key: left}
+    if not left:
+        del keys[key]
+    changed = Directory(keys)
+    records: dict[str, bytes | None] = {parked_record(each.position, key): None for each in waiting.records[:gone]}
+    records[PARKED] = msgspec.json.encode(changed) if keys else None
+    return staying(progress)._replace(
+        notes=msgspec.structs.replace(progress.notes, parked=changed.count), records=records
+    )
 
 
 def _told(projection: Projection[object], key: str, record: ParkedRecord) -> ParkedEvent:

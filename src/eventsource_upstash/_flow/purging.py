@@ -11,8 +11,8 @@ from ..domain.events import FREE, Receipt
 from ..domain.indexes import Entries
 from ..domain.progress import ProjectionId
 from ..domain.registry import Registry
-from ..ports import Commit, Ended, Outcome, Views, Wanted
-from .noting import PARKED, Noting, directory_of, with_changes
+from ..ports import Ended, Outcome, Views, Wanted
+from .noting import PARKED, Noting, directory_of, staying, with_changes
 from .passes import Pass
 
 _log: Final = logging.getLogger("eventsource_upstash.view")
@@ -58,20 +58,11 @@ class Purging:
                 receipt += cost
                 if not documents:
                     break
-                commit = Commit(
-                    progress.projection,
-                    progress.generation,
-                    progress.checkpoint,
-                    progress.checkpoint,
-                    dict.fromkeys(documents),
-                    progress.notes,
-                    None,
-                    progress.edition,
-                    before=documents,
-                    head=work.head,
+                commit = staying(progress)._replace(
+                    documents=dict.fromkeys(documents), before=documents, head=work.head
                 )
                 if projection.changes:
-                    commit = with_changes(progress.notes, progress.checkpoint, commit)
+                    commit = with_changes(commit)
                 committed = await self._views.commit([commit], None)
                 receipt += committed.receipt
                 if committed.outcomes[0] is not Outcome.COMMITTED:

@@ -225,9 +225,7 @@ class Rebuild:
     async def _records(self, build: Progress) -> tuple[Sequence[str], Receipt]:
         """The names of all records that a build may have."""
         notes = build.notes
-        if (
-            build.role is Role.DROPPED
-        ):  # somebody began, and did not end it: the notes are gone, and the records may not be
+        if build.role is Role.DROPPED:  # by somebody who did not end it: the notes are gone, and the records may not be
             notes = Notes(parked=1, skipped=SKIPPED_KEPT, changes=CHANGES_KEPT)
         names = [PARKED]
         names += [changes_record(number) for number in range(1, min(CHANGES_KEPT, notes.changes) + 1)]

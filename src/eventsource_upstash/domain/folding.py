@@ -198,13 +198,11 @@ class Folding(Generic[D]):
                     error = failed
                 except Exception as failed:
                     error = self._plan_failed(handler, row, failed)
-                if self.on_error != "skip" or isinstance(error, UnknownEventType):
-                    # Which key it concerns is not known, so that nothing can wait behind it: the view stops.
-                    while steps and steps[-1][3] is row:
-                        steps.pop()
-                    return Plan(rows, steps, list(keys), position - 1, error, skipped)
                 while steps and steps[-1][3] is row:
                     steps.pop()
+                if self.on_error != "skip" or isinstance(error, UnknownEventType):
+                    # Which key it concerns is not known, so that nothing can wait behind it: the view stops.
+                    return Plan(rows, steps, list(keys), position - 1, error, skipped)
                 skipped.append(Aside(row, None, error))
             checkpoint = position
         return Plan(rows, steps, list(keys), checkpoint, None, skipped)
@@ -290,7 +288,7 @@ class Folding(Generic[D]):
         found: dict[str, Entries] = {}
         for key, handler, argument, row in plan.steps:
             before = documents[key]
-            if before is not None and (end := ends.get(key)) is not None and end <= row[3]:
+            if _ended(ends.get(key), row):
                 before = None
             document = handler.fold(before, argument)
             documents[key] = document
