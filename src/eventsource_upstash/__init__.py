@@ -18,6 +18,7 @@ from .blocking import App, EventStore, Index, Notifier, ProjectionStore, Project
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
+from .domain.jobs import Job, NotRetryable, RetryLater
 from .domain.personal import Personal
 from .domain.projections import Projection
 from .domain.queries import AppendCondition, Query, QueryItem
@@ -99,11 +100,13 @@ __all__ = [
     "InProcess",
     "Index",
     "InvalidEvent",
+    "Job",
     "Loaded",
     "LogRewound",
     "Memory",
     "MemoryKeys",
     "Misuse",
+    "NotRetryable",
     "Notifier",
     "OutcomeUnknown",
     "Page",
@@ -126,6 +129,7 @@ __all__ = [
     "RegistrationError",
     "Registry",
     "Retried",
+    "RetryLater",
     "SQLite",
     "SQLiteKeys",
     "Schedules",

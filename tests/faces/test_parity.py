@@ -43,6 +43,8 @@ PAIRS.append((view_endpoint.ViewEndpoint, view_asgi.AsyncViewEndpoint))
 
 # What waits for nothing is plain in both colours; iterators wait as they are iterated.
 PLAIN = {
+    "App.job",
+    "App.job_url",
     "App.schedules",
     "App.worker",
     "Notifier.verify",

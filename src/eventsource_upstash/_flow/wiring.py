@@ -6,6 +6,7 @@ import logging
 from typing import Final, TypeVar, cast
 
 from .._io.port import Port
+from ..domain.jobs import check_job_path
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..domain.registry import Registry
@@ -72,3 +73,11 @@ def check_keys(seals: object, opens: object) -> None:
     """Refuse views that are folded with other keys than events are encrypted with. Raises `Misuse`."""
     if seals is not opens:
         raise Misuse("event store and projection store have different key stores; hand both the same object as keys=")
+
+
+def job_url(transport: NoticeTransport | None, path: str) -> str:
+    """See `App.job_url`."""
+    check_job_path(path)
+    if transport is None:
+        raise Misuse(f"job {path!r}: nothing carries messages here, so it has no URL")
+    return transport.job_url(path)

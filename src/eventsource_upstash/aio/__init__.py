@@ -17,7 +17,8 @@ from .._flow.executing import Executing
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
 from .._flow.sealing import Sealing, needs_keys, sealed_log, sealing
-from .._flow.wiring import check, check_parts
+from .._flow.wiring import check, check_parts, job_url
+from .._flow.working import JobHandler, Jobs
 from .._io.event_loop import PORT, iterate
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
@@ -43,6 +44,7 @@ __all__ = [
 
 S = TypeVar("S")
 D = TypeVar("D")
+H = TypeVar("H", bound=JobHandler)
 
 
 class AsyncNotifier:
@@ -278,6 +280,7 @@ class AsyncApp:
         self.backend = backend
         self.registry = registry
         self.keys = keys
+        self.jobs: Jobs = Jobs(awaits=True)
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
         self.event_store: AsyncEventStore = AsyncEventStore(
             backend, registry, notifier=self.notifier, cache=cache, keys=keys
@@ -298,6 +301,30 @@ class AsyncApp:
         from ..backends.qstash import AsyncSchedules
 
         return AsyncSchedules(self.notifier.transport)
+
+    def job(self, path: str) -> Callable[[H], H]:
+        """Register a handler for messages to a path of this app: `@app.job("/workers/report")`.
+
+        The handler takes a `Job` and answers None, bytes, a text, or what can be written as JSON. In an event loop it
+        may be `async def`; a plain one is called beside the loop then. It is called at least once for each message,
+        and `Job.id` is the same each time. `NotRetryable` and `RetryLater`, raised by it, say how to go on; after
+        any other exception the message is delivered again, as often as it has retries.
+
+        Args:
+            path: Starts with `/`, without a query. The same for whoever sends to it.
+
+        Raises:
+            RegistrationError: The path cannot be one or has a handler already; the handler cannot be one here.
+        """
+        return self.jobs.at(path)
+
+    def job_url(self, path: str) -> str:
+        """The whole URL at which a job is called from outside: what a message to its path is addressed to.
+
+        Raises:
+            Misuse: Jobs are called in this process, or it is not known where the app is; or that is no path.
+        """
+        return job_url(self.notifier.transport, path)
 
     def worker(self, *, poll_interval: float = 1.0) -> AsyncWorker:
         """A worker that folds after each append, in the background: `async with app.worker(): ...`."""

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TypeVar, overload
+from typing import Final, TypeVar, overload
 
 import msgspec
 
+from ..errors import RegistrationError
+from .names import MAX_NAME
+
 T = TypeVar("T")
+
+# The characters of a path that mean themselves in every server and proxy: nothing to be decoded or folded on the way.
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
+
+
+def check_job_path(path: object) -> None:
+    """Refuse what cannot be the path of a job, the same to whoever sends it and whoever is asked for it.
+
+    Raises:
+        RegistrationError: It does not start with `/`, or holds what a server or a proxy could make another path of.
+    """
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise RegistrationError(f"job {path!r}: its path is a text that starts with '/', as in '/workers/report'")
+    if len(path) > MAX_NAME:
+        raise RegistrationError(f"job {path[:40]!r}...: {len(path)} characters, at most {MAX_NAME} are allowed")
+    if not _PATH.fullmatch(path):
+        raise RegistrationError(
+            f"job {path!r}: a path is of letters, digits and . _ ~ ! $ & ' ( ) * + , ; = : @ - between its slashes, "
+            "without a query; what differs from message to message goes into the body"
+        )
+    segments = path.split("/")[1:]
+    if "" in segments[:-1] or any(segment.strip(".") == "" and segment for segment in segments):
+        raise RegistrationError(f"job {path!r}: an empty part, or one of dots only, is another path to some servers")
+
+
+MAX_AFTER: Final = 24 * 3600.0
+"""Longest pause that a handler may ask for, in seconds: QStash heeds no longer one than a day."""
 
 
 class NotRetryable(Exception):
@@ -22,11 +53,14 @@ class RetryLater(Exception):
 
     Args:
         reason: Why, for the log.
-        after: Seconds after which it should be tried again; the carrier's own measure without it.
+        after: Seconds after which it should be tried again, up to a day; the carrier's own measure without it. Each
+            try counts among the message's retries.
     """
 
     def __init__(self, reason: str = "", *, after: float | None = None) -> None:
         super().__init__(reason)
+        if after is not None and not 0 <= after <= MAX_AFTER:  # NaN is not either
+            raise ValueError(f"after={after!r}: it is a number of seconds from 0 to {MAX_AFTER:.0f}")
         self.after = after
 
 
