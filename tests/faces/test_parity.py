@@ -53,6 +53,7 @@ PLAIN = {
     "Index.equal",
     "Index.range",
     "ProjectionStore.view",
+    "Projector.follow",
     "Projector.parked",
     "Projector.wake_signal",
     "View.index",

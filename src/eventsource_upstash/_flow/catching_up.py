@@ -28,6 +28,7 @@ from ..ports import (
     Views,
     Wanted,
 )
+from .following import Followers, Following, add, raise_failures
 from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, staying, to_be_parked
 from .passes import Build, Failure, Pass, Reach
 from .purging import Purging
@@ -66,6 +67,7 @@ class CatchingUp:
         self.noting: Noting = Noting(clock)
         self._page_size = min(page_size, MAX_PAGE_EVENTS)
         self._purging = Purging(views, registry, self.noting)
+        self.following: Following | None = None
 
     async def catch_up(
         self,
@@ -91,6 +93,9 @@ class CatchingUp:
             reach = Reach(self._registry.projections, everybody=True, building=True)
         work = Pass(reach, until, deadline)
         pull = work.next_pull(self._page_size)
+        following = self.following if reach.everybody else None
+        if pull is None and following:
+            return await following.alone(until, lambda: work.late, deadline)
         if pull is None:
             _log.info("no projection is registered: nothing to fold")
             return CatchUp(0, 0, 0, complete=True)
@@ -102,11 +107,16 @@ class CatchingUp:
             if work.ended or not work.open:
                 break
             pulled = await self._page(work, pulled) if pulled.events else await self._switch(work, pulled)
+        followed = Followers()
         result = work.result()
+        if following:
+            followed = await following.follow(work.head if until is None else min(until, work.head), deadline)
+            result = add(result, followed)
         if work.rewound is not None:
             raise work.rewound
         if work.failures:
             raise _stopped(work.failures, result)
+        raise_failures(followed, result)
         if reach.everybody and result.complete and not work.late:
             try:
                 result = msgspec.structs.replace(result, receipt=result.receipt + await self._purging.purge(work))

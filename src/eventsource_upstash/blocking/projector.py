@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from typing_extensions import Self
 
 from .._flow.catching_up import CatchingUp, check_poll_interval
+from .._flow.following import Following
 from .._flow.parking import ParkedEvent, Parking, Retried, SkippedEvent
 from .._flow.rebuilding import Dropped, Rebuild, Rebuilding, Rebuilt
 from .._flow.wiring import any_of, check_keys, check_wiring, retired_version
@@ -18,7 +19,7 @@ from .._io.blocking import PORT, iterate, run
 from .._io.port import Signal
 from ..domain.events import CatchUp
 from ..domain.projections import Projection
-from ..ports import MAX_PAGE_EVENTS
+from ..ports import MAX_PAGE_EVENTS, Follower
 from .views import ProjectionStore
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Projector:
         self.projection_store = projection_store
         views = projection_store.views
         self.flow: CatchingUp = CatchingUp(views, projection_store.registry, clock, page_size)
+        self.flow.following = Following(PORT, projection_store.log)
         self.rebuilding: Rebuild = Rebuild(views, self.flow, event_store.notifier.flow)
         self.parking: Parking = Parking(views, projection_store.log, self.flow.noting)
 
@@ -79,6 +81,23 @@ class Projector:
         Cost: one step when there is nothing to do; else per page a load and a commit for each projection.
         """
         return run(self.flow.catch_up(until, time_budget))
+
+    def follow(self, follower: Follower) -> None:
+        """Let something else follow the log, with a checkpoint of its own: tables of a SQL database, for one.
+
+        It is brought up at the end of each catch-up of this projector, after the views, which wait for nothing of it.
+        A catch-up is `complete` only when all that follow are at the head as well, and raises what they raise, after
+        all of them were tried.
+
+        Args:
+            follower: What follows, such as `eventsource_upstash.sql.SqlFollower`. Its name tells it from others.
+
+        Raises:
+            Misuse: It is none, or another one of that name follows already.
+        """
+        following = self.flow.following
+        assert following is not None
+        following.add(follower)
 
     def rebuild(
         self,

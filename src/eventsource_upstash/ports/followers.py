@@ -15,7 +15,7 @@ class Followed(NamedTuple):
     Attributes:
         applied: Events that were applied.
         position: Position that it has reached.
-        complete: Whether that is the head that it was told of, or beyond.
+        complete: Whether that is the position that it was to be brought to, or beyond.
         receipt: What it cost of the log.
     """
 
@@ -39,7 +39,8 @@ class Follower(Protocol):
         Args:
             port: What waits; blocking work goes through its `call`.
             log: The log.
-            head: Its last position, as known: where the checkpoint is there, there is nothing to read.
+            head: Its last position, as known, or the one that a catch-up is to end at. Nothing beyond it is applied;
+                where the checkpoint is there, there is nothing to read.
             deadline: `time.monotonic()` after which no further page is begun; at least one is applied.
 
         Raises:
