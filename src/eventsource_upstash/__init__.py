@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._flow.delivering import Delivered
 from ._flow.feeding import Change, Changes
 from ._flow.parking import ParkedEvent, Retried, SkippedEvent
 from ._flow.querying import Page
 from ._flow.rebuilding import Dropped, Rebuilding, Rebuilt
+from ._flow.sending import Sent
 from ._flow.statuses import BuildStatus, Failure, ProjectionStatus
 from ._io.port import Signal
 from .backends.memory import InProcess, Memory, MemoryKeys
-from .blocking import App, EventStore, Index, Notifier, ProjectionStore, Projector, View, Worker
+from .blocking import App, EventStore, Index, Messages, Notifier, ProjectionStore, Projector, View, Worker
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
@@ -46,6 +48,7 @@ from .errors import (
     UnknownEventType,
     ViewNotBuilt,
 )
+from .ports import Buried, Message
 
 if TYPE_CHECKING:
     # Loaded when they are first asked for: who blocks does not pay for asyncio, nor who is in memory for SQLite.
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
         AsyncApp,
         AsyncEventStore,
         AsyncIndex,
+        AsyncMessages,
         AsyncNotifier,
         AsyncProjectionStore,
         AsyncProjector,
@@ -76,6 +80,7 @@ __all__ = [
     "AsyncApp",
     "AsyncEventStore",
     "AsyncIndex",
+    "AsyncMessages",
     "AsyncNotifier",
     "AsyncProjectionStore",
     "AsyncProjector",
@@ -83,12 +88,14 @@ __all__ = [
     "AsyncView",
     "AsyncWorker",
     "BuildStatus",
+    "Buried",
     "CatchUp",
     "Change",
     "Changes",
     "ConcurrencyError",
     "ConditionFailed",
     "CorruptLog",
+    "Delivered",
     "Delivery",
     "Dropped",
     "EventSourceError",
@@ -105,6 +112,8 @@ __all__ = [
     "LogRewound",
     "Memory",
     "MemoryKeys",
+    "Message",
+    "Messages",
     "Misuse",
     "NotRetryable",
     "Notifier",
@@ -134,6 +143,7 @@ __all__ = [
     "SQLiteKeys",
     "Schedules",
     "SealedEvent",
+    "Sent",
     "Signal",
     "SkippedEvent",
     "StaleView",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from .backends.memory import InProcess, Memory
@@ -23,7 +24,14 @@ class Parts(NamedTuple):
     transport: NoticeTransport
 
 
-def connect(url: str | Backend, registry: Registry, *, cache: int = 0, keys: KeyStore | None = None) -> App:
+def connect(
+    url: str | Backend,
+    registry: Registry,
+    *,
+    cache: int = 0,
+    keys: KeyStore | None = None,
+    clock: Callable[[], int] = time.time_ns,
+) -> App:
     """An app on the backend that a URL names. Opens nothing yet.
 
     Args:
@@ -33,6 +41,8 @@ def connect(url: str | Backend, registry: Registry, *, cache: int = 0, keys: Key
         registry: The app's event types, projections and aggregates.
         cache: For how many streams the state of an aggregate is kept in this process: see `EventStore`.
         keys: Where the keys are that personal data is encrypted with: `SQLiteKeys("keys.db")`.
+        clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them: what all parts of the app go by. A test hands
+            over one that it moves.
 
     Raises:
         Misuse: The URL names no backend that there is; or variables of the environment are missing or malformed, and
@@ -41,15 +51,22 @@ def connect(url: str | Backend, registry: Registry, *, cache: int = 0, keys: Key
     from .blocking import App
 
     backend, transport = parts_of(url)
-    return App(backend, registry, transport, cache=cache, keys=keys)
+    return App(backend, registry, transport, cache=cache, keys=keys, clock=clock)
 
 
-def connect_async(url: str | Backend, registry: Registry, *, cache: int = 0, keys: KeyStore | None = None) -> AsyncApp:
+def connect_async(
+    url: str | Backend,
+    registry: Registry,
+    *,
+    cache: int = 0,
+    keys: KeyStore | None = None,
+    clock: Callable[[], int] = time.time_ns,
+) -> AsyncApp:
     """The same for an event loop: `connect_async(...)` is not awaited, what it answers is used with `await`."""
     from .aio import AsyncApp
 
     backend, transport = parts_of(url)
-    return AsyncApp(backend, registry, transport, cache=cache, keys=keys)
+    return AsyncApp(backend, registry, transport, cache=cache, keys=keys, clock=clock)
 
 
 def parts_of(url: str | Backend) -> Parts:

@@ -13,16 +13,18 @@ import pytest
 
 import eventsource_upstash
 from eventsource_upstash import aio, blocking, connect, connect_async, web
+from eventsource_upstash.aio import messages as aio_messages
 from eventsource_upstash.aio import projector as aio_projector
 from eventsource_upstash.aio import views as aio_views
 from eventsource_upstash.backends.qstash import aio as qstash_aio
 from eventsource_upstash.backends.qstash import blocking as qstash_blocking
+from eventsource_upstash.blocking import messages as blocking_messages
 from eventsource_upstash.blocking import projector as blocking_projector
 from eventsource_upstash.blocking import views as blocking_views
 from eventsource_upstash.web import asgi, endpoint, view_asgi, view_endpoint
 
-BLOCKING_MODULES = (blocking, blocking_projector, blocking_views, qstash_blocking)
-ASYNC_MODULES = (aio, aio_projector, aio_views, qstash_aio)
+BLOCKING_MODULES = (blocking, blocking_messages, blocking_projector, blocking_views, qstash_blocking)
+ASYNC_MODULES = (aio, aio_messages, aio_projector, aio_views, qstash_aio)
 
 
 def classes_of(modules: tuple[ModuleType, ...]) -> dict[str, type]:

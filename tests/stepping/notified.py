@@ -17,6 +17,7 @@ from eventsource_upstash import (
     AsyncProjectionStore,
     AsyncProjector,
     EventStore,
+    InProcess,
     OutcomeUnknown,
     ProjectionStore,
     Receipt,
@@ -43,7 +44,7 @@ class Message(NamedTuple):
     position: int
 
 
-class Carrier:
+class Carrier(InProcess):
     """Keeps messages until they are answered.
 
     Args:

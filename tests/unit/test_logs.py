@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eventsource_upstash import ProjectionStopped, Receipt, connect, connect_async
+from eventsource_upstash import InProcess, ProjectionStopped, Receipt, connect, connect_async
 from eventsource_upstash._io.port import Port, Signal
 from eventsource_upstash.backends.memory import Memory
 from eventsource_upstash.blocking import App
@@ -115,7 +115,7 @@ def test_a_repeated_append_says_so(lines: Lines) -> None:
     assert "it was there already" in told[1]
 
 
-class Broken:
+class Broken(InProcess):
     """A carrier that fails."""
 
     signal: Signal | None = None

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from eventsource_upstash import App, AsyncApp, Memory, Receipt
+from eventsource_upstash import App, AsyncApp, InProcess, Memory, Receipt
 from eventsource_upstash._io.port import Port, Signal
 from eventsource_upstash.testing.wrapping import BackendWrapper
 from eventsource_upstash.web import Request, Unverified
@@ -45,7 +45,7 @@ def post(body: bytes, url: str = URL, **headers: str) -> Request:
     return Request("POST", url, {**signed(body, url), **headers}, body)
 
 
-class Posted:
+class Posted(InProcess):
     """A carrier that keeps what it is asked to send."""
 
     signal: Signal | None = None

@@ -25,6 +25,7 @@ from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..ports import Backend, KeyStore, NoticeTransport
+from .messages import AsyncMessages
 from .projector import AsyncProjector, AsyncWorker
 from .views import AsyncIndex, AsyncProjectionStore, AsyncView
 
@@ -35,6 +36,7 @@ __all__ = [
     "AsyncApp",
     "AsyncEventStore",
     "AsyncIndex",
+    "AsyncMessages",
     "AsyncNotifier",
     "AsyncProjectionStore",
     "AsyncProjector",
@@ -276,6 +278,7 @@ class AsyncApp:
         *,
         cache: int = 0,
         keys: KeyStore | None = None,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.backend = backend
         self.registry = registry
@@ -283,10 +286,11 @@ class AsyncApp:
         self.jobs: Jobs = Jobs(awaits=True)
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
         self.event_store: AsyncEventStore = AsyncEventStore(
-            backend, registry, notifier=self.notifier, cache=cache, keys=keys
+            backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys
         )
-        self.projection_store: AsyncProjectionStore = AsyncProjectionStore(backend, registry, keys=keys)
-        self.projector: AsyncProjector = AsyncProjector(self.event_store, self.projection_store)
+        self.projection_store: AsyncProjectionStore = AsyncProjectionStore(backend, registry, clock=clock, keys=keys)
+        self.projector: AsyncProjector = AsyncProjector(self.event_store, self.projection_store, clock=clock)
+        self.messages: AsyncMessages = AsyncMessages(backend, transport, jobs=self.jobs, clock=clock)
 
     def __repr__(self) -> str:
         return f"AsyncApp({self.backend!r})"

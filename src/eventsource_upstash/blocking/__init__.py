@@ -25,6 +25,7 @@ from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..ports import Backend, KeyStore, NoticeTransport
+from .messages import Messages
 from .projector import Projector, Worker
 from .views import Index, ProjectionStore, View
 
@@ -35,6 +36,7 @@ __all__ = [
     "App",
     "EventStore",
     "Index",
+    "Messages",
     "Notifier",
     "ProjectionStore",
     "Projector",
@@ -276,15 +278,19 @@ class App:
         *,
         cache: int = 0,
         keys: KeyStore | None = None,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self.backend = backend
         self.registry = registry
         self.keys = keys
         self.jobs: Jobs = Jobs(awaits=False)
         self.notifier: Notifier = Notifier(transport)
-        self.event_store: EventStore = EventStore(backend, registry, notifier=self.notifier, cache=cache, keys=keys)
-        self.projection_store: ProjectionStore = ProjectionStore(backend, registry, keys=keys)
-        self.projector: Projector = Projector(self.event_store, self.projection_store)
+        self.event_store: EventStore = EventStore(
+            backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys
+        )
+        self.projection_store: ProjectionStore = ProjectionStore(backend, registry, clock=clock, keys=keys)
+        self.projector: Projector = Projector(self.event_store, self.projection_store, clock=clock)
+        self.messages: Messages = Messages(backend, transport, jobs=self.jobs, clock=clock)
 
     def __repr__(self) -> str:
         return f"App({self.backend!r})"

@@ -136,18 +136,20 @@ class Buried(NamedTuple):
         attempts: How often it was tried.
         error: What went wrong last, in a line.
         buried_us: When it was given up, in microseconds since 1970.
+        schedule_id: The schedule that it came from, or None.
     """
 
     message: Message
     attempts: int
     error: str
     buried_us: int
+    schedule_id: str | None = None
 
 
 class Mailbox(Protocol):
     """Where messages wait that nobody outside delivers: the app itself does, in process.
 
-    Ids of messages that are done or buried are remembered for at least a day.
+    Ids of messages that are done are remembered for at least a day; those that are buried are kept for at least thirty.
     """
 
     async def put(self, messages: Sequence[Message], now_us: int) -> None:
@@ -155,7 +157,9 @@ class Mailbox(Protocol):
         ...
 
     async def claim(self, now_us: int, lease_us: int, limit: int) -> list[Claimed]:
-        """The messages that are due and that nobody holds, those first that were due first; held until `lease_us`.
+        """The messages that are due and that nobody holds, held from now on, until `lease_us`.
+
+        Those first that were due first; one whose lease ended is due from then. Each claim is an attempt.
 
         In the same step each schedule that is due becomes a message, with the id `{schedule}-{moment it was due}`: one,
         however many moments have passed, and its next moment is set after now.
@@ -187,9 +191,10 @@ class Mailbox(Protocol):
         ...
 
     async def save(self, schedule: Schedule, now_us: int) -> None:
-        """Create or replace a schedule: it is due at its next moment after now. One saved unchanged keeps its moment.
+        """Create or replace a schedule: it is due at its next moment after now.
 
-        One that goes on after a pause is due at its next moment from then, not at those that it has rested through.
+        One that has the same cron as before keeps its moment. One that goes on after a pause is due at its next moment
+        from then, not at those that it has rested through.
         """
         ...
 

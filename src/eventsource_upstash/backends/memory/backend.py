@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..._io.port import Port
 from ...ports import Log, Mailbox, Views
 from .log import MemoryLog
+from .mailbox import MemoryMailbox
 from .state import State
 from .views import MemoryViews
 
@@ -32,9 +33,9 @@ class Memory:
         """Its views, folded from that log."""
         return MemoryViews(self._state, log)
 
-    def mailbox(self, port: Port) -> Mailbox | None:
+    def mailbox(self, port: Port) -> Mailbox:
         """Where messages wait that the app itself delivers."""
-        return None
+        return MemoryMailbox(self._state)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: there is nothing to look at."""

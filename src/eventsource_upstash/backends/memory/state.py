@@ -13,6 +13,7 @@ from ...ports import Snapshot
 from ..builds import Builds
 from .index import Index
 from .indexes import Build
+from .mailbox import Mail
 
 Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
 """Type, version, metadata and tags: shared by the rows that have the same, because that is what most rows have."""
@@ -39,6 +40,7 @@ class State:
         self.index: Index = Index()
         self.builds: dict[ProjectionId, Builds] = {}
         self.documents: dict[tuple[ProjectionId, int], Build] = {}
+        self.mail: Mail = Mail()
         _states.add(self)
 
     def stored(self, start: int, end: int) -> list[StoredEvent]:

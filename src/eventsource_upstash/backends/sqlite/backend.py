@@ -10,6 +10,7 @@ from ...errors import Misuse
 from ...ports import Log, Mailbox, Views
 from .database import MAX_TIMEOUT, Database, PatientPort, Synchronous
 from .log import SQLiteLog
+from .mailbox import SQLiteMailbox
 from .views import SQLiteViews
 
 
@@ -51,9 +52,9 @@ class SQLite:
         """Its views, folded from that log."""
         return SQLiteViews(PatientPort(port, self._database.timeout), self._database, log)
 
-    def mailbox(self, port: Port) -> Mailbox | None:
+    def mailbox(self, port: Port) -> Mailbox:
         """Where messages wait that the app itself delivers."""
-        return None
+        return SQLiteMailbox(PatientPort(port, self._database.timeout), self._database)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: the file can be opened, and is ours."""

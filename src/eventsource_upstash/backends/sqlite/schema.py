@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 APPLICATION_ID: Final = 0x45_53_55_31
 """Stands in the file's header, so that a file of somebody else's is recognised: the letters ESU1."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of these tables, kept in the file as `user_version`."""
 
 SNAPSHOTS: Final = """
@@ -117,6 +117,48 @@ INDEX_LOG: Final = (
 )
 """What finds events by type and tag."""
 
+MAILBOX: Final = (
+    # A message that is due some time has `due_us`: while somebody holds it, that is when the lease ends. One that was
+    # given up has `buried_us` instead.
+    """
+    CREATE TABLE messages (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        destination TEXT NOT NULL,
+        headers TEXT NOT NULL,
+        method TEXT NOT NULL,
+        retries INTEGER,
+        not_before_us INTEGER NOT NULL,
+        schedule_id TEXT,
+        due_us INTEGER,
+        lease_us INTEGER,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        buried_us INTEGER,
+        body BLOB NOT NULL
+    )
+    """,
+    "CREATE INDEX messages_due ON messages (due_us) WHERE due_us IS NOT NULL",
+    "CREATE INDEX messages_buried ON messages (buried_us) WHERE buried_us IS NOT NULL",
+    "CREATE TABLE delivered_messages (id TEXT PRIMARY KEY, delivered_us INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX delivered_messages_by_time ON delivered_messages (delivered_us)",
+    """
+    CREATE TABLE schedules (
+        id TEXT PRIMARY KEY,
+        cron TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        headers TEXT NOT NULL,
+        method TEXT NOT NULL,
+        retries INTEGER,
+        paused INTEGER NOT NULL,
+        due_us INTEGER,
+        body BLOB NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX schedules_due ON schedules (due_us) WHERE due_us IS NOT NULL",
+)
+"""Messages that the app delivers itself, and schedules."""
+
 CREATE: Final = (
     """
     CREATE TABLE events (
@@ -152,6 +194,7 @@ CREATE: Final = (
     SNAPSHOTS,
     *INDEX_LOG,
     *VIEWS,
+    *MAILBOX,
 )
 """The tables as they are now."""
 
@@ -197,7 +240,14 @@ def index_log(connection: sqlite3.Connection) -> None:
     )
 
 
+def make_mailbox(connection: sqlite3.Connection) -> None:
+    """From version 2: where messages wait, and schedules are kept. There are none yet."""
+    for statement in MAILBOX:
+        connection.execute(statement)
+
+
 UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {
-    1: (index_log, keep_snapshots, make_builds)
+    1: (index_log, keep_snapshots, make_builds),
+    2: (make_mailbox,),
 }
 """What is done to a file of a version, to make it one of the next."""

@@ -1,0 +1,273 @@
+"""Mailbox -> job or URL: the messages of an app that nobody outside carries, delivered by the app itself."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Final, NamedTuple
+
+from .._io.port import HttpRequest, Port, Signal
+from ..domain.events import FREE, Receipt
+from ..domain.jobs import MAX_AFTER, Job, NotRetryable, RetryLater
+from ..errors import EventSourceError, Misuse
+from ..ports import ID_HEADER, Claimed, Mailbox, Message
+from .working import Jobs
+
+_log: Final = logging.getLogger("eventsource_upstash.messages")
+
+LEASE_US: Final = 15 * 60_000_000
+"""How long nobody else is handed a message that is being delivered: fifteen minutes, in microseconds.
+
+It is not renewed: a handler that takes longer goes on, but somebody else may be handed its message as well. After a
+crash amid a delivery, the message waits until then.
+"""
+
+RETRIES: Final = 3
+"""How often a delivery that failed is tried again, where the message does not say."""
+
+CRASHES: Final = 5
+"""Deliveries that may end with their process, on top of the retries, before a message is given up untried."""
+
+TIMEOUT: Final = 30.0
+"""Seconds that a URL has to answer."""
+
+NOT_RETRYABLE: Final = 489
+"""The status that, with the header `Upstash-NonRetryable-Error: true`, says that no retry can help."""
+
+REMEMBERS: Final = 86_400.0
+"""Seconds for which a mailbox remembers ids at least."""
+
+MAX_IDLE: Final = 60.0
+"""Most seconds between two looks at the mailbox."""
+
+MAX_ERROR: Final = 300
+"""Characters of what went wrong that are kept with a message."""
+
+
+class Delivered(NamedTuple):
+    """What `deliver_due` did.
+
+    Attributes:
+        delivered: Messages that arrived.
+        failed: Deliveries that failed: they are tried again, or given up.
+        buried: Those of them that are not tried any more.
+        next_due: When the next message or schedule is due, in UTC; None where there is none.
+    """
+
+    delivered: int
+    failed: int
+    buried: int
+    next_due: datetime | None
+
+
+class Posting:
+    """Carries messages within the app: they wait in its mailbox. A `Messages`.
+
+    Args:
+        mailbox: Where they wait.
+        clock: Nanoseconds since 1970.
+
+    Attributes:
+        signal: Set when there is something new to deliver.
+    """
+
+    def __init__(self, mailbox: Mailbox, clock: Callable[[], int]) -> None:
+        self._mailbox = mailbox
+        self._clock = clock
+        self.signal: Signal = Signal()
+
+    async def publish(self, messages: Sequence[Message]) -> Receipt:
+        """See `Messages.publish`."""
+        if messages:
+            await self._mailbox.put(messages, self._clock() // 1000)
+            self.signal.set()
+        return FREE
+
+    @property
+    def remembers(self) -> float:
+        """See `Messages.remembers`."""
+        return REMEMBERS
+
+
+class _Failed(Exception):
+    """Internal: a delivery failed; after how many seconds it is to be tried again, None for the usual; or never."""
+
+    def __init__(self, error: str, after: float | None = None, *, never: bool = False) -> None:
+        super().__init__(error)
+        self.after = after
+        self.never = never
+
+
+class Delivering:
+    """Delivers what is due, one message after another.
+
+    Args:
+        mailbox: Where messages wait.
+        jobs: The jobs of this process.
+        port: What waits.
+        clock: Nanoseconds since 1970.
+    """
+
+    def __init__(self, mailbox: Mailbox, jobs: Jobs, port: Port, clock: Callable[[], int]) -> None:
+        self.mailbox = mailbox
+        self._jobs = jobs
+        self._port = port
+        self._clock = clock
+
+    @property
+    def now_us(self) -> int:
+        """Now, in microseconds since 1970."""
+        return self._clock() // 1000
+
+    async def deliver_due(self, stop: Signal | None = None) -> Delivered:
+        """See `Messages.deliver_due`. Ends after the message in hand when `stop` is raised."""
+        due_by = self.now_us
+        delivered = failed = buried = 0
+        next_us = await self.mailbox.next_due()
+        while next_us is not None and next_us <= due_by and not (stop is not None and stop.raised):
+            # One at a time, so that the lease of each begins when its delivery does.
+            for claimed in await self.mailbox.claim(due_by, max(self.now_us, due_by) + LEASE_US, 1):
+                failure = await self._deliver(claimed)
+                if failure is None:
+                    delivered += 1
+                else:
+                    failed += 1
+                    buried += failure.never
+            next_us = await self.mailbox.next_due()
+        return Delivered(delivered, failed, buried, _datetime(next_us))
+
+    async def run(self, port: Port, wake: Signal, stop: Signal, poll_interval: float) -> None:
+        """Deliver what is due, again and again, until `stop` is raised.
+
+        Between, it sleeps until the next message is due, or until `wake` is set; and looks every `poll_interval`, for
+        what other processes have put there.
+        """
+        failing = 0
+        told = ""
+        stop.listen(wake.set, 0)
+        while True:
+            # Read before the look at `stop` and at the mailbox: what is set from here on ends the sleep below at once.
+            seen = wake.count
+            if stop.raised:
+                return
+            pause = min(poll_interval, MAX_IDLE)
+            try:
+                outcome = await self.deliver_due(stop)
+            except Exception as error:  # whatever it is, the deliverer stays: the next try may do
+                failing += 1
+                pause = min(MAX_IDLE, poll_interval * 2 ** min(failing, 10))
+                if str(error) != told:  # the same trouble once more is not news
+                    told = str(error)
+                    _log.error("%s", error, exc_info=error.__cause__ or not isinstance(error, EventSourceError))
+            else:
+                failing = 0
+                told = ""
+                if outcome.next_due is not None:
+                    pause = max(0.0, min(pause, outcome.next_due.timestamp() - self.now_us / 1_000_000))
+            await port.sleep(pause, wake, seen)
+
+    async def _deliver(self, claimed: Claimed) -> _Failed | None:
+        """Deliver a message, and note how that went."""
+        message = claimed.message
+        retries = RETRIES if message.retries is None else message.retries
+        if claimed.attempt > retries + 1 + CRASHES:
+            lost = _Failed(f"the process ended during {CRASHES} deliveries of it", never=True)
+            await self._note(claimed, lost)
+            return lost
+        try:
+            if message.destination.startswith("/"):
+                await self._work(claimed)
+            else:
+                await self._post(message)
+        except _Failed as failure:
+            failure.never = failure.never or claimed.attempt > retries
+            await self._note(claimed, failure)
+            return failure
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:
+            # Interrupted or cancelled: not its fault, and nothing to wait for the lease's end for.
+            await self.mailbox.again(claimed, self.now_us + _after(1), "interrupted")
+            raise
+        if not await self.mailbox.done(claimed, self.now_us):
+            _log.warning("message %s took longer than its lease: somebody else may have delivered it too", message.id)
+        return None
+
+    async def _note(self, claimed: Claimed, failure: _Failed) -> None:
+        """Have a message whose delivery failed tried again, or bury it."""
+        message = claimed.message
+        error = str(failure)
+        if failure.never:
+            _log.error("message %s was given up after attempt %d: %s", message.id, claimed.attempt, error)
+            await self.mailbox.bury(claimed, self.now_us, error)
+            return
+        pause_us = _after(claimed.attempt)
+        if failure.after is not None:
+            pause_us = round(min(max(failure.after, 0.0), MAX_AFTER) * 1_000_000)
+        _log.warning(
+            "message %s was not delivered, attempt %d: %s; again in %.0f s",
+            message.id,
+            claimed.attempt,
+            error,
+            pause_us / 1_000_000,
+        )
+        await self.mailbox.again(claimed, self.now_us + pause_us, error)
+
+    async def _work(self, claimed: Claimed) -> None:
+        """Hand a message to the job that its path names. Raises `_Failed`."""
+        message = claimed.message
+        if message.destination not in self._jobs:
+            raise _Failed(f"there is no job {message.destination!r} here")
+        job = Job(
+            message.destination,
+            message.id,
+            message.body,
+            {**message.headers, ID_HEADER: message.id},
+            claimed.attempt,
+            claimed.schedule_id,
+        )
+        try:
+            await self._jobs.run(self._port, job)
+        except NotRetryable as error:
+            raise _Failed(_line(error), never=True) from error
+        except RetryLater as error:
+            raise _Failed(_line(error), error.after) from error
+        except Exception as error:
+            _log.error("job %s failed with message %s", job.path, job.id, exc_info=error)
+            raise _Failed(_line(error)) from error
+
+    async def _post(self, message: Message) -> None:
+        """Send a message to its URL. Raises `_Failed`."""
+        headers = {"content-type": "application/json", **message.headers, ID_HEADER: message.id}
+        request = HttpRequest(message.method, message.destination, headers, message.body, TIMEOUT)
+        try:
+            answer = await self._port.send(request)
+        except Misuse as error:
+            raise _Failed(_line(error), never=True) from error
+        except EventSourceError as error:
+            raise _Failed(_line(error)) from error
+        if 200 <= answer.status < 300:
+            return
+        never = (
+            answer.status == NOT_RETRYABLE and answer.headers.get("upstash-nonretryable-error", "").lower() == "true"
+        )
+        from .._io.retrying import retry_after
+
+        asked = retry_after(answer.headers, lambda: self._clock() / 1e9)
+        raise _Failed(f"it was answered with status {answer.status}", asked or None, never=never)
+
+
+def _after(attempt: int) -> int:
+    """Microseconds until the next attempt, as QStash waits: some 12 s, 2.5 min, 30 min, 6 h, a day."""
+    return round(min(MAX_AFTER, math.exp(2.5 * min(attempt, 10))) * 1_000_000)
+
+
+def _line(error: BaseException) -> str:
+    """What went wrong, in a line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR]
+
+
+def _datetime(moment_us: int | None) -> datetime | None:
+    return None if moment_us is None else datetime.fromtimestamp(moment_us / 1_000_000, timezone.utc)

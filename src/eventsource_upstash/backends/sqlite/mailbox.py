@@ -1,0 +1,197 @@
+"""Messages in a SQLite file, beside the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from ..._io.port import Port
+from ...domain.cron import next_due, next_or_never
+from ...ports import Buried, Claimed, Message, Schedule
+from ..rules import DEAD_FOR_US, REMEMBERED_FOR_US, scheduled
+from .database import Database
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_KNOWN: Final = "SELECT 1 FROM messages WHERE id = ?1 UNION ALL SELECT 1 FROM delivered_messages WHERE id = ?1"
+_ADD: Final = (
+    "INSERT INTO messages (id, destination, headers, method, retries, not_before_us, schedule_id, due_us, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_MESSAGE: Final = "id, destination, body, headers, not_before_us, retries, method"
+_DUE: Final = (
+    f"SELECT {_MESSAGE}, attempts, schedule_id, number FROM messages WHERE due_us <= ? ORDER BY due_us, number LIMIT ?"
+)
+_HOLD: Final = "UPDATE messages SET attempts = attempts + 1, due_us = ?1, lease_us = ?1 WHERE number = ?2"
+_DELETE: Final = "DELETE FROM messages WHERE id = ? AND lease_us = ?"
+_REMEMBER: Final = "INSERT OR REPLACE INTO delivered_messages (id, delivered_us) VALUES (?, ?)"
+_FORGET: Final = "DELETE FROM delivered_messages WHERE delivered_us < ?"
+_AGAIN: Final = "UPDATE messages SET due_us = ?, lease_us = NULL, error = ? WHERE id = ? AND lease_us = ?"
+_BURY: Final = (
+    "UPDATE messages SET due_us = NULL, lease_us = NULL, buried_us = ?, error = ? WHERE id = ? AND lease_us = ?"
+)
+_PURGE: Final = "DELETE FROM messages WHERE buried_us < ?"
+_BURIED: Final = (
+    f"SELECT {_MESSAGE}, attempts, error, buried_us, schedule_id FROM messages WHERE buried_us IS NOT NULL "
+    "ORDER BY buried_us DESC, number DESC LIMIT ?"
+)
+_REVIVE: Final = (
+    "UPDATE messages SET due_us = ?, buried_us = NULL, attempts = 0, error = NULL "
+    "WHERE id = ? AND buried_us IS NOT NULL"
+)
+_FIRST: Final = "SELECT min(due_us) FROM messages WHERE due_us IS NOT NULL"
+_FIRST_SCHEDULE: Final = "SELECT min(due_us) FROM schedules WHERE due_us IS NOT NULL"
+
+_SCHEDULE: Final = "id, cron, destination, body, headers, retries, method, paused"
+_DUE_SCHEDULES: Final = f"SELECT {_SCHEDULE}, due_us FROM schedules WHERE due_us <= ? ORDER BY due_us, id"
+_MOVE: Final = "UPDATE schedules SET due_us = ? WHERE id = ?"
+_MOMENT: Final = "SELECT due_us FROM schedules WHERE id = ? AND cron = ?"
+_SAVE: Final = f"INSERT OR REPLACE INTO schedules ({_SCHEDULE}, due_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SCHEDULES: Final = f"SELECT {_SCHEDULE} FROM schedules ORDER BY id"
+_REMOVE: Final = "DELETE FROM schedules WHERE id = ?"
+
+_headers: Final = msgspec.json.Decoder(dict[str, str])
+
+
+class SQLiteMailbox:
+    """See `Mailbox`."""
+
+    def __init__(self, port: Port, database: Database) -> None:
+        self._port = port
+        self._database = database
+
+    async def put(self, messages: Sequence[Message], now_us: int) -> None:
+        """See `Mailbox.put`."""
+
+        def work(cursor: sqlite3.Cursor) -> None:
+            for message in messages:
+                _add(cursor, message, max(message.not_before_us, now_us), None)
+
+        await self._write(work)
+
+    async def claim(self, now_us: int, lease_us: int, limit: int) -> list[Claimed]:
+        """See `Mailbox.claim`."""
+
+        def work(cursor: sqlite3.Cursor) -> list[Claimed]:
+            for row in cursor.execute(_DUE_SCHEDULES, (now_us,)).fetchall():
+                schedule, due_us = _schedule(row), row[8]
+                _add(cursor, scheduled(schedule, due_us), due_us, schedule.id)
+                cursor.execute(_MOVE, (next_or_never(schedule.cron, now_us), schedule.id))
+            claimed: list[Claimed] = []
+            for row in cursor.execute(_DUE, (now_us, limit)).fetchall():
+                cursor.execute(_HOLD, (lease_us, row[9]))
+                claimed.append(Claimed(_message(row), row[7] + 1, row[8], lease_us))
+            return claimed
+
+        return await self._write(work)
+
+    async def done(self, claimed: Claimed, now_us: int) -> bool:
+        """See `Mailbox.done`."""
+
+        def work(cursor: sqlite3.Cursor) -> bool:
+            if not cursor.execute(_DELETE, (claimed.message.id, claimed.lease_us)).rowcount:
+                return False
+            cursor.execute(_FORGET, (now_us - REMEMBERED_FOR_US,))
+            cursor.execute(_REMEMBER, (claimed.message.id, now_us))
+            return True
+
+        return await self._write(work)
+
+    async def again(self, claimed: Claimed, at_us: int, error: str) -> bool:
+        """See `Mailbox.again`."""
+        return await self._change(_AGAIN, (at_us, error, claimed.message.id, claimed.lease_us))
+
+    async def bury(self, claimed: Claimed, now_us: int, error: str) -> bool:
+        """See `Mailbox.bury`."""
+
+        def work(cursor: sqlite3.Cursor) -> bool:
+            cursor.execute(_PURGE, (now_us - DEAD_FOR_US,))
+            return cursor.execute(_BURY, (now_us, error, claimed.message.id, claimed.lease_us)).rowcount > 0
+
+        return await self._write(work)
+
+    async def next_due(self) -> int | None:
+        """See `Mailbox.next_due`."""
+
+        def work(cursor: sqlite3.Cursor) -> int | None:
+            found = [cursor.execute(statement).fetchone()[0] for statement in (_FIRST, _FIRST_SCHEDULE)]
+            return min((moment for moment in found if moment is not None), default=None)
+
+        return await self._read(work)
+
+    async def buried(self, limit: int) -> list[Buried]:
+        """See `Mailbox.buried`."""
+        rows = await self._read(lambda cursor: cursor.execute(_BURIED, (limit,)).fetchall())
+        return [Buried(_message(row), row[7], row[8], row[9], row[10]) for row in rows]
+
+    async def revive(self, id: str, now_us: int) -> bool:
+        """See `Mailbox.revive`."""
+        return await self._change(_REVIVE, (now_us, id))
+
+    async def save(self, schedule: Schedule, now_us: int) -> None:
+        """See `Mailbox.save`."""
+        moment = next_due(schedule.cron, now_us)
+
+        def work(cursor: sqlite3.Cursor) -> None:
+            (kept,) = cursor.execute(_MOMENT, (schedule.id, schedule.cron)).fetchone() or (None,)
+            due_us = None if schedule.paused else moment if kept is None else kept
+            cursor.execute(
+                _SAVE,
+                (
+                    schedule.id,
+                    schedule.cron,
+                    schedule.destination,
+                    schedule.body,
+                    _encoded(schedule.headers),
+                    schedule.retries,
+                    schedule.method,
+                    schedule.paused,
+                    due_us,
+                ),
+            )
+
+        await self._write(work)
+
+    async def schedules(self) -> list[Schedule]:
+        """See `Mailbox.schedules`."""
+        return [_schedule(row) for row in await self._read(lambda cursor: cursor.execute(_SCHEDULES).fetchall())]
+
+    async def remove(self, id: str) -> None:
+        """See `Mailbox.remove`."""
+        await self._change(_REMOVE, (id,))
+
+    async def _change(self, statement: str, values: tuple[object, ...]) -> bool:
+        return await self._write(lambda cursor: cursor.execute(statement, values).rowcount > 0)
+
+    async def _read(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        return await self._port.call(partial(self._database.read, work))
+
+    async def _write(self, work: Callable[[sqlite3.Cursor], T]) -> T:
+        return await self._port.call(partial(self._database.write, work))
+
+
+def _add(cursor: sqlite3.Cursor, message: Message, due_us: int, schedule_id: str | None) -> None:
+    if cursor.execute(_KNOWN, (message.id,)).fetchone() is None:
+        values = (message.id, message.destination, _encoded(message.headers), message.method, message.retries)
+        cursor.execute(_ADD, (*values, message.not_before_us, schedule_id, due_us, message.body))
+
+
+def _encoded(headers: Mapping[str, str]) -> str:
+    return msgspec.json.encode(dict(headers)).decode()
+
+
+def _message(row: tuple[Any, ...]) -> Message:  # as SQLite hands rows out
+    name, destination, body, headers, not_before_us, retries, method = row[:7]
+    return Message(name, destination, body, _headers.decode(headers), not_before_us, retries, method)
+
+
+def _schedule(row: tuple[Any, ...]) -> Schedule:  # as SQLite hands rows out
+    name, cron, destination, body, headers, retries, method, paused = row[:8]
+    return Schedule(name, cron, destination, body, _headers.decode(headers), retries, method, bool(paused))

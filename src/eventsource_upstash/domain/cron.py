@@ -1,0 +1,105 @@
+"""Cron expressions: when one is due next. By cronsim, which is imported when the first one is looked at."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
+
+from ..errors import Misuse
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+_CRON: Final = re.compile(
+    r"(?:(?:CRON_TZ|TZ)=(?P<zone>[A-Za-z0-9_+/-]+) )?(?P<fields>[0-9A-Za-z*/,?#-]+(?: [0-9A-Za-z*/,?#-]+){4})"
+)
+
+
+class BadCron(ValueError):
+    """It is no cron expression, and why not."""
+
+
+def check_cron(cron: object) -> str:
+    """Refuse what does not look like a cron expression, and answer it. Needs no package.
+
+    Raises:
+        Misuse: It has not five fields, or what stands before them is no time zone.
+    """
+    if not isinstance(cron, str) or not _CRON.fullmatch(cron):
+        raise Misuse(
+            f"cron={cron!r}: it has five fields, minute hour day month weekday, as in '*/5 * * * *', and may begin "
+            "with a time zone, as in 'CRON_TZ=Europe/Berlin 0 8 * * *'"
+        )
+    return cron
+
+
+def next_due(cron: str, after_us: int) -> int:
+    """When a cron expression is due next, in microseconds since 1970. As `next_moment`, for those who call the library.
+
+    Raises:
+        Misuse: It is no cron expression, its time zone is not known, or it is never due; or cronsim is not installed.
+    """
+    check_cron(cron)
+    try:
+        return next_moment(cron, after_us)
+    except BadCron as error:
+        raise Misuse(
+            f"cron={cron!r}: {error}. It has five fields, minute hour day month weekday: '0 8 * * 1-5' is at eight "
+            "on workdays"
+        ) from None
+
+
+def next_or_never(cron: str, after_us: int) -> int | None:
+    """When an expression that was checked before is due next; None for never again."""
+    try:
+        return next_moment(cron, after_us)
+    except BadCron:
+        return None
+
+
+def next_moment(cron: str, after_us: int) -> int:
+    """When a cron expression is due next.
+
+    In UTC, if no time zone stands before it. Where clocks are put forward or back, as Debian's cron does: a time that
+    is left out comes at once after the gap, one that comes twice counts the first time; an expression that is due every
+    hour or more often follows the time that passes.
+
+    Args:
+        cron: Five fields, and `CRON_TZ=Area/City` before them if they are not in UTC.
+        after_us: After when, exclusive, in microseconds since 1970.
+
+    Returns:
+        The moment, in microseconds since 1970.
+
+    Raises:
+        BadCron: It is no cron expression, its time zone is not known, or it is never due.
+        Misuse: The package cronsim is not installed.
+    """
+    match = _CRON.fullmatch(cron.strip())
+    if match is None:
+        # cronsim would take seconds as a sixth.
+        raise BadCron("it has five fields, the shortest interval is a minute")
+    try:
+        from cronsim import CronSim, CronSimError
+    except ModuleNotFoundError as error:
+        raise Misuse("schedules need the package cronsim: pip install 'eventsource-upstash[schedules]'") from error
+    zone = _zone(match["zone"])
+    try:
+        moment = datetime.fromtimestamp(after_us // 1_000_000, zone)
+        return round(next(CronSim(match["fields"], moment)).timestamp()) * 1_000_000
+    except StopIteration:
+        raise BadCron("it is never due") from None
+    except (CronSimError, ValueError, OverflowError, OSError) as error:
+        raise BadCron(str(error) or "it is not understood") from None
+
+
+def _zone(name: str | None) -> timezone | ZoneInfo:
+    if name is None:
+        return timezone.utc
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise BadCron(f"the time zone {name!r} is not known here") from None
