@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -342,14 +342,21 @@ class Contract:
         with Stepping(lambda name: make(folder / name), waits=self.waits, anew=self.anew) as stepping:
             yield stepping
 
-    def run_tests(self, folder: Path, colour: Colour = Colour.BLOCKING) -> dict[str, BaseException]:
-        """Run every test of this contract without pytest's runner, and answer which of them failed, and with what.
+    def run_tests(
+        self, folder: Path, colour: Colour = Colour.BLOCKING, *, only: Collection[str] | None = None
+    ) -> dict[str, BaseException]:
+        """Run the tests of this contract without pytest's runner, and answer which of them failed, and with what.
 
         To prove that the tests can fail: a backend that breaks a rule has to be caught by the test that holds it.
+
+        Args:
+            folder: An empty folder.
+            colour: The colour that they run in.
+            only: The names of the tests to run, where it need not be all of them.
         """
         failures: dict[str, BaseException] = {}
         for name, test in inspect.getmembers(self, inspect.ismethod):
-            if not name.startswith("test_"):
+            if not name.startswith("test_") or (only is not None and name not in only):
                 continue
             own = folder / name
             own.mkdir(parents=True)
