@@ -1,20 +1,23 @@
-"""Runs the test suite on each supported Python that is installed, two of them side by side.
+"""Runs the test suite on each supported Python that is installed, two runs side by side.
 
-Called as ``.venv/bin/python .ci/suite.py [pytest's arguments]``. The Python of ``.venv`` is the primary one, and its
-output is shown as it comes. Each other one has an environment of its own, ``.venv-3.X``, and runs the same tests, but
-for those that one Python is enough for (``tests/conftest.py``); its output is shown only where something failed. A
-version that is not installed is named. The last line is pytest's own summary.
+Called as ``.venv/bin/python .ci/suite.py [pytest's arguments]``. The Python of ``.venv`` is the primary one. It runs
+the suite in two parts: what one Python is enough for (``tests/conftest.py``), whose output is shown as it comes, and
+the rest. The rest is what each other Python runs too, in an environment of its own, ``.venv-3.X``, with fewer examples
+of Hypothesis; the output of these runs is shown only where something failed. A version that is not installed is named.
+The last line has the form of pytest's own summary, and is the sum of the two parts of the primary Python.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +25,12 @@ from pathlib import Path
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 SIDE_BY_SIDE = 2
 GROUPS = ("test", "todo-test")
+ONCE, EVERYWHERE = "one_python", "not one_python"
 ROOT = Path(__file__).resolve().parent.parent
+NO_TESTS = 5  # pytest's exit code where its arguments leave nothing to run: no failure of one run among several
+FEWER = {"FEWER_EXAMPLES": "1"}  # see tests/searching.py
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 # Whether a program is the version that its name says, and can make environments. A name on the PATH proves neither: a
 # version manager's shim is there for every version and starts only the active ones, and Debian splits ensurepip off.
@@ -31,9 +39,9 @@ PROBE = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2], sys.execut
 
 @dataclass(frozen=True)
 class Run:
-    """What one Python made of the suite."""
+    """What one Python made of the suite, or of a part of it."""
 
-    version: str
+    name: str
     returncode: int
     output: list[str]
     seconds: float
@@ -42,6 +50,22 @@ class Run:
     def summary(self) -> str:
         """Pytest's own last line."""
         return next((line for line in reversed(self.output) if line.strip()), "no output")
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything in it did; not where no test was left to run."""
+        return self.returncode not in (0, NO_TESTS)
+
+
+def together(parts: Sequence[Run], seconds: float) -> str:
+    """Pytest's last line, as it were if one run had done what these did."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        for count, what in re.findall(r"(\d+) ([a-z]+)", ANSI.sub("", part.summary).rpartition(" in ")[0]):
+            counts["error" if what == "errors" else what] += int(count)
+    del counts["deselected"]  # by one part for the other
+    said = ", ".join(f"{count} {what}" for what, count in counts.items()) or "no tests ran"
+    return f" {said} in {seconds:.2f}s ".center(80, "=")
 
 
 def candidates(version: str) -> Iterator[str]:
@@ -70,7 +94,9 @@ def find(version: str) -> str | None:
     return None
 
 
-def run(version: str, commands: Sequence[Sequence[str]], *, live: bool) -> Run:
+def run(
+    name: str, commands: Sequence[Sequence[str]], *, live: bool = False, environ: Mapping[str, str] | None = None
+) -> Run:
     """Run `commands` one after another until one fails; with `live`, pass their output on as it comes."""
     started = time.monotonic()
     output: list[str] = []
@@ -79,6 +105,7 @@ def run(version: str, commands: Sequence[Sequence[str]], *, live: bool) -> Run:
         with subprocess.Popen(
             command,
             cwd=ROOT,
+            env={**os.environ, **(environ or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -93,18 +120,19 @@ def run(version: str, commands: Sequence[Sequence[str]], *, live: bool) -> Run:
         returncode = process.returncode
         if returncode:
             break
-    return Run(version, returncode, output, time.monotonic() - started)
+    return Run(name, returncode, output, time.monotonic() - started)
 
 
-def pytest(python: Path, arguments: Sequence[str]) -> list[str]:
-    """The command that runs the suite with `python`. Runs side by side need a cache each."""
+def pytest(python: Path, part: str, arguments: Sequence[str]) -> list[str]:
+    """The command that runs a part of the suite with `python`. Runs side by side need a cache each."""
     colour = ["--color=yes"] if sys.stdout.isatty() else []
-    cache = ["-o", f"cache_dir={python.parent.parent / '.pytest_cache'}"]
-    return [str(python), "-m", "pytest", *cache, *colour, *arguments]
+    cache = ["-o", f"cache_dir={python.parent.parent / '.pytest_cache' / part.replace(' ', '_')}"]
+    return [str(python), "-m", "pytest", *cache, *colour, "-m", part, *arguments]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the suite everywhere, and say what happened; 0 when all of it passed."""
+    started = time.monotonic()
     primary = "{}.{}".format(*sys.version_info)
     jobs: dict[str, list[list[str]]] = {}
     for version in SUPPORTED:
@@ -114,25 +142,31 @@ def main(arguments: Sequence[str]) -> int:
             folder = f".venv-{version}"
             jobs[version] = [
                 ["bash", ".ci/setup", folder, interpreter, *GROUPS],
-                pytest(ROOT / folder / "bin" / "python", ["-m", "not one_python", *arguments]),
+                pytest(ROOT / folder / "bin" / "python", EVERYWHERE, arguments),
             ]
         else:
             print(f"Python {version} is not installed here: the suite does not run on it")
     others = ", ".join(jobs) or "no other version"
     print(f"Python {platform.python_version()} runs the suite, and beside it {others}", flush=True)
 
+    # The longest first: where it came last, it would run alone.
     with ThreadPoolExecutor(SIDE_BY_SIDE) as lanes:
-        first = lanes.submit(run, primary, [pytest(Path(sys.executable), arguments)], live=True)
-        rest = [lanes.submit(run, version, commands, live=False) for version, commands in jobs.items()]
-        runs = [future.result() for future in [*rest, first]]
+        here = [
+            lanes.submit(run, f"{primary}, {what}", [pytest(Path(sys.executable), part, arguments)], live=part == ONCE)
+            for part, what in ((ONCE, "what one Python is enough for,"), (EVERYWHERE, "the rest,"))
+        ]
+        there = [lanes.submit(run, version, commands, environ=FEWER) for version, commands in jobs.items()]
+        parts, rest = [future.result() for future in here], [future.result() for future in there]
 
-    for one in runs[:-1]:
-        if one.returncode:
-            print(f"\nPython {one.version} failed, and wrote:", *one.output, sep="\n")
+    runs = [*rest, *parts]
     for one in runs:
-        verdict = "failed" if one.returncode else "passed"
-        print(f"\nPython {one.version} {verdict}, {one.seconds:.0f} s in all", one.summary, sep="\n")
-    return int(any(one.returncode for one in runs))
+        if one.failed and one is not parts[0]:
+            print(f"\nPython {one.name} failed, and wrote:", *one.output, sep="\n")
+    for one in runs:
+        verdict = "failed" if one.failed else "passed"
+        print(f"\nPython {one.name} {verdict}, {one.seconds:.0f} s in all", one.summary, sep="\n")
+    print(f"\nPython {primary}, both parts:", together(parts, time.monotonic() - started), sep="\n")
+    return int(any(one.failed for one in runs) or all(part.returncode == NO_TESTS for part in parts))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,15 @@ import signal
 import pytest
 from hypothesis import settings
 
+from tests.searching import examples
+
 # No deadline: a slow machine is no failure. In CI an example that failed is printed as a line that reproduces it
 # anywhere, since the database of examples is gone with the machine.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=False, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+settings.register_profile("searching", parent=settings(), max_examples=examples(100))
+settings.load_profile("searching")
 
 # A shell that starts something in the background has it ignore SIGINT, and with it all that it starts. What these tests
 # start is to be interrupted.
@@ -19,12 +23,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What another Python could not change: programs beside it (the local Upstash, the official packages, what was built),
-# further variations of contracts that are held on every Python already, and proofs that the suites can fail.
+# further variations of contracts that are held on every Python already, every order of steps of one logic, long
+# histories, processes that are killed, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
-    tests/local/ | tests/packaging/ | tests/qstash/test_agreement | tests/examples/.*upstash
-    | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine) | tests/views/.*upstash
-    | tests/conformance/test_guards | tests/stepping/test_views | test_the_machine_finds_a_wrong_statement
+    tests/local/ | tests/packaging/ | tests/docs/test_deploy | tests/views/.*upstash
+    | tests/examples/(.*upstash | test_(bad_input|serve)) | tests/qstash/test_(agreement|schedules)
+    | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
+    | tests/conformance/(test_guards | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
+    | tests/stepping/test_(notifications|snapshots|views) | test_the_machine_finds_ | tests/faults/test_processes
+    | tests/faults/transport/test_official | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
     """,
     re.VERBOSE,
 )

@@ -17,6 +17,7 @@ from tests.conformance import broken_views as views
 from tests.conformance.broken_log import BrokenLog
 from tests.conformance.broken_views import BrokenViews
 from tests.properties.machine import AppMachine
+from tests.searching import examples
 
 
 class OnMemory(AppMachine):
@@ -48,10 +49,10 @@ class OnSQLiteInAnEventLoop(OnSQLite):
     colour = Colour.EVENT_LOOP
 
 
-def _settings(examples: int) -> settings:
+def _settings(count: int) -> settings:
     # print_blob: what failed is printed as a line that does it again, wherever it is run.
     return settings(
-        max_examples=examples,
+        max_examples=examples(count),
         stateful_step_count=30,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow],

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsource_upstash import EventStore, InvalidEvent, Memory, Registry
+from tests.searching import examples
 
 
 class Colour(enum.Enum):
@@ -234,7 +235,7 @@ def test_what_was_stored_is_what_is_read(cls: type, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("cls", [Data, Struct, Attrs], ids=lambda cls: cls.__name__)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(data=st.data())
 def test_what_cannot_be_read_back_as_it_is_is_refused(cls: type, data: st.DataObject) -> None:
     event = data.draw(GOOD[cls])

@@ -14,6 +14,7 @@ from eventsource_upstash import AppendCondition, Memory, Query, QueryItem, SQLit
 from eventsource_upstash._io import blocking
 from eventsource_upstash.domain.codec import decode_tags, encode_tags
 from eventsource_upstash.ports import MAX_PAGE_BYTES, Append, Backend, Unmet
+from tests.searching import examples
 
 TYPES = st.sampled_from(["a", "A", "a:b", "b", "t"])
 TAGS = st.sampled_from(["a", "A", "a:b", "b", "ä", "%", "'", '"', "a" * 255])
@@ -24,7 +25,7 @@ QUERIES = st.lists(st.builds(Query, st.lists(ITEMS, min_size=1, max_size=3).map(
 
 
 @pytest.mark.parametrize("backend", [lambda _: Memory(), lambda path: SQLite(path / "log.db", synchronous="NORMAL")])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(appends=APPENDS, queries=QUERIES, limit=st.integers(1, 5), data=st.data())
 def test_a_query_is_a_filter_and_a_condition_its_answer(
     backend: Callable[[Path], Backend],

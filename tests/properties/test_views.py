@@ -13,6 +13,7 @@ from eventsource_upstash.backends.sqlite import builds, documents, indexes
 from eventsource_upstash.ports import Backend
 from tests.conformance.separate import SeparateViews
 from tests.properties.views_machine import ViewsMachine
+from tests.searching import examples
 
 
 class OnSQLite(ViewsMachine):
@@ -40,10 +41,10 @@ class OnSQLiteApart(ViewsMachine):
         )
 
 
-def compared(examples: int) -> settings:
+def compared(count: int) -> settings:
     # print_blob: what failed is printed as a line that does it again, wherever it is run.
     return settings(
-        max_examples=examples,
+        max_examples=examples(count),
         stateful_step_count=30,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow],

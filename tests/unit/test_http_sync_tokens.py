@@ -14,6 +14,7 @@ from eventsource_upstash._io.port import HttpResponse
 from eventsource_upstash.backends.redis.sync_tokens import Sending, SyncTokens
 from eventsource_upstash.backends.redis.transport import HttpTransport
 from tests.faults.transport.support import Said
+from tests.searching import examples
 
 TOKEN = "upstash-sync-token"
 
@@ -43,7 +44,7 @@ MOVES = st.lists(
 
 
 @given(MOVES)
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_nobody_reads_less_than_it_has_seen(moves: list[tuple[int, str | tuple[str, int]]]) -> None:
     tokens = SyncTokens()
     callers = [Caller() for _ in range(4)]
