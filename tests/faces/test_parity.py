@@ -21,7 +21,7 @@ from eventsource_upstash.backends.qstash import blocking as qstash_blocking
 from eventsource_upstash.blocking import messages as blocking_messages
 from eventsource_upstash.blocking import projector as blocking_projector
 from eventsource_upstash.blocking import views as blocking_views
-from eventsource_upstash.web import asgi, endpoint, view_asgi, view_endpoint
+from eventsource_upstash.web import asgi, endpoint, job_asgi, jobs, view_asgi, view_endpoint
 
 BLOCKING_MODULES = (blocking, blocking_messages, blocking_projector, blocking_views, qstash_blocking)
 ASYNC_MODULES = (aio, aio_messages, aio_projector, aio_views, qstash_aio)
@@ -41,6 +41,7 @@ ASYNC = classes_of(ASYNC_MODULES)
 PAIRS = [(cls, ASYNC[f"Async{name}"]) for name, cls in BLOCKING.items() if f"Async{name}" in ASYNC]
 FACES = list(PAIRS)
 PAIRS.append((endpoint.Endpoint, asgi.AsyncEndpoint))
+PAIRS.append((jobs.JobEndpoint, job_asgi.AsyncJobEndpoint))
 PAIRS.append((view_endpoint.ViewEndpoint, view_asgi.AsyncViewEndpoint))
 
 # What waits for nothing is plain in both colours; iterators wait as they are iterated.
@@ -162,7 +163,13 @@ def test_whatever_waits_is_a_coroutine(plain: Callable[..., Any], coloured: Call
 
 
 @pytest.mark.parametrize(
-    ("plain", "coloured"), [(connect, connect_async), (web.wsgi_app, web.asgi_app), (web.wsgi_view, web.asgi_view)]
+    ("plain", "coloured"),
+    [
+        (connect, connect_async),
+        (web.wsgi_app, web.asgi_app),
+        (web.wsgi_jobs, web.asgi_jobs),
+        (web.wsgi_view, web.asgi_view),
+    ],
 )
 def test_the_twin_functions_take_the_same(plain: Callable[..., Any], coloured: Callable[..., Any]) -> None:
     one, other = inspect.signature(plain), inspect.signature(coloured)
@@ -174,3 +181,5 @@ def test_the_twin_functions_take_the_same(plain: Callable[..., Any], coloured: C
 def test_the_functions_take_what_the_endpoint_takes() -> None:
     for function in (web.wsgi_app, web.asgi_app, web.lambda_handler):
         assert list(inspect.signature(function).parameters) == list(inspect.signature(web.Endpoint).parameters)
+    for jobs_function in (web.wsgi_jobs, web.asgi_jobs, web.lambda_jobs):
+        assert list(inspect.signature(jobs_function).parameters) == list(inspect.signature(web.JobEndpoint).parameters)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from eventsource_upstash.local.qstash.clock import Clock
 from eventsource_upstash.local.qstash.settings import Settings
 from eventsource_upstash.local.server import LocalUpstash
+from eventsource_upstash.testing.colours import Colour
 from tests.node import node, packages
-from tests.qstash.receiving import PUBLIC, Site
+from tests.qstash.receiving import PUBLIC, Place, Site
 from tests.qstash.typescript import JS, TypeScriptReceiver
 
 
@@ -39,3 +41,23 @@ def upstash(site: Site) -> Iterator[LocalUpstash]:
     """Refuses loopback destinations as the service does, and delivers what is sent to the public URL to the site."""
     with LocalUpstash(qstash=Settings(mapping={PUBLIC: site.url}, strict=True)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def shared_place() -> Iterator[Place]:
+    clock = Clock()
+    with Site() as site, LocalUpstash(qstash=Settings(mapping={PUBLIC: site.url}, strict=True), clock=clock) as running:
+        yield Place(running, site, clock)
+
+
+@pytest.fixture
+def place(shared_place: Place) -> Place:
+    """A QStash, and the site that it delivers to: one for all tests, empty for each."""
+    shared_place.reset()
+    return shared_place
+
+
+@pytest.fixture(params=list(Colour), ids=lambda colour: colour.value)
+def colour(request: pytest.FixtureRequest) -> Colour:
+    value: Colour = request.param
+    return value

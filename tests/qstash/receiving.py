@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import cast
+from typing import Any, NamedTuple, cast
 
+from eventsource_upstash.backends.qstash import QStash
+from eventsource_upstash.local.qstash.clock import Clock
+from eventsource_upstash.local.server import LocalUpstash
 from eventsource_upstash.web import Request, Response
 
 PUBLIC = "https://app.example.com"
@@ -19,6 +22,7 @@ def ok(request: Request) -> Response:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # a batch arrives at once
     site: Site
 
 
@@ -66,3 +70,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing on standard error."""
+
+
+class Place(NamedTuple):
+    """A local QStash, the site that it delivers to under the public URL, and its clock."""
+
+    upstash: LocalUpstash
+    site: Site
+    clock: Clock
+
+    def reset(self) -> None:
+        self.upstash.faults.clear()
+        self.upstash.run(self.upstash.qstash.reset())
+        self.site.requests.clear()
+        self.site.statuses.clear()
+        self.site.answer = ok
+
+    def transport(self, destination: str = f"{PUBLIC}/projections", **options: Any) -> QStash:
+        return QStash.from_env(destination, environ=self.upstash.environment(), namespace="todo", **options)
+
+    def deliver(self, seconds: float = 0) -> None:
+        """Let QStash send what is due within so many seconds, and wait for the answers."""
+        if seconds:
+            self.upstash.run(self.upstash.qstash.advance(seconds))
+        self.upstash.run(self.upstash.qstash.idle())
+
+    def in_seconds(self, seconds: float) -> int:
+        """Microseconds since 1970, by the clock of QStash."""
+        return self.clock.now() * 1000 + round(seconds * 1_000_000)

@@ -171,9 +171,10 @@ def test_paths(colour: Colour, path: str) -> None:
     assert path in app.jobs
 
 
-NO_PATHS = """
-a workers/report https://a.example/b /a?b /a#b /a%2f /ä /a\\b //a /a//b /. /.. /a/../b /a/./b /a/.. /... /a/..../b /{id}
-""".split()
+NO_PATHS = [
+    *["a", "workers/report", "https://a.example/b", "/a?b", "/a#b", "/a%2f", "/ä", "/a\\b", "//a", "/a//b", "/."],
+    *["/..", "/a/../b", "/a/./b", "/a/..", "/...", "/a/..../b", "/{id}"],
+]
 
 
 @pytest.mark.parametrize("path", [*NO_PATHS, "", "/a b", "/a\n", "/" + "a" * 255, None, 5])

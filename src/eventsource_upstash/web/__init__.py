@@ -1,4 +1,4 @@
-"""The endpoint that a notification calls, and views, for any web framework: ASGI, WSGI, AWS Lambda, or plain values."""
+"""The endpoint that notifications call, jobs, and views, for any web framework: ASGI, WSGI, Lambda, plain values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from .aws_lambda import lambda_handler
 from .conditional import etag, not_modified, validators
 from .endpoint import Endpoint, Request, Response, Unverified, Verifier
+from .job_lambda import lambda_jobs
+from .job_wsgi import wsgi_jobs
+from .jobs import JobEndpoint
 from .view_endpoint import Streaming, ViewEndpoint
 from .view_lambda import lambda_view
 from .view_wsgi import wsgi_view
@@ -14,13 +17,16 @@ from .wsgi import wsgi_app
 
 if TYPE_CHECKING:
     from .asgi import AsyncEndpoint, asgi_app
+    from .job_asgi import AsyncJobEndpoint, asgi_jobs
     from .view_asgi import AsyncStreaming, AsyncViewEndpoint, asgi_view
 
 __all__ = [
     "AsyncEndpoint",
+    "AsyncJobEndpoint",
     "AsyncStreaming",
     "AsyncViewEndpoint",
     "Endpoint",
+    "JobEndpoint",
     "Request",
     "Response",
     "Streaming",
@@ -28,13 +34,16 @@ __all__ = [
     "Verifier",
     "ViewEndpoint",
     "asgi_app",
+    "asgi_jobs",
     "asgi_view",
     "etag",
     "lambda_handler",
+    "lambda_jobs",
     "lambda_view",
     "not_modified",
     "validators",
     "wsgi_app",
+    "wsgi_jobs",
     "wsgi_view",
 ]
 
@@ -45,6 +54,10 @@ def __getattr__(name: str) -> object:
         from . import asgi
 
         return getattr(asgi, name)
+    if name in {"AsyncJobEndpoint", "asgi_jobs"}:
+        from . import job_asgi
+
+        return getattr(job_asgi, name)
     if name in {"AsyncStreaming", "AsyncViewEndpoint", "asgi_view"}:
         from . import view_asgi
 

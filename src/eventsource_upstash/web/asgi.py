@@ -78,18 +78,33 @@ class AsgiApp:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, or the server's lifespan."""
-        if scope["type"] == "lifespan":
-            await lifespan(receive, send)
-            return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        body = await _body(receive)
-        if body is None:
-            return
-        response = await self.endpoint.handle(request_of(scope, body))
-        await send_start(send, response.status, with_length(response))
-        await send({"type": "http.response.body", "body": response.body})
+        await serve(scope, receive, send, self.endpoint.handle, MAX_BODY)
+
+
+async def serve(
+    scope: Message, receive: Receive, send: Send, handle: Callable[[Request], Awaitable[Response]], limit: int
+) -> None:
+    """Answer one request, or the server's lifespan.
+
+    Args:
+        scope: As ASGI has it.
+        receive: Likewise.
+        send: Likewise.
+        handle: Answers a request in plain values.
+        limit: Bytes of a body; of a longer one no more is read than shows that it is.
+    """
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    if scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = await _body(receive, limit)
+    if body is None:
+        return
+    response = await handle(request_of(scope, body))
+    await send_start(send, response.status, with_length(response))
+    await send({"type": "http.response.body", "body": response.body})
 
 
 def request_of(scope: Message, body: bytes = b"") -> Request:
@@ -114,16 +129,16 @@ async def lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _body(receive: Receive, limit: int) -> bytes | None:
     """The request's body, or a little more than is allowed of it; None when the caller hung up."""
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         body += cast("bytes", message.get("body", b""))
-        if len(body) > MAX_BODY or not message.get("more_body", False):
-            return body
+        if len(body) > limit or not message.get("more_body", False):
+            return bytes(body)
 
 
 def _headers(scope: Message) -> dict[str, str]:

@@ -38,15 +38,20 @@ def lambda_handler(
     endpoint = Endpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget)
 
     def handler(event: Event, context: object) -> dict[str, object]:  # noqa: ARG001  # Lambda hands it over
-        multi_value = wants_multi_value_headers(event)
-        try:
-            request = request_of(event)
-        except binascii.Error:
-            answer = problem(400, "the body is not base64, although the event says so")
-            return response_of(answer, multi_value=multi_value)
-        return response_of(endpoint.handle(request), multi_value=multi_value)
+        return answer_of(event, endpoint.handle)
 
     return handler
+
+
+def answer_of(event: Event, handle: Callable[[Request], Response]) -> dict[str, object]:
+    """The answer to the HTTP request in an event, by what handles it in plain values. Raises as `request_of`."""
+    multi_value = wants_multi_value_headers(event)
+    try:
+        request = request_of(event)
+    except binascii.Error:
+        answer = problem(400, "the body is not base64, although the event says so")
+        return response_of(answer, multi_value=multi_value)
+    return response_of(handle(request), multi_value=multi_value)
 
 
 def request_of(event: Event) -> Request:
@@ -87,11 +92,15 @@ def response_of(response: Response, *, multi_value: bool = False) -> dict[str, o
     """An answer as Lambda wants it."""
     headers = dict(response.headers)
     several = {name: [value] for name, value in headers.items()}
+    try:
+        body, encoded = response.body.decode(), False
+    except UnicodeDecodeError:
+        body, encoded = base64.b64encode(response.body).decode(), True
     return {
         "statusCode": response.status,
         **({"multiValueHeaders": several} if multi_value else {"headers": headers}),
-        "body": response.body.decode(),
-        "isBase64Encoded": False,
+        "body": body,
+        "isBase64Encoded": encoded,
     }
 
 

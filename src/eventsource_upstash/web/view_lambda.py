@@ -52,7 +52,7 @@ def lambda_view(
 
     def handler(event: Event, context: object) -> dict[str, object]:  # noqa: ARG001  # Lambda hands it over
         request = request_of({**event, "body": None, "isBase64Encoded": False})
-        key = key_of(_path(event), "", path)
+        key = key_of(path_of(event), "", path)
         if key is None:
             answer = NOT_FOUND
         elif endpoint.wants_feed(request, key):
@@ -65,7 +65,7 @@ def lambda_view(
     return handler
 
 
-def _path(event: Event) -> str:
+def path_of(event: Event) -> str:
     """The decoded path, without the stage: payload 1.0 has it so, 2.0 neither, and a load balancer encoded."""
     context = mapping(event.get("requestContext"))
     raw = event.get("rawPath")

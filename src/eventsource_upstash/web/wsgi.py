@@ -40,8 +40,7 @@ def wsgi_app(
     endpoint = Endpoint(app, verifier=verifier, public_url=public_url, time_budget=time_budget)
 
     def application(environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
-        response = _answer(endpoint, environ)
-        return respond(response, start_response)
+        return respond(answer_of(environ, endpoint.handle, MAX_BODY), start_response)
 
     return application
 
@@ -62,16 +61,20 @@ def request_of(environ: Environment, body: bytes = b"") -> Request:
     return Request(environ["REQUEST_METHOD"], _url(environ), _headers(environ), body)
 
 
-def _answer(endpoint: Endpoint, environ: Environment) -> Response:
+def answer_of(environ: Environment, handle: Callable[[Request], Response], limit: int) -> Response:
+    """The answer to a request, by what handles it in plain values.
+
+    Of a body that has more bytes than the limit, no more is read than shows that it has.
+    """
     # Without a length, only some servers tell where the body ends; with others, reading on would wait for ever.
-    length = environ.get("CONTENT_LENGTH") or (MAX_BODY + 1 if environ.get("wsgi.input_terminated") else 0)
+    length = environ.get("CONTENT_LENGTH") or (limit + 1 if environ.get("wsgi.input_terminated") else 0)
     try:
-        body = environ["wsgi.input"].read(min(max(int(length), 0), MAX_BODY + 1))
+        body = environ["wsgi.input"].read(min(max(int(length), 0), limit + 1))
     except ValueError:
         return problem(400, "the Content-Length is not a number")
     if not length and environ.get("HTTP_TRANSFER_ENCODING"):
         return problem(411, "the body has to come with a Content-Length")
-    return endpoint.handle(request_of(environ, body))
+    return handle(request_of(environ, body))
 
 
 def _headers(environ: Environment) -> dict[str, str]:

@@ -105,11 +105,14 @@ def _said(body: bytes, secret: str) -> str:
         text = msgspec.json.decode(body, type=dict[str, object]).get("error")
     except (msgspec.DecodeError, ValueError, RecursionError):
         text = None
-    if not isinstance(text, str) or not text:
-        return ""
+    return f": {printable(text, secret)}" if isinstance(text, str) and text else ""
+
+
+def printable(text: str, secret: str) -> str:
+    """What the service said, as it may be shown: no secret, no control characters, not much of it."""
     if secret:
         text = text.replace(secret, "***")
-    return ": " + "".join(character if character.isprintable() else " " for character in text[:200])
+    return "".join(character if character.isprintable() else " " for character in text[:200])
 
 
 def _number(headers: Mapping[str, str], name: str) -> str:

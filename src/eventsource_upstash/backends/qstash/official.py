@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from ..._io.port import Port
 from ...domain.events import Receipt
 from ...errors import EventSourceError, Misuse, OutcomeUnknown, Refused, Unavailable
+from ...ports import ID_HEADER, Message
+from .messages import not_before
 from .notices import message
 from .settings import Delivery, OfficialClient, is_url
 
 if TYPE_CHECKING:
     import qstash
-    from qstash.message import FlowControl
+    from qstash.http import HttpMethod
+    from qstash.message import BatchRequest, FlowControl
 
 T = TypeVar("T")
 
@@ -157,3 +160,60 @@ class OfficialPublishing:
         )
         _log.info("notified: the log reached position %d", position)
         return Receipt(1, 0, len(body))
+
+
+async def publish_messages(
+    port: Port, client: OfficialClient, namespace: str, chunk: Sequence[tuple[Message, str]]
+) -> Receipt:
+    """Publish checked messages, each to its URL, by one request. See `Messages.publish`."""
+    size = sum(len(given.body) for given, _ in chunk)
+    if len(chunk) == 1:
+        ((one, destination),) = chunk
+        await ask(
+            port,
+            client,
+            lambda client: client.message.publish(
+                url=destination,
+                body=one.body,  # as it is: only a batch is written as JSON
+                content_type=one.headers.get("content-type"),
+                method=cast("HttpMethod", one.method),
+                headers=_forwarded(one),
+                retries=one.retries,
+                not_before=not_before(one) or None,
+                deduplication_id=f"{namespace}-{one.id}",
+                label=namespace,
+            ),
+        )
+        return Receipt(1, 0, size)
+    requests = [_request(given, url, namespace) for given, url in chunk]
+    try:
+        await ask(port, client, lambda client: client.message.batch(requests))
+    except OutcomeUnknown as error:
+        if isinstance(error.__cause__, KeyError):  # it read the answer to a message that was given no id
+            raise Refused("QStash refused some of the messages: see the console's log for which") from error
+        raise
+    return Receipt(1, 0, size)
+
+
+def _request(given: Message, url: str, namespace: str) -> BatchRequest:
+    request: BatchRequest = {
+        "url": url,
+        "body": given.body.decode(),
+        "method": cast("HttpMethod", given.method),
+        "headers": _forwarded(given),
+        "deduplication_id": f"{namespace}-{given.id}",
+        "label": namespace,
+    }
+    if "content-type" in given.headers:
+        request["content_type"] = given.headers["content-type"]
+    if given.not_before_us:
+        request["not_before"] = not_before(given)
+    if given.retries is not None:
+        request["retries"] = given.retries
+    return request
+
+
+def _forwarded(given: Message) -> dict[str, str]:
+    """The headers that go with a message, its id among them."""
+    others = {name: value for name, value in given.headers.items() if name not in {"content-type", ID_HEADER}}
+    return {**others, ID_HEADER: given.id}

@@ -98,12 +98,12 @@ class Scheduling:
 
     async def ensure_sweep(self, cron: str = DEFAULT_CRON) -> Sweep:
         """See `Schedules.ensure_sweep`."""
-        _check_cron(cron)
+        check_cron(cron)
         if self.transport.client is not None:
             return await self._ensure_through_client(cron)
         answer, receipt = await self._exchange("GET", f"/v2/schedules/{self.sweep_id}", {}, b"")
         if answer.status != 404:
-            stored = _decoded(_stored, answer)
+            stored = decoded(_stored, answer)
             if self._fits(stored, cron):
                 return Sweep(self.sweep_id, cron, changed=False, paused=stored.is_paused, receipt=receipt)
         target = self.transport.destination
@@ -118,7 +118,7 @@ class Scheduling:
         answer, more = await self._exchange("POST", f"/v2/schedules/{target}", headers, message(0))
         if answer.status == 404:
             raise Refused(f"QStash knows no destination {shown(target)!r} (404). Create the URL group in the console")
-        _decoded(_created, answer)
+        decoded(_created, answer)
         _log.info("the sweep %s runs at %s", self.sweep_id, cron)
         return Sweep(self.sweep_id, cron, changed=True, receipt=receipt + more)
 
@@ -137,7 +137,7 @@ class Scheduling:
         label: str | None = None,
     ) -> str:
         """See `Schedules.create`."""
-        _check_cron(cron)
+        check_cron(cron)
         problems = destination_problems("destination", destination)
         problems += word_problems("schedule_id", schedule_id) if schedule_id is not None else []
         problems += word_problems("label", label) if label is not None else []
@@ -256,7 +256,8 @@ class Scheduling:
         return await exchange(self._port, request, token)
 
 
-def _check_cron(cron: object) -> None:
+def check_cron(cron: object) -> None:
+    """Refuse what is no cron expression. Raises `Misuse`."""
     if not isinstance(cron, str) or not _CRON.fullmatch(cron):
         raise Misuse(
             f"cron={cron!r}: it has five fields, minute hour day month weekday, as in '*/5 * * * *', and may begin "
@@ -264,7 +265,8 @@ def _check_cron(cron: object) -> None:
         )
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], answer: HttpResponse) -> T:
+def decoded(decoder: msgspec.json.Decoder[T], answer: HttpResponse) -> T:
+    """What QStash answered. Raises `Refused` where something else answers."""
     try:
         return decoder.decode(answer.body)
     except (ValueError, RecursionError):

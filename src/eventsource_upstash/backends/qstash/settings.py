@@ -81,6 +81,7 @@ class Environment(NamedTuple):
     keys: SigningKeys | None
     regions: Mapping[str, SigningKeys]
     namespace: str
+    jobs_url: str | None
     problems: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -115,8 +116,10 @@ def read_environment(environ: Mapping[str, str], destination: str | None = None)
         problems += destination_problems("destination", destination)
     namespace = environ.get("EVENTSOURCE_NAMESPACE") or DEFAULT_NAMESPACE
     problems += namespace_problems("EVENTSOURCE_NAMESPACE", namespace)
+    jobs_url = environ.get("EVENTSOURCE_JOBS_URL") or None
+    problems += base_url_problems("EVENTSOURCE_JOBS_URL", jobs_url) if jobs_url is not None else []
     regions = {region: keys for region, keys in by_region.items() if keys is not None}
-    return Environment(destination, token, url, default_keys, regions, namespace, tuple(problems))
+    return Environment(destination, token, url, default_keys, regions, namespace, jobs_url, tuple(problems))
 
 
 def _primary_region(environ: Mapping[str, str], problems: list[str]) -> str:
@@ -215,6 +218,14 @@ def url_problems(name: str, value: object) -> list[str]:
     if not _URL.fullmatch(value):
         return [f"{name} is no http(s) URL of plain characters: percent-encode others, as in %20"]
     return []
+
+
+def base_url_problems(name: str, value: object) -> list[str]:
+    """What is wrong with a URL that paths are put behind."""
+    problems = url_problems(name, value)
+    if not problems and "?" in str(value):
+        problems.append(f"{name} has a query (?...): the paths of jobs are put behind it")
+    return problems
 
 
 def secret_problems(name: str, value: object) -> list[str]:

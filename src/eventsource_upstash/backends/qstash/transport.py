@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..._io.blocking import BlockingPort
 from ..._io.port import Port, Signal
+from ...domain.jobs import check_job_path
 from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
 from ...ports import Messages, Notices, Timetable, Verifier
@@ -17,12 +18,14 @@ from .settings import (
     Delivery,
     OfficialClient,
     SigningKeys,
+    base_url_problems,
     delivery_problems,
     destination_problems,
     is_seconds,
     is_url,
     keys_problems,
     namespace_problems,
+    origin_and_rest,
     read_environment,
     refuse,
     region_name,
@@ -51,6 +54,8 @@ class QStash:
         current_signing_key: From the console; what the endpoint verifies deliveries with.
         next_signing_key: Likewise. Both or none: a process that only publishes needs none.
         regions: Signing keys of further regions, as in `{"US_EAST_1": ("sig_...", "sig_...")}`.
+        jobs_url: Where the app's jobs are: their paths are put behind it, as in `https://app.example.com/api`. Without
+            it they are at the origin of the destination, where that is a URL.
         namespace: The app's: deliveries of one namespace do not pile up, and its messages carry its name.
         delivery: How QStash delivers: parallelism, retries, timeout.
         timeout: Seconds for telling QStash, with up to three attempts where one fails.
@@ -61,7 +66,7 @@ class QStash:
         Misuse: An argument cannot be what it is to be; all of them are named at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # options of one service, each given by name
         self,
         destination: str,
         *,
@@ -70,6 +75,7 @@ class QStash:
         current_signing_key: str | None = None,
         next_signing_key: str | None = None,
         regions: Mapping[str, tuple[str, str]] | None = None,
+        jobs_url: str | None = None,
         namespace: str = DEFAULT_NAMESPACE,
         delivery: Delivery | None = None,
         timeout: float = 10.0,
@@ -90,6 +96,7 @@ class QStash:
         if current_signing_key is None and next_signing_key is None:
             del pairs[""]
         problems += keys_problems(pairs)
+        problems += base_url_problems("jobs_url", jobs_url) if jobs_url is not None else []
         problems += namespace_problems("namespace", namespace)
         problems += delivery_problems(delivery)
         if not (is_seconds(timeout, MAX_TIMEOUT) and timeout > 0):
@@ -104,6 +111,7 @@ class QStash:
         # As the console gave it out for years, with the path of publishing behind it.
         self.url: str = (url or DEFAULT_URL).rstrip("/").removesuffix("/v2/publish")
         self._token = token or ""
+        self._jobs_url = jobs_url
         self._pairs = {region: SigningKeys(str(pair[0]), str(pair[1])) for region, pair in pairs.items()}
 
     def __repr__(self) -> str:
@@ -114,6 +122,7 @@ class QStash:
         cls,
         destination: str | None = None,
         *,
+        jobs_url: str | None = None,
         namespace: str | None = None,
         delivery: Delivery | None = None,
         timeout: float = 10.0,
@@ -122,13 +131,14 @@ class QStash:
         """From the environment: the variables that the console and the integrations of hosts set.
 
         QSTASH_TOKEN, QSTASH_URL (else the default region's), QSTASH_CURRENT_SIGNING_KEY and QSTASH_NEXT_SIGNING_KEY;
-        the destination from EVENTSOURCE_NOTIFY_URL or, a URL group, QSTASH_TOPIC; EVENTSOURCE_NAMESPACE. Where
-        QSTASH_REGION names a region, token and URL are those with the region's name before them
-        (US_EAST_1_QSTASH_TOKEN). Signing keys of regions (EU_CENTRAL_1_QSTASH_CURRENT_SIGNING_KEY) are taken along
-        wherever they are set.
+        the destination from EVENTSOURCE_NOTIFY_URL or, a URL group, QSTASH_TOPIC; EVENTSOURCE_JOBS_URL, where jobs are
+        elsewhere than at the destination's origin; EVENTSOURCE_NAMESPACE. Where QSTASH_REGION names a region, token and
+        URL are those with the region's name before them (US_EAST_1_QSTASH_TOKEN). Signing keys of regions
+        (EU_CENTRAL_1_QSTASH_CURRENT_SIGNING_KEY) are taken along wherever they are set.
 
         Args:
             destination: Instead of the environment's.
+            jobs_url: Instead of the environment's.
             namespace: Instead of the environment's.
             delivery: How QStash delivers.
             timeout: Seconds for telling QStash.
@@ -146,6 +156,7 @@ class QStash:
             current_signing_key=found.keys.current if found.keys else None,
             next_signing_key=found.keys.next if found.keys else None,
             regions=found.regions,
+            jobs_url=jobs_url or found.jobs_url,
             namespace=namespace or found.namespace,
             delivery=delivery,
             timeout=timeout,
@@ -204,16 +215,36 @@ class QStash:
         return await look_at(port, self.url, self._token, self.destination, self._pairs) if self.client is None else ()
 
     def messages(self, port: Port) -> Messages | None:
-        """What carries messages, over a port."""
-        return None
+        """What carries messages to URLs and to the app's jobs, over a port.
+
+        Raises:
+            Misuse: A client of the official package that needs an event loop, where there is none.
+        """
+        from .messages import Publisher
+
+        self.check_port(port)
+        return Publisher(port, self)
 
     def timetable(self, port: Port) -> Timetable | None:
-        """The schedules, over a port."""
-        return None
+        """The schedules of the account, over a port. Raises as `messages`."""
+        from .timetable import Kept
+
+        self.check_port(port)
+        return Kept(port, self)
 
     def job_url(self, path: str) -> str:
         """See `NoticeTransport.job_url`."""
-        raise Misuse(f"job {path!r}: it is not known where the app is")
+        check_job_path(path)
+        base = self._jobs_url
+        if base is None:
+            parts = origin_and_rest(self.destination)
+            if parts is None:
+                raise Misuse(
+                    f"job {path!r}: notifications go to the URL group {self.destination!r}, which does not tell where "
+                    "the app is. Set EVENTSOURCE_JOBS_URL, or hand over jobs_url="
+                )
+            base = parts[0]
+        return base.rstrip("/") + path
 
     def verifier(self, public_url: str | None) -> Verifier | None:
         """See `NoticeTransport.verifier`: a receiver."""

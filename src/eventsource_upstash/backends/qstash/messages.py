@@ -1,0 +1,229 @@
+"""Messages over QStash: one by one or in batches, each under its id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..._io.port import HttpRequest, Port
+from ...domain.events import FREE, Receipt
+from ...errors import Misuse, OutcomeUnknown, Refused, TooLarge, Unavailable
+from ...ports import ID_HEADER, MAX_MESSAGE_BYTES, Message
+from .answers import exchange, printable
+from .notices import taken
+from .settings import MAX_RETRIES, is_whole, shown, url_problems, word_problems
+
+if TYPE_CHECKING:
+    from .transport import QStash
+
+REMEMBERS: Final = 600.0
+"""Seconds that QStash remembers a deduplication id, whether its message is delivered by then or not."""
+
+MAX_BATCH: Final = 100
+"""Most messages of one request."""
+
+MAX_BATCH_BYTES: Final = MAX_MESSAGE_BYTES
+"""Most bytes of the bodies in one request of several: no more than of one that has a single large one."""
+
+METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
+_HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE: Final = re.compile(r"[!-~](?:[ -~\t]*[!-~])?")
+
+
+class _Taken(msgspec.Struct):
+    id: str | None = msgspec.field(name="messageId", default=None)
+    error: str | None = None
+
+
+_batch: Final[msgspec.json.Decoder[list[_Taken | list[_Taken]]]] = msgspec.json.Decoder(list[_Taken | list[_Taken]])
+
+
+class _Item(msgspec.Struct, frozen=True):
+    destination: str
+    headers: dict[str, str]
+    body: str
+
+
+class Publisher:
+    """Publishes messages over the port. Made by `QStash.messages`.
+
+    A message has no flow control: the limit that keeps notifications from piling up is theirs alone.
+
+    Args:
+        port: Where to send.
+        transport: Where QStash is, and where the app's jobs are.
+    """
+
+    remembers = REMEMBERS
+
+    def __init__(self, port: Port, transport: QStash) -> None:
+        self._port = port
+        self._transport = transport
+
+    async def publish(self, messages: Sequence[Message]) -> Receipt:
+        """See `Messages.publish`.
+
+        Raises:
+            Misuse: A message cannot be one: its destination, id, headers.
+
+        Cost: one request for a hundred messages, or a mebibyte of them; one for each whose body is no UTF-8.
+        """
+        urls = [check_message(message, self._transport) for message in messages]
+        receipt = FREE
+        try:
+            for chunk in _chunks(list(zip(messages, urls, strict=True))):
+                receipt += await self._send(chunk)
+        except Unavailable as error:
+            if not receipt.requests:
+                raise
+            raise OutcomeUnknown(
+                "QStash took some of the messages and is not available now. Publishing all of them again is "
+                "harmless: it remembers for ten minutes which it took"
+            ) from error
+        return receipt
+
+    async def _send(self, chunk: Sequence[tuple[Message, str]]) -> Receipt:
+        transport = self._transport
+        if transport.client is not None:
+            from .official import publish_messages
+
+            return await publish_messages(self._port, transport.client, transport.namespace, chunk)
+        token, timeout, namespace = transport.token, transport.timeout, transport.namespace
+        authorization = {"authorization": f"Bearer {token}"}
+        if len(chunk) == 1:
+            ((message, destination),) = chunk
+            url = f"{transport.url}/v2/publish/{destination}"  # as it is: QStash wants no percent-encoding
+            headers = {**authorization, **headers_of(message, namespace)}
+            request = HttpRequest("POST", url, headers, message.body, timeout)
+            response, receipt = await exchange(self._port, request, token)
+            taken(response, destination)
+            return receipt
+        items = [_Item(url, headers_of(message, namespace), message.body.decode()) for message, url in chunk]
+        headers = {**authorization, "content-type": "application/json"}
+        request = HttpRequest("POST", f"{transport.url}/v2/batch", headers, msgspec.json.encode(items), timeout)
+        response, receipt = await exchange(self._port, request, token)
+        if response.status == 404:
+            raise Refused("QStash knows no batches (404). Is QSTASH_URL right?")
+        _all_taken(response.body, [message for message, _ in chunk], token)
+        return receipt
+
+
+def headers_of(message: Message, namespace: str) -> dict[str, str]:
+    """The headers that tell QStash how to deliver a message, and what goes with it."""
+    headers = {
+        "upstash-method": message.method,
+        "upstash-deduplication-id": f"{namespace}-{message.id}",
+        "upstash-label": namespace,
+        f"upstash-forward-{ID_HEADER}": message.id,
+    }
+    if message.not_before_us:
+        headers["upstash-not-before"] = str(not_before(message))
+    headers |= option_headers(message.headers, message.retries)
+    return headers
+
+
+def option_headers(given: Mapping[str, str], retries: int | None) -> dict[str, str]:
+    """The headers for what goes with a message or a schedule."""
+    headers = {
+        name if name == "content-type" else f"upstash-forward-{name}": value
+        for name, value in given.items()
+        if name != ID_HEADER  # the message's own is the only one
+    }
+    if retries is not None:
+        headers["upstash-retries"] = str(retries)
+    return headers
+
+
+def not_before(message: Message) -> int:
+    """When it is due, in whole seconds since 1970, as QStash wants them: never before its time."""
+    return -(-message.not_before_us // 1_000_000)
+
+
+def check_message(message: Message, transport: QStash) -> str:
+    """Refuse what QStash would not take, before any of several is sent; answer the URL that it goes to.
+
+    Raises:
+        Misuse: The message cannot be one.
+        TooLarge: Its body is too large for every plan.
+    """
+    problems = word_problems("id", message.id)
+    problems += option_problems(message.headers, message.retries, message.method)
+    if not is_whole(message.not_before_us, 0):
+        problems.append(f"not_before_us={message.not_before_us!r}: it is a number from 0")
+    url, more = url_of(message.destination, transport)
+    if problems or more:
+        raise Misuse(f"message {message.id[:80]!r}: " + "; ".join([*problems, *more]))
+    if len(message.body) > MAX_MESSAGE_BYTES:
+        raise TooLarge(what=f"the body of message {message.id!r}", size=len(message.body), limit=MAX_MESSAGE_BYTES)
+    return url
+
+
+def url_of(destination: str, transport: QStash) -> tuple[str, list[str]]:
+    """The URL that a destination stands for, and what is wrong with it. Raises `Misuse` for a path that is no job's."""
+    if destination.startswith("/"):
+        return transport.job_url(destination), []
+    return destination, url_problems("the destination", destination)
+
+
+def option_problems(headers: Mapping[str, str], retries: int | None, method: str) -> list[str]:
+    """What is wrong with what goes with a message or a schedule. Values of headers are not shown."""
+    problems = [
+        f"header {name[:80]!r}: a name is of lower-case letters, digits and -, its value of printable ASCII characters"
+        for name, value in headers.items()
+        if not (_HEADER_NAME.fullmatch(name) and (not value or _HEADER_VALUE.fullmatch(value)))
+    ]
+    if retries is not None and not is_whole(retries, 0, MAX_RETRIES):
+        problems.append(f"retries={retries!r}: it is a number from 0 to {MAX_RETRIES}")
+    if method not in METHODS:
+        problems.append(f"method={method!r}: it is one of {', '.join(sorted(METHODS))}")
+    return problems
+
+
+def _chunks(messages: Sequence[tuple[Message, str]]) -> Iterator[Sequence[tuple[Message, str]]]:
+    """What goes in one request each: bodies that are no text alone, since a batch is written as JSON."""
+    chunk: list[tuple[Message, str]] = []
+    size = 0
+    for each in messages:
+        body = each[0].body
+        if not _is_text(body):
+            yield [each]
+            continue
+        if len(chunk) == MAX_BATCH or (chunk and size + len(body) > MAX_BATCH_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(each)
+        size += len(body)
+    if chunk:
+        yield chunk
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _all_taken(body: bytes, messages: Sequence[Message], token: str) -> None:
+    """See that each message of a batch was taken. Raises `Refused` that names those that were not."""
+    try:
+        answers = _batch.decode(body)
+    except (ValueError, RecursionError):
+        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
+    if len(answers) != len(messages):
+        raise Refused(f"QStash answered for {len(answers)} messages of {len(messages)}. Is QSTASH_URL right?")
+    refused: list[str] = []
+    for message, answer in zip(messages, answers, strict=True):
+        parts = answer if isinstance(answer, list) else [answer]
+        if not any(part.id for part in parts):
+            why = next((f" ({printable(part.error, token)})" for part in parts if part.error), "")
+            refused.append(f"{message.id} to {shown(message.destination)}{why}")
+    if refused:
+        raise Refused(
+            f"QStash took {len(messages) - len(refused)} of {len(messages)} messages, and refused {'; '.join(refused)}"
+        )
