@@ -134,11 +134,13 @@ def test_a_wrong_request_is_refused_and_not_repeated(backend: Backend, clock: Mo
     assert limit.check().remaining == 9, "none of them was counted"
 
 
-def test_an_app_makes_limits_on_its_backend() -> None:
-    with connect("memory:", Registry()) as app:
-        limit = app.rate_limit("posts", limit=1, window=3_600)
+def test_an_app_makes_limits_on_its_backend_and_by_its_clock(clock: MovedClock) -> None:
+    with connect("memory:", Registry(), clock=clock) as app:
+        limit = app.rate_limit("posts", limit=1, window=10)
+        assert limit.check("ada").reset.timestamp() == RESET
+        assert not app.rate_limit("posts", limit=1, window=10).check("ada")
+        clock.now_ms += 20_000
         assert limit.check("ada")
-        assert not app.rate_limit("posts", limit=1, window=3_600).check("ada")
         assert repr(limit) == "RateLimit('posts')"
 
 

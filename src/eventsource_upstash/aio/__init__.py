@@ -286,6 +286,7 @@ class AsyncApp:
         self.backend = backend
         self.registry = registry
         self.keys = keys
+        self._clock = clock
         self.jobs: Jobs = Jobs(awaits=True)
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
         self.event_store: AsyncEventStore = AsyncEventStore(
@@ -354,6 +355,7 @@ class AsyncApp:
             refill=refill,
             on_failure=on_failure,
             timeout=timeout,
+            clock=self._clock,
         )
 
     def worker(self, *, poll_interval: float = 1.0) -> AsyncWorker:

@@ -286,6 +286,7 @@ class App:
         self.backend = backend
         self.registry = registry
         self.keys = keys
+        self._clock = clock
         self.jobs: Jobs = Jobs(awaits=False)
         self.notifier: Notifier = Notifier(transport)
         self.event_store: EventStore = EventStore(
@@ -354,6 +355,7 @@ class App:
             refill=refill,
             on_failure=on_failure,
             timeout=timeout,
+            clock=self._clock,
         )
 
     def worker(self, *, poll_interval: float = 1.0) -> Worker:
