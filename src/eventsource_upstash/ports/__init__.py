@@ -17,7 +17,6 @@ from ..domain.queries import AppendCondition, Query
 from .backend import Backend
 from .followers import Followed, Follower
 from .keys import Keys, KeyStore, SubjectKey
-from .limits import Limiter, Taken
 from .log import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
@@ -95,7 +94,6 @@ __all__ = [
     "KeyReused",
     "KeyStore",
     "Keys",
-    "Limiter",
     "Listed",
     "Log",
     "Mailbox",
@@ -123,7 +121,6 @@ __all__ = [
     "StoredEvent",
     "StreamPage",
     "SubjectKey",
-    "Taken",
     "Timetable",
     "Unmet",
     "Unverified",

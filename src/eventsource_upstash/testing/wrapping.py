@@ -47,7 +47,6 @@ from ..ports import (
     Ended,
     Got,
     KeyReused,
-    Limiter,
     Listed,
     Log,
     Mailbox,
@@ -276,10 +275,6 @@ class BackendWrapper:
     def mailbox(self, port: Port) -> Mailbox | None:
         """See `Backend.mailbox`."""
         return self.inner.mailbox(port)
-
-    def limiter(self, port: Port) -> Limiter:
-        """See `Backend.limiter`."""
-        return self.inner.limiter(port)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`."""

@@ -10,7 +10,6 @@ from .endpoint import Endpoint, Request, Response, Unverified, Verifier
 from .job_lambda import lambda_jobs
 from .job_wsgi import wsgi_jobs
 from .jobs import JobEndpoint
-from .limits import too_many
 from .view_endpoint import Streaming, ViewEndpoint
 from .view_lambda import lambda_view
 from .view_wsgi import wsgi_view
@@ -42,7 +41,6 @@ __all__ = [
     "lambda_jobs",
     "lambda_view",
     "not_modified",
-    "too_many",
     "validators",
     "wsgi_app",
     "wsgi_jobs",

@@ -54,6 +54,7 @@ pytest.register_assert_rewrite(
             "log_querying",
             "log_reading",
             "log_snapshots",
+            "mailbox",
             "notifying",
             "promises",
             "viewing",
@@ -79,6 +80,7 @@ from .log_conditions import LogConditions, LogDeciding  # noqa: E402
 from .log_querying import LogQuerying  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
 from .log_snapshots import LogSnapshots  # noqa: E402
+from .mailbox import MailboxMessages, MailboxSchedules  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
 from .views_builds import ViewsBuilding, ViewsPullingBuilds  # noqa: E402
@@ -98,6 +100,7 @@ __all__ = [
     "KeysLab",
     "Lab",
     "LogContract",
+    "MailboxContract",
     "NotificationsContract",
     "PromisesContract",
     "ViewsContract",
@@ -119,6 +122,10 @@ class LogContract(
     LogDeciding,
 ):
     """The contract of `Log`: every sentence of it that a test can hold."""
+
+
+class MailboxContract(MailboxMessages, MailboxSchedules):
+    """The contract of a mailbox, for a backend whose app delivers its messages itself."""
 
 
 class NotificationsContract(OutstandingNotifications):

@@ -1,0 +1,353 @@
+"""The contract of a mailbox: messages that wait, are held, delivered, tried again and given up; and schedules."""
+
+# ruff: noqa: D102  a test's name is its documentation
+
+from __future__ import annotations
+
+from functools import partial
+
+from ...ports import Claimed, Mailbox, Message, Schedule
+from .kit import Contract, Lab, in_colour
+
+NOW: int = 1_700_000_000_000_000
+"""14 November 2023, 22:13:20 UTC, in microseconds."""
+
+SECOND: int = 1_000_000
+HOUR: int = 3_600 * SECOND
+DAY: int = 24 * HOUR
+LEASE: int = 60 * SECOND
+
+ELEVEN: int = NOW + 2_800 * SECOND
+"""The next full hour."""
+
+CALLERS = 4
+
+
+def message(id: str, due_us: int = 0) -> Message:
+    """A message, of bytes of every kind."""
+    return Message(id, "/work", bytes(range(256)), {"x-header": 'a "b" \\'}, due_us, 5, "PUT")
+
+
+def hourly(id: str = "hourly", *, paused: bool = False) -> Schedule:
+    """A schedule that is due each hour."""
+    return Schedule(id, "0 * * * *", "https://example.com/a?b", b"\x00\xff", {"a": "b"}, None, "POST", paused)
+
+
+def box(lab: Lab) -> Mailbox:
+    """The mailbox under test."""
+    mailbox = lab.backend.mailbox(lab.colour.port)
+    assert mailbox is not None
+    return mailbox
+
+
+async def claim(mailbox: Mailbox, now_us: int = NOW, limit: int = 10) -> list[Claimed]:
+    """What is due then, held for a minute."""
+    return await mailbox.claim(now_us, now_us + LEASE, limit)
+
+
+async def names(mailbox: Mailbox, now_us: int = NOW, limit: int = 10) -> list[str]:
+    """The ids of what is due then."""
+    return [claimed.message.id for claimed in await claim(mailbox, now_us, limit)]
+
+
+async def one(mailbox: Mailbox, now_us: int = NOW) -> Claimed:
+    """The only message that is due then."""
+    (claimed,) = await claim(mailbox, now_us)
+    return claimed
+
+
+class MailboxMessages(Contract):
+    """Messages that wait, and whoever delivers them."""
+
+    @in_colour
+    async def test_a_message_is_claimed_as_it_was_put(self, lab: Lab) -> None:
+        given = [message("a"), Message("b", "https://example.com/x", retries=0), Message("c", "/c")]
+        await box(lab).put(given, NOW)
+        assert await claim(box(lab)) == [Claimed(each, 1, None, NOW + LEASE) for each in given]
+
+    @in_colour
+    async def test_none_is_due_before_its_time(self, lab: Lab) -> None:
+        await box(lab).put([message("later", NOW + SECOND)], NOW)
+        assert await names(box(lab), NOW + SECOND - 1) == []
+        assert await names(box(lab), NOW + SECOND) == ["later"]
+
+    @in_colour
+    async def test_what_was_due_first_comes_first(self, lab: Lab) -> None:
+        await box(lab).put([message("c", NOW + 2), message("a"), message("d", NOW + 3)], NOW)
+        await box(lab).put([message("past", NOW - DAY), message("b")], NOW)
+        assert await names(box(lab), NOW + HOUR) == ["a", "past", "b", "c", "d"]
+
+    @in_colour
+    async def test_no_more_are_claimed_than_were_asked_for(self, lab: Lab) -> None:
+        await box(lab).put([message(str(number)) for number in range(300)], NOW)
+        assert await names(box(lab), limit=2) == ["0", "1"]
+        assert await names(box(lab), limit=1_000) == [str(number) for number in range(2, 300)]
+
+    @in_colour
+    async def test_what_is_held_is_handed_to_nobody_else(self, lab: Lab) -> None:
+        await box(lab).put([message("a")], NOW)
+        assert await names(box(lab)) == ["a"]
+        assert await names(box(lab), NOW + LEASE - 1) == []
+
+    @in_colour
+    async def test_when_the_lease_ends_it_is_handed_out_again(self, lab: Lab) -> None:
+        await box(lab).put([message("a")], NOW)
+        await one(box(lab))
+        later = NOW + LEASE
+        assert await one(box(lab), later) == Claimed(message("a"), 2, None, later + LEASE)
+
+    @in_colour
+    async def test_what_is_done_is_gone(self, lab: Lab) -> None:
+        await box(lab).put([message("a"), message("b")], NOW)
+        first, second = await claim(box(lab))
+        assert await box(lab).done(first, NOW)
+        assert not await box(lab).done(first, NOW)
+        assert await names(box(lab), NOW + DAY) == [second.message.id]
+
+    @in_colour
+    async def test_a_lease_that_nobody_took_up_holds(self, lab: Lab) -> None:
+        await box(lab).put([message("a")], NOW)
+        held = await one(box(lab))
+        assert await box(lab).done(held, NOW + HOUR)
+        assert await names(box(lab), NOW + DAY) == []
+
+    @in_colour
+    async def test_who_lost_the_lease_changes_nothing(self, lab: Lab) -> None:
+        await box(lab).put([message("a")], NOW)
+        late = await one(box(lab))
+        now = NOW + LEASE
+        holds = await one(box(lab), now)
+        assert not await box(lab).done(late, now)
+        assert not await box(lab).again(late, now, "late")
+        assert not await box(lab).bury(late, now, "late")
+        assert await names(box(lab), now) == []
+        assert await box(lab).buried(10) == []
+        assert await box(lab).done(holds, now)
+
+    @in_colour
+    async def test_an_id_that_waits_is_not_taken_twice(self, lab: Lab) -> None:
+        await box(lab).put([message("a"), message("a", NOW + 5)], NOW)
+        held = await one(box(lab), NOW + HOUR)
+        await box(lab).put([message("a"), message("b")], NOW)
+        assert await names(box(lab), NOW + HOUR) == ["b"]
+        assert await box(lab).done(held, NOW + HOUR)
+
+    @in_colour
+    async def test_the_id_of_what_is_done_is_remembered_for_a_day(self, lab: Lab) -> None:
+        await box(lab).put([message("a"), message("b", NOW + DAY)], NOW)
+        await box(lab).done(await one(box(lab)), NOW)
+        await box(lab).done(await one(box(lab), NOW + DAY), NOW + DAY)
+        await box(lab).put([message("a"), message("b")], NOW + DAY)
+        assert await names(box(lab), NOW + DAY) == []
+
+    @in_colour
+    async def test_what_is_to_be_tried_again_is_due_then(self, lab: Lab) -> None:
+        await box(lab).put([message("a")], NOW)
+        held = await one(box(lab))
+        assert await box(lab).again(held, NOW + HOUR, "no luck")
+        assert not await box(lab).done(held, NOW)
+        assert await names(box(lab), NOW + HOUR - 1) == []
+        assert (await one(box(lab), NOW + HOUR)).attempt == 2
+
+    @in_colour
+    async def test_what_is_buried_is_not_tried_again(self, lab: Lab) -> None:
+        await box(lab).put([message("a")], NOW)
+        await box(lab).again(await one(box(lab)), NOW, "no luck")
+        assert await box(lab).bury(await one(box(lab)), NOW + 7, "out of luck")
+        assert await names(box(lab), NOW + 20 * DAY) == []
+        (buried,) = await box(lab).buried(10)
+        assert buried == (message("a"), 2, "out of luck", NOW + 7, None)
+        await box(lab).put([message("a")], NOW)
+        assert await names(box(lab), NOW + DAY) == []
+
+    @in_colour
+    async def test_the_newest_of_the_buried_comes_first(self, lab: Lab) -> None:
+        await box(lab).put([message(name) for name in "abcd"], NOW)
+        for claimed, at in zip(await claim(box(lab)), (3, 9, 9, 4), strict=True):
+            await box(lab).bury(claimed, NOW + at, "no luck")
+        assert [each.message.id for each in await box(lab).buried(3)] == ["c", "b", "d"]
+
+    @in_colour
+    async def test_the_buried_are_kept_for_thirty_days(self, lab: Lab) -> None:
+        await box(lab).put([message("a"), message("b", NOW + 30 * DAY)], NOW)
+        await box(lab).bury(await one(box(lab)), NOW, "no luck")
+        await box(lab).bury(await one(box(lab), NOW + 30 * DAY), NOW + 30 * DAY, "no luck")
+        assert [each.message.id for each in await box(lab).buried(10)] == ["b", "a"]
+
+    @in_colour
+    async def test_what_is_revived_begins_anew(self, lab: Lab) -> None:
+        await box(lab).put([message("a")], NOW)
+        await box(lab).bury(await one(box(lab)), NOW, "no luck")
+        assert await box(lab).revive("a", NOW + HOUR)
+        assert await box(lab).buried(10) == []
+        assert await names(box(lab), NOW + HOUR - 1) == []
+        assert (await one(box(lab), NOW + HOUR)).attempt == 1
+
+    @in_colour
+    async def test_only_the_buried_can_be_revived(self, lab: Lab) -> None:
+        await box(lab).put([message("waits", NOW + HOUR), message("done")], NOW)
+        await box(lab).done(await one(box(lab)), NOW)
+        for name in ("waits", "done", "unknown"):
+            assert not await box(lab).revive(name, NOW)
+        assert await names(box(lab)) == []
+
+    @in_colour
+    async def test_it_tells_when_the_next_is_due(self, lab: Lab) -> None:
+        assert await box(lab).next_due() is None
+        await box(lab).put([message("late", NOW + DAY), message("a")], NOW)
+        assert await box(lab).next_due() == NOW
+        held = await one(box(lab))
+        assert await box(lab).next_due() == NOW + LEASE
+        await box(lab).again(held, NOW + HOUR, "no luck")
+        assert await box(lab).next_due() == NOW + HOUR
+        await box(lab).bury(await one(box(lab), NOW + HOUR), NOW + HOUR, "no luck")
+        assert await box(lab).next_due() == NOW + DAY
+        await box(lab).done(await one(box(lab), NOW + DAY), NOW + DAY)
+        assert await box(lab).next_due() is None
+
+    @in_colour
+    async def test_nothing_is_put_and_nothing_is_lost_by_it(self, lab: Lab) -> None:
+        await box(lab).put([], NOW)
+        assert await claim(box(lab)) == []
+
+    @in_colour
+    async def test_messages_stay_when_the_backend_is_closed(self, lab: Lab) -> None:
+        await box(lab).put([message(name) for name in ("done", "dead", "held", "failed")], NOW)
+        done, dead, held, failed = await claim(box(lab))
+        await box(lab).put([message("waits", NOW + HOUR)], NOW)
+        await box(lab).done(done, NOW)
+        await box(lab).bury(dead, NOW, "no luck")
+        await box(lab).again(failed, NOW + HOUR, "no luck")
+        lab.reopen()
+        assert [each.message for each in await box(lab).buried(10)] == [message("dead")]
+        await box(lab).put([message("done"), message("dead")], NOW)
+        assert await names(box(lab), NOW + LEASE - 1) == []
+        later = await claim(box(lab), NOW + HOUR)
+        assert [(each.message.id, each.attempt) for each in later] == [("held", 2), ("failed", 2), ("waits", 1)]
+        assert not await box(lab).done(held, NOW)
+
+    @in_colour
+    async def test_several_who_claim_at_once_never_get_the_same(self, lab: Lab) -> None:
+        await box(lab).put([message(str(number)) for number in range(20)], NOW)
+        boxes = [lab.another().mailbox(lab.colour.port) for _ in range(CALLERS)]
+
+        async def take(mailbox: Mailbox | None) -> list[str]:
+            assert mailbox is not None
+            taken: list[str] = []
+            for _ in range(20):
+                taken += await names(mailbox, limit=1)
+                await lab.colour.breathe()
+            return taken
+
+        answers = await lab.colour.together([partial(take, each) for each in boxes])
+        taken = [name for answer in answers for name in answer]
+        assert sorted(taken, key=int) == [str(number) for number in range(20)]
+
+
+class MailboxSchedules(Contract):
+    """Messages that are sent by the clock."""
+
+    @in_colour
+    async def test_a_schedule_becomes_a_message_at_its_moment(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        assert await claim(box(lab), ELEVEN - 1) == []
+        sent = await one(box(lab), ELEVEN)
+        name = f"hourly-{ELEVEN}"
+        wanted = Message(name, "https://example.com/a?b", b"\x00\xff", {"a": "b"}, ELEVEN, None, "POST")
+        assert sent == Claimed(wanted, 1, "hourly", ELEVEN + LEASE)
+        await box(lab).done(sent, ELEVEN)
+        assert await names(box(lab), ELEVEN + HOUR - 1) == []
+        assert await names(box(lab), ELEVEN + HOUR) == [f"hourly-{ELEVEN + HOUR}"]
+
+    @in_colour
+    async def test_moments_that_went_by_become_one_message(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        await box(lab).done(await one(box(lab), ELEVEN + DAY + 1), ELEVEN + DAY + 1)
+        assert await names(box(lab), ELEVEN + DAY + HOUR - 1) == []
+        assert await box(lab).next_due() == ELEVEN + DAY + HOUR
+
+    @in_colour
+    async def test_a_schedule_does_not_wait_for_its_last_message(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        failed = await one(box(lab), ELEVEN)
+        await box(lab).again(failed, ELEVEN + DAY, "no luck")
+        assert await names(box(lab), ELEVEN + HOUR) == [f"hourly-{ELEVEN + HOUR}"]
+
+    @in_colour
+    async def test_it_tells_when_a_schedule_is_due(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        assert await box(lab).next_due() == ELEVEN
+        await box(lab).put([message("a", ELEVEN + 1)], NOW)
+        assert await box(lab).next_due() == ELEVEN
+
+    @in_colour
+    async def test_one_saved_with_the_same_cron_keeps_its_moment(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        await box(lab).save(hourly(), ELEVEN + 5)
+        assert await box(lab).next_due() == ELEVEN
+
+    @in_colour
+    async def test_one_saved_with_another_cron_is_due_by_it(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        changed = Schedule("hourly", "30 * * * *", "/b", b"changed")
+        await box(lab).save(changed, NOW)
+        assert await box(lab).schedules() == [changed]
+        assert (await one(box(lab), NOW + 1_000 * SECOND)).message.body == b"changed"
+
+    @in_colour
+    async def test_a_schedule_that_rests_sends_nothing(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        await box(lab).save(hourly(paused=True), NOW)
+        assert await box(lab).next_due() is None
+        assert await names(box(lab), NOW + DAY) == []
+        await box(lab).save(hourly(), ELEVEN + DAY)
+        assert await names(box(lab), ELEVEN + DAY + HOUR - 1) == []
+        assert await names(box(lab), ELEVEN + DAY + HOUR) == [f"hourly-{ELEVEN + DAY + HOUR}"]
+
+    @in_colour
+    async def test_schedules_are_listed_in_order(self, lab: Lab) -> None:
+        given = [hourly(name, paused=name == "b") for name in ("b", "a.1", "C", "a-1")]
+        for each in given:
+            await box(lab).save(each, NOW)
+        assert await box(lab).schedules() == sorted(given, key=lambda each: each.id)
+
+    @in_colour
+    async def test_a_schedule_that_is_removed_sends_nothing(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        await box(lab).save(hourly("other", paused=True), NOW)
+        await box(lab).remove("hourly")
+        await box(lab).remove("unknown")
+        assert await box(lab).schedules() == [hourly("other", paused=True)]
+        assert await names(box(lab), NOW + DAY) == []
+
+    @in_colour
+    async def test_its_schedule_is_known_of_a_message_that_was_buried(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        await box(lab).bury(await one(box(lab), ELEVEN), ELEVEN, "no luck")
+        (buried,) = await box(lab).buried(10)
+        assert buried.schedule_id == "hourly"
+        await box(lab).revive(buried.message.id, ELEVEN)
+        assert (await one(box(lab), ELEVEN)).schedule_id == "hourly"
+
+    @in_colour
+    async def test_schedules_stay_when_the_backend_is_closed(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        await box(lab).save(hourly("rests", paused=True), NOW)
+        lab.reopen()
+        assert await box(lab).schedules() == [hourly(), hourly("rests", paused=True)]
+        assert await names(box(lab), ELEVEN + DAY) == [f"hourly-{ELEVEN}"]
+
+    @in_colour
+    async def test_a_schedule_sends_once_to_several_who_claim_at_once(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        boxes = [lab.another().mailbox(lab.colour.port) for _ in range(CALLERS)]
+        for hour in range(5):
+
+            async def take(mailbox: Mailbox | None, now_us: int = ELEVEN + hour * HOUR) -> list[Claimed]:
+                assert mailbox is not None
+                return await claim(mailbox, now_us)
+
+            answers = await lab.colour.together([partial(take, each) for each in boxes])
+            (sent,) = [each for answer in answers for each in answer]
+            assert sent.message.id == f"hourly-{ELEVEN + hour * HOUR}"
+            assert await box(lab).done(sent, ELEVEN + hour * HOUR)
