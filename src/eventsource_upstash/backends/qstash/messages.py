@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -10,11 +9,12 @@ import msgspec
 
 from ..._io.port import HttpRequest, Port
 from ...domain.events import FREE, Receipt
+from ...domain.sending import check_destination, check_headers, check_id, check_retries
 from ...errors import Misuse, OutcomeUnknown, Refused, TooLarge, Unavailable
-from ...ports import ID_HEADER, MAX_MESSAGE_BYTES, Message
+from ...ports import ID_HEADER, MAX_MESSAGE_BYTES, Message, Schedule
 from .answers import exchange, printable
 from .notices import taken
-from .settings import MAX_RETRIES, is_whole, shown, url_problems, word_problems
+from .settings import is_whole, refuse, shown, url_problems
 
 if TYPE_CHECKING:
     from .transport import QStash
@@ -29,9 +29,6 @@ MAX_BATCH_BYTES: Final = MAX_MESSAGE_BYTES
 """Most bytes of the bodies in one request of several: no more than of one that has a single large one."""
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-
-_HEADER_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_VALUE: Final = re.compile(r"[!-~](?:[ -~\t]*[!-~])?")
 
 
 class _Taken(msgspec.Struct):
@@ -130,8 +127,7 @@ def option_headers(given: Mapping[str, str], retries: int | None) -> dict[str, s
     """The headers for what goes with a message or a schedule."""
     headers = {
         name if name == "content-type" else f"upstash-forward-{name}": value
-        for name, value in given.items()
-        if name != ID_HEADER  # the message's own is the only one
+        for name, value in ((name.lower(), value) for name, value in given.items())
     }
     if retries is not None:
         headers["upstash-retries"] = str(retries)
@@ -150,37 +146,30 @@ def check_message(message: Message, transport: QStash) -> str:
         Misuse: The message cannot be one.
         TooLarge: Its body is too large for every plan.
     """
-    problems = word_problems("id", message.id)
-    problems += option_problems(message.headers, message.retries, message.method)
+    check_id(message.id)
     if not is_whole(message.not_before_us, 0):
-        problems.append(f"not_before_us={message.not_before_us!r}: it is a number from 0")
-    url, more = url_of(message.destination, transport)
-    if problems or more:
-        raise Misuse(f"message {message.id[:80]!r}: " + "; ".join([*problems, *more]))
-    if len(message.body) > MAX_MESSAGE_BYTES:
-        raise TooLarge(what=f"the body of message {message.id!r}", size=len(message.body), limit=MAX_MESSAGE_BYTES)
-    return url
+        raise Misuse(f"not_before_us={message.not_before_us!r}: it is a whole number from 0")
+    check_options(message, f"message {message.id!r}")
+    return url_of(message.destination, transport)
 
 
-def url_of(destination: str, transport: QStash) -> tuple[str, list[str]]:
-    """The URL that a destination stands for, and what is wrong with it. Raises `Misuse` for a path that is no job's."""
+def check_options(given: Message | Schedule, what: str) -> None:
+    """Refuse headers, retries, a method or a body that cannot be any. Raises `Misuse`, `TooLarge`."""
+    check_headers(given.headers, body=given.body)
+    check_retries(given.retries)
+    if given.method not in METHODS:
+        raise Misuse(f"{what}: method={given.method!r}: it is one of {', '.join(sorted(METHODS))}")
+    if len(given.body) > MAX_MESSAGE_BYTES:
+        raise TooLarge(what=f"the body of {what}", size=len(given.body), limit=MAX_MESSAGE_BYTES)
+
+
+def url_of(destination: str, transport: QStash) -> str:
+    """The URL that a destination stands for. Raises `Misuse` where it is none, or a path and nobody knows of where."""
+    check_destination(destination)
     if destination.startswith("/"):
-        return transport.job_url(destination), []
-    return destination, url_problems("the destination", destination)
-
-
-def option_problems(headers: Mapping[str, str], retries: int | None, method: str) -> list[str]:
-    """What is wrong with what goes with a message or a schedule. Values of headers are not shown."""
-    problems = [
-        f"header {name[:80]!r}: a name is of lower-case letters, digits and -, its value of printable ASCII characters"
-        for name, value in headers.items()
-        if not (_HEADER_NAME.fullmatch(name) and (not value or _HEADER_VALUE.fullmatch(value)))
-    ]
-    if retries is not None and not is_whole(retries, 0, MAX_RETRIES):
-        problems.append(f"retries={retries!r}: it is a number from 0 to {MAX_RETRIES}")
-    if method not in METHODS:
-        problems.append(f"method={method!r}: it is one of {', '.join(sorted(METHODS))}")
-    return problems
+        return transport.job_url(destination)
+    refuse(url_problems("the destination", destination))
+    return destination
 
 
 def _chunks(messages: Sequence[tuple[Message, str]]) -> Iterator[Sequence[tuple[Message, str]]]:

@@ -11,12 +11,13 @@ import msgspec
 
 from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.events import Receipt
-from ...errors import Misuse, Refused, TooLarge
-from ...ports import MAX_MESSAGE_BYTES, Schedule
+from ...domain.sending import MAX_SCHEDULE_ID, check_id
+from ...errors import Refused
+from ...ports import Schedule
 from .answers import exchange
-from .messages import option_headers, option_problems, url_of
+from .messages import check_options, option_headers, url_of
 from .schedules import Method, check_cron, decoded
-from .settings import refuse, shown, word_problems
+from .settings import shown
 
 if TYPE_CHECKING:
     from qstash.schedule import Schedule as OfficialSchedule
@@ -68,13 +69,9 @@ class Kept:
         Cost: 2 requests: what replaces a schedule does not say whether it rests.
         """
         check_cron(schedule.cron)
-        problems = word_problems("the id of a schedule", schedule.id)
-        problems += option_problems(schedule.headers, schedule.retries, schedule.method)
-        url, more = url_of(schedule.destination, self._transport)
-        if problems or more:
-            raise Misuse(f"schedule {schedule.id[:80]!r}: " + "; ".join([*problems, *more]))
-        if len(schedule.body) > MAX_MESSAGE_BYTES:
-            raise TooLarge(what=f"the body of {schedule.id!r}", size=len(schedule.body), limit=MAX_MESSAGE_BYTES)
+        _check_id(schedule.id)
+        check_options(schedule, f"schedule {schedule.id!r}")
+        url = url_of(schedule.destination, self._transport)
         if self._transport.client is not None:
             receipt = await self._put_through_client(schedule, url)
         else:
@@ -180,7 +177,7 @@ class Kept:
 
 
 def _check_id(id: str) -> None:
-    refuse(word_problems("the id of a schedule", id))  # it becomes a part of a path
+    check_id(id, "schedule_id", MAX_SCHEDULE_ID)  # it becomes a part of a path
 
 
 def _of(stored: _Stored) -> Schedule:
