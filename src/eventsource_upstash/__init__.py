@@ -16,11 +16,12 @@ from ._flow.sending import Sent
 from ._flow.statuses import BuildStatus, Failure, ProjectionStatus
 from ._io.port import Signal
 from .backends.memory import InProcess, Memory, MemoryKeys
-from .blocking import App, EventStore, Index, Messages, Notifier, ProjectionStore, Projector, View, Worker
+from .blocking import App, EventStore, Index, Messages, Notifier, ProjectionStore, Projector, RateLimit, View, Worker
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
 from .domain.jobs import Job, NotRetryable, RetryLater
+from .domain.limits import Limited
 from .domain.personal import Personal
 from .domain.projections import Projection
 from .domain.queries import AppendCondition, Query, QueryItem
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         AsyncNotifier,
         AsyncProjectionStore,
         AsyncProjector,
+        AsyncRateLimit,
         AsyncView,
         AsyncWorker,
     )
@@ -84,6 +86,7 @@ __all__ = [
     "AsyncNotifier",
     "AsyncProjectionStore",
     "AsyncProjector",
+    "AsyncRateLimit",
     "AsyncSchedules",
     "AsyncView",
     "AsyncWorker",
@@ -108,6 +111,7 @@ __all__ = [
     "Index",
     "InvalidEvent",
     "Job",
+    "Limited",
     "Loaded",
     "LogRewound",
     "Memory",
@@ -129,6 +133,7 @@ __all__ = [
     "QStash",
     "Query",
     "QueryItem",
+    "RateLimit",
     "Rebuilding",
     "Rebuilt",
     "Receipt",

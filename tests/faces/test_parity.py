@@ -13,18 +13,20 @@ import pytest
 
 import eventsource_upstash
 from eventsource_upstash import aio, blocking, connect, connect_async, web
+from eventsource_upstash.aio import limits as aio_limits
 from eventsource_upstash.aio import messages as aio_messages
 from eventsource_upstash.aio import projector as aio_projector
 from eventsource_upstash.aio import views as aio_views
 from eventsource_upstash.backends.qstash import aio as qstash_aio
 from eventsource_upstash.backends.qstash import blocking as qstash_blocking
+from eventsource_upstash.blocking import limits as blocking_limits
 from eventsource_upstash.blocking import messages as blocking_messages
 from eventsource_upstash.blocking import projector as blocking_projector
 from eventsource_upstash.blocking import views as blocking_views
 from eventsource_upstash.web import asgi, endpoint, job_asgi, jobs, view_asgi, view_endpoint
 
-BLOCKING_MODULES = (blocking, blocking_messages, blocking_projector, blocking_views, qstash_blocking)
-ASYNC_MODULES = (aio, aio_messages, aio_projector, aio_views, qstash_aio)
+BLOCKING_MODULES = (blocking, blocking_limits, blocking_messages, blocking_projector, blocking_views, qstash_blocking)
+ASYNC_MODULES = (aio, aio_limits, aio_messages, aio_projector, aio_views, qstash_aio)
 
 
 def classes_of(modules: tuple[ModuleType, ...]) -> dict[str, type]:
@@ -47,6 +49,7 @@ PAIRS.append((view_endpoint.ViewEndpoint, view_asgi.AsyncViewEndpoint))
 # What waits for nothing is plain in both colours; iterators wait as they are iterated.
 PLAIN = {
     "App.job",
+    "App.rate_limit",
     "App.job_url",
     "App.schedules",
     "App.worker",

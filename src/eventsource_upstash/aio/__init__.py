@@ -22,9 +22,11 @@ from .._flow.working import JobHandler, Jobs
 from .._io.event_loop import PORT, iterate
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
+from ..domain.limits import Algorithm, OnFailure
 from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..ports import Backend, KeyStore, NoticeTransport
+from .limits import AsyncRateLimit
 from .messages import AsyncMessages
 from .projector import AsyncProjector, AsyncWorker
 from .views import AsyncIndex, AsyncProjectionStore, AsyncView
@@ -40,6 +42,7 @@ __all__ = [
     "AsyncNotifier",
     "AsyncProjectionStore",
     "AsyncProjector",
+    "AsyncRateLimit",
     "AsyncView",
     "AsyncWorker",
 ]
@@ -283,6 +286,7 @@ class AsyncApp:
         self.backend = backend
         self.registry = registry
         self.keys = keys
+        self._clock = clock
         self.jobs: Jobs = Jobs(awaits=True)
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
         self.event_store: AsyncEventStore = AsyncEventStore(
@@ -329,6 +333,30 @@ class AsyncApp:
             Misuse: Jobs are called in this process, or it is not known where the app is; or that is no path.
         """
         return job_url(self.notifier.transport, path)
+
+    def rate_limit(
+        self,
+        name: str,
+        *,
+        limit: int,
+        window: float,
+        algorithm: Algorithm = "sliding",
+        refill: int | None = None,
+        on_failure: OnFailure = "raise",
+        timeout: float = 5.0,
+    ) -> AsyncRateLimit:
+        """A rate limit on this app's backend: `app.rate_limit("posts", limit=10, window=10)`. See `AsyncRateLimit`."""
+        return AsyncRateLimit(
+            self.backend,
+            name,
+            limit=limit,
+            window=window,
+            algorithm=algorithm,
+            refill=refill,
+            on_failure=on_failure,
+            timeout=timeout,
+            clock=self._clock,
+        )
 
     def worker(self, *, poll_interval: float = 1.0) -> AsyncWorker:
         """A worker that folds after each append, in the background: `async with app.worker(): ...`."""

@@ -22,9 +22,11 @@ from .._flow.working import JobHandler, Jobs
 from .._io.blocking import PORT, iterate, run
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
+from ..domain.limits import Algorithm, OnFailure
 from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..ports import Backend, KeyStore, NoticeTransport
+from .limits import RateLimit
 from .messages import Messages
 from .projector import Projector, Worker
 from .views import Index, ProjectionStore, View
@@ -40,6 +42,7 @@ __all__ = [
     "Notifier",
     "ProjectionStore",
     "Projector",
+    "RateLimit",
     "View",
     "Worker",
 ]
@@ -283,6 +286,7 @@ class App:
         self.backend = backend
         self.registry = registry
         self.keys = keys
+        self._clock = clock
         self.jobs: Jobs = Jobs(awaits=False)
         self.notifier: Notifier = Notifier(transport)
         self.event_store: EventStore = EventStore(
@@ -329,6 +333,30 @@ class App:
             Misuse: Jobs are called in this process, or it is not known where the app is; or that is no path.
         """
         return job_url(self.notifier.transport, path)
+
+    def rate_limit(
+        self,
+        name: str,
+        *,
+        limit: int,
+        window: float,
+        algorithm: Algorithm = "sliding",
+        refill: int | None = None,
+        on_failure: OnFailure = "raise",
+        timeout: float = 5.0,
+    ) -> RateLimit:
+        """A rate limit on this app's backend: `app.rate_limit("posts", limit=10, window=10)`. See `RateLimit`."""
+        return RateLimit(
+            self.backend,
+            name,
+            limit=limit,
+            window=window,
+            algorithm=algorithm,
+            refill=refill,
+            on_failure=on_failure,
+            timeout=timeout,
+            clock=self._clock,
+        )
 
     def worker(self, *, poll_interval: float = 1.0) -> Worker:
         """A worker that folds after each append, in the background: `with app.worker(): ...`."""

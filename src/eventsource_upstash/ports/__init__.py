@@ -17,6 +17,7 @@ from ..domain.queries import AppendCondition, Query
 from .backend import Backend
 from .followers import Followed, Follower
 from .keys import Keys, KeyStore, SubjectKey
+from .limits import Limiter, Taken
 from .log import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
@@ -94,6 +95,7 @@ __all__ = [
     "KeyReused",
     "KeyStore",
     "Keys",
+    "Limiter",
     "Listed",
     "Log",
     "Mailbox",
@@ -121,6 +123,7 @@ __all__ = [
     "StoredEvent",
     "StreamPage",
     "SubjectKey",
+    "Taken",
     "Timetable",
     "Unmet",
     "Unverified",

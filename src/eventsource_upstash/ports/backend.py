@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .._io.port import Port
+from .limits import Limiter
 from .log import Log
 from .messages import Mailbox
 from .views import Views
@@ -28,6 +29,10 @@ class Backend(Protocol):
 
     def mailbox(self, port: Port) -> Mailbox | None:
         """Where messages wait that the app itself delivers, over a port; None where a service outside carries them."""
+        ...
+
+    def limiter(self, port: Port) -> Limiter:
+        """What counts requests for rate limits, over a port. Raises `Misuse` where something is not installed."""
         ...
 
     async def check(self, port: Port) -> tuple[str, ...]:

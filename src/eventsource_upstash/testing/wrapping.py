@@ -47,6 +47,7 @@ from ..ports import (
     Ended,
     Got,
     KeyReused,
+    Limiter,
     Listed,
     Log,
     Mailbox,
@@ -275,6 +276,10 @@ class BackendWrapper:
     def mailbox(self, port: Port) -> Mailbox | None:
         """See `Backend.mailbox`."""
         return self.inner.mailbox(port)
+
+    def limiter(self, port: Port) -> Limiter:
+        """See `Backend.limiter`."""
+        return self.inner.limiter(port)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`."""

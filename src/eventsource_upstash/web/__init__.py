@@ -10,6 +10,7 @@ from .endpoint import Endpoint, Request, Response, Unverified, Verifier
 from .job_lambda import lambda_jobs
 from .job_wsgi import wsgi_jobs
 from .jobs import JobEndpoint
+from .limits import too_many
 from .view_endpoint import Streaming, ViewEndpoint
 from .view_lambda import lambda_view
 from .view_wsgi import wsgi_view
@@ -41,6 +42,7 @@ __all__ = [
     "lambda_jobs",
     "lambda_view",
     "not_modified",
+    "too_many",
     "validators",
     "wsgi_app",
     "wsgi_jobs",

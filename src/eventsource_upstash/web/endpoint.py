@@ -210,7 +210,7 @@ def problem(status: int, title: str, headers: Mapping[str, str] | None = None) -
     """An error as problem details (RFC 9457): words for the caller, nothing from the inside."""
     return Response(
         status,
-        {"content-type": "application/problem+json", **(headers or {})},
+        {"content-type": "application/problem+json", "cache-control": "no-store", **(headers or {})},
         msgspec.json.encode({"status": status, "title": title}),
     )
 

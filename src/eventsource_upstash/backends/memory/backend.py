@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..._io.port import Port
-from ...ports import Log, Mailbox, Views
+from ...ports import Limiter, Log, Mailbox, Views
+from .limits import MemoryLimiter
 from .log import MemoryLog
 from .mailbox import MemoryMailbox
 from .state import State
@@ -36,6 +37,10 @@ class Memory:
     def mailbox(self, port: Port) -> Mailbox:
         """Where messages wait that the app itself delivers."""
         return MemoryMailbox(self._state)
+
+    def limiter(self, port: Port) -> Limiter:
+        """What counts requests for rate limits."""
+        return MemoryLimiter(self._state)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: there is nothing to look at."""

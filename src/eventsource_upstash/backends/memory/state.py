@@ -13,6 +13,7 @@ from ...ports import Snapshot
 from ..builds import Builds
 from .index import Index
 from .indexes import Build
+from .limits import MemoryCounters
 from .mailbox import Mail
 
 Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
@@ -41,6 +42,7 @@ class State:
         self.builds: dict[ProjectionId, Builds] = {}
         self.documents: dict[tuple[ProjectionId, int], Build] = {}
         self.mail: Mail = Mail()
+        self.limits: MemoryCounters = MemoryCounters()
         _states.add(self)
 
     def stored(self, start: int, end: int) -> list[StoredEvent]:

@@ -12,7 +12,7 @@ from ..._io.blocking import PORT
 from ..._io.port import Port
 from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
-from ...ports import Log, Mailbox, Views
+from ...ports import Limiter, Log, Mailbox, Views
 from .archives import Archives
 from .keys import Keys
 from .log import LOST_AFTER_US, ROLL_AT, RedisLog
@@ -152,6 +152,12 @@ class UpstashRedis:
     def mailbox(self, port: Port) -> Mailbox | None:
         """None: messages go through QStash."""
         return None
+
+    def limiter(self, port: Port) -> Limiter:
+        """What counts requests for rate limits: the official package. Raises `Misuse` where it is not installed."""
+        from .limits import RedisLimiter
+
+        return RedisLimiter(self.transport(port), self._keys)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: token and rights, scripts, the namespace, eviction, clocks. 4 requests, 8 commands."""

@@ -82,6 +82,10 @@ class Keys:
         """The record of an idempotency key."""
         return f"{self.prefix}once:{key}"
 
+    def limit(self, algorithm: str, window_ms: int, name: str) -> str:
+        """What the keys of a rate limit begin with: the package adds whom it counts, and the window's number."""
+        return f"{self.prefix}limit-{algorithm}-{window_ms}:{name}"
+
     def view(self, projection: ProjectionId) -> str:
         """A view's record: how far each of its builds is, and how many documents it has. See view.lua."""
         return f"{self.prefix}view:{projection.name}@{projection.version}"

@@ -74,6 +74,7 @@ class Call:
         what: What messages call it.
         keys: The keys it names, for messages.
         reads: Whether it writes nothing.
+        once: Whether it must not be done twice, so that it is not sent again when its answer was lost.
         budget: The time there is for it.
         unknown: Whether an attempt may have been done without an answer.
     """
@@ -85,6 +86,7 @@ class Call:
         "commands",
         "failed",
         "keys",
+        "once",
         "reads",
         "requests",
         "retries",
@@ -92,10 +94,11 @@ class Call:
         "what",
     )
 
-    def __init__(self, what: str, keys: Sequence[str], budget: Budget, *, reads: bool) -> None:
+    def __init__(self, what: str, keys: Sequence[str], budget: Budget, *, reads: bool, once: bool = False) -> None:
         self.what: str = what
         self.keys: Sequence[str] = keys
         self.reads: bool = reads
+        self.once: bool = once
         self.budget: Budget = budget
         self.unknown: bool = False
         self.failed: bool = False
@@ -189,6 +192,8 @@ class Transport:
         args: Sequence[str | int],
         *,
         again: Sequence[str | int] | None = None,
+        once: bool = False,
+        total_timeout: float | None = None,
     ) -> tuple[object, Receipt]:
         """Run a script, and again if that may help.
 
@@ -198,6 +203,8 @@ class Transport:
             args: Its arguments. Numbers are sent as strings.
             again: Its arguments from the moment that it may have been done without an answer: with them it looks for
                 its own earlier write before it writes. Without them, it has to be safe to be done twice as it is.
+            once: Whether it is not sent again when it may have been done without an answer.
+            total_timeout: Seconds for this operation, instead of what the transport was made with.
 
         Returns:
             The result, and what it cost; a command that the script itself calls is not counted here.
@@ -208,7 +215,7 @@ class Transport:
         later = first if again is None else [str(len(keys)), *keys, *[str(arg) for arg in again]]
         if self.sends_twice:
             first = later
-        call = Call(f"script {script.name!r}", keys, self._budget(), reads=script.reads)
+        call = Call(f"script {script.name!r}", keys, self._budget(total_timeout), reads=script.reads, once=once)
 
         def by(verb: str, text: str) -> Callable[[bool], list[str]]:
             return lambda unknown: [verb, text, *(later if unknown else first)]
@@ -230,8 +237,8 @@ class Transport:
         """Send a command once. What it costs is noted in the call. Raises what no other attempt can change."""
         raise NotImplementedError
 
-    def _budget(self) -> Budget:
-        return Budget(self.port, self._total_timeout, self._attempts, self._clock, self._draw)
+    def _budget(self, total_timeout: float | None = None) -> Budget:
+        return Budget(self.port, total_timeout or self._total_timeout, self._attempts, self._clock, self._draw)
 
     async def _run(self, call: Call, command: Callable[[bool], Sequence[str]]) -> Reply | Refusal:
         """Try until the server says something about the command, or the budget is spent."""
@@ -249,17 +256,20 @@ class Transport:
                 outcome = Trouble(f"answered {_quoted(outcome.text)}", unknown=False, remedy=kind.remedy)
             call.unknown = call.unknown or outcome.unknown
             call.failed = call.failed or call.requests > before
-            if not outcome.again or not await budget.pause(outcome.at_least):
+            lost = call.once and call.unknown
+            if lost or not outcome.again or not await budget.pause(outcome.at_least):
                 raise self._gave_up(call, outcome)
 
     def _gave_up(self, call: Call, trouble: Trouble) -> EventSourceError:
         tried = f"{call.budget.tried} attempts" if call.budget.tried > 1 else "1 attempt"
         said = f"{self._about(call)}: {self._scrubbed(trouble.text)} ({tried}, {call.budget.spent:.1f} s)"
         if call.unknown and not call.reads:
-            return OutcomeUnknown(
-                f"{said}; whether it was written is not known. The same call with the same idempotency key is safe. "
-                f"{trouble.remedy}"
+            safe = (
+                "It was not sent again, since it would count twice"
+                if call.once
+                else "The same call with the same idempotency key is safe"
             )
+            return OutcomeUnknown(f"{said}; whether it was written is not known. {safe}. {trouble.remedy}")
         kind = Unavailable if trouble.again else Refused
         return kind(f"{said}; nothing was written. {trouble.remedy}")
 

@@ -7,8 +7,9 @@ from typing import cast
 
 from ..._io.port import Port
 from ...errors import Misuse
-from ...ports import Log, Mailbox, Views
+from ...ports import Limiter, Log, Mailbox, Views
 from .database import MAX_TIMEOUT, Database, PatientPort, Synchronous
+from .limits import SQLiteLimiter
 from .log import SQLiteLog
 from .mailbox import SQLiteMailbox
 from .views import SQLiteViews
@@ -55,6 +56,10 @@ class SQLite:
     def mailbox(self, port: Port) -> Mailbox:
         """Where messages wait that the app itself delivers."""
         return SQLiteMailbox(PatientPort(port, self._database.timeout), self._database)
+
+    def limiter(self, port: Port) -> Limiter:
+        """What counts requests for rate limits."""
+        return SQLiteLimiter(PatientPort(port, self._database.timeout), self._database)
 
     async def check(self, port: Port) -> tuple[str, ...]:
         """See `Backend.check`: the file can be opened, and is ours."""

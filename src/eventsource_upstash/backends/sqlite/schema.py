@@ -159,6 +159,19 @@ MAILBOX: Final = (
 )
 """Messages that the app delivers itself, and schedules."""
 
+LIMITS: Final = (
+    """
+    CREATE TABLE limits (
+        key TEXT PRIMARY KEY,
+        number INTEGER NOT NULL,
+        since_ms INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX limits_that_end ON limits (expires_ms)",
+)
+"""What rate limits have counted."""
+
 CREATE: Final = (
     """
     CREATE TABLE events (
@@ -195,6 +208,7 @@ CREATE: Final = (
     *INDEX_LOG,
     *VIEWS,
     *MAILBOX,
+    *LIMITS,
 )
 """The tables as they are now."""
 
@@ -246,8 +260,14 @@ def make_mailbox(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def keep_limits(connection: sqlite3.Connection) -> None:
+    """From version 2: where rate limits count. There are none yet."""
+    for statement in LIMITS:
+        connection.execute(statement)
+
+
 UPGRADES: Final[Mapping[int, Sequence[Callable[[sqlite3.Connection], None]]]] = {
     1: (index_log, keep_snapshots, make_builds),
-    2: (make_mailbox,),
+    2: (make_mailbox, keep_limits),
 }
 """What is done to a file of a version, to make it one of the next."""
