@@ -324,28 +324,44 @@ def test_a_record_of_a_stream_that_is_lost_or_not_ours(log: RedisLog, engine: re
     assert [row[2] for row in everything(log)] == [1, 2]
 
 
+@pytest.fixture(scope="module")
+def limited(upstash: LocalUpstash) -> Iterator[LocalUpstash]:
+    """Over the same engine, as a user who may do what a test says."""
+    scheme, _, place = upstash.engine_url.partition("://")
+    with redis.Redis.from_url(upstash.engine_url) as engine:
+        _allow(engine, "+@all")
+        with LocalUpstash(engine_url=f"{scheme}://limited:x@{place.rpartition('@')[2]}") as running:
+            yield running
+        engine.acl_deluser("limited")
+
+
+def _allow(engine: redis.Redis, *commands: str) -> None:
+    engine.acl_setuser("limited", enabled=True, reset=True, passwords=["+x"], keys=["*"], commands=[*commands])
+
+
 @pytest.mark.parametrize("command", ["xadd", "zadd", "mset", "msetnx", "renamenx"])
 @pytest.mark.parametrize("roll_at", [1, 16_000_000])
 @pytest.mark.parametrize("before", [0, 2])
 def test_nothing_remains_of_an_append_that_is_refused_on_its_way(
-    upstash: LocalUpstash, namespace: str, engine: redis.Redis, command: str, roll_at: int, before: int
+    upstash: LocalUpstash,
+    limited: LocalUpstash,
+    namespace: str,
+    engine: redis.Redis,
+    command: str,
+    roll_at: int,
+    before: int,
 ) -> None:
     log = log_of(upstash, namespace, roll_at=roll_at)
     for number in range(before):
         append(log, an(number, ("t", "a")))
     stored = _stored(engine, namespace)
-    user = f"limited-{namespace}"
-    engine.acl_setuser(user, enabled=True, reset=True, passwords=["+x"], keys=["*"], commands=["+@all", f"-{command}"])
-    scheme, _, place = upstash.engine_url.partition("://")
+    _allow(engine, "+@all", f"-{command}")
     last = an(7, ("t", "a"), ("u", "b"), key="k", snapshot=Snapshot("n", before + 2, b"state"))
-    with LocalUpstash(engine_url=f"{scheme}://{user}:x@{place.rpartition('@')[2]}") as limited:
-        limited_log = log_of(limited, namespace, roll_at=roll_at)
-        try:
-            append(limited_log, last)
-            refused = False
-        except Refused:
-            refused = True
-    engine.acl_deluser(user)
+    try:
+        append(log_of(limited, namespace, roll_at=roll_at), last)
+        refused = False
+    except Refused:
+        refused = True
     assert refused == (
         command in ("xadd", "zadd")
         or command == ("mset" if before else "msetnx")
