@@ -14,7 +14,7 @@ from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..domain.registry import Registry
 from ..errors import Misuse, UndecodableDocument, ViewNotBuilt
-from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Counted, Got, Listed, Progress, Role, Span, Views
+from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Counted, Got, Listed, Log, Progress, Role, Span, Views
 from .freshness import Answer, Fresh, Freshness
 from .statuses import ProjectionStatus, status_of
 
@@ -44,9 +44,13 @@ class Querying:
         registry: The projections.
         freshness: Brings a view up where a read asks for it.
         clock: Nanoseconds since 1970 (UTC), by which documents end.
+        log: The log that the views are folded from, with its personal data in clear.
     """
 
-    def __init__(self, views: Views, registry: Registry, freshness: Freshness, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, views: Views, registry: Registry, freshness: Freshness, clock: Callable[[], int], log: Log
+    ) -> None:
+        self.log: Log = log
         self._views = views
         self._registry = registry
         self._freshness = freshness

@@ -282,7 +282,7 @@ class AsyncProjectionStore:
         self.views: Views = opened_views(backend.views(PORT, log), opening)
         catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
         freshness = Freshness(self.views, registry, catching_up)
-        self.flow: Querying = Querying(self.views, registry, freshness, clock)
+        self.flow: Querying = Querying(self.views, registry, freshness, clock, self.log)
         self.feeding: Feeding = Feeding(self.views, freshness)
 
     def __repr__(self) -> str:

@@ -1,0 +1,23 @@
+"""Views in a SQL database: tables that follow the log, and tables that are kept in step with a view.
+
+Over SQLAlchemy 2 (`pip install "eventsource-upstash[sql]"`), on PostgreSQL, MySQL, MariaDB and SQLite.
+"""
+
+from __future__ import annotations
+
+from .follower import SqlFollower, SqlStatus
+from .projection import SqlProjection, sql_projection
+from .synchronise import AsyncSync, Sync, sync
+from .syncing import Synced, Syncing
+
+__all__ = [
+    "AsyncSync",
+    "SqlFollower",
+    "SqlProjection",
+    "SqlStatus",
+    "Sync",
+    "Synced",
+    "Syncing",
+    "sql_projection",
+    "sync",
+]

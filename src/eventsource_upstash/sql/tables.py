@@ -1,0 +1,124 @@
+"""The tables of the library's own: how far each projection and each sync is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Engine, Integer, MetaData, String, Table, Text, inspect
+from sqlalchemy.dialects.mysql import VARCHAR
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from .engines import check_transaction, telling
+
+# Names are told apart by case, whatever the database would do by itself.
+_NAME: Final = String(255).with_variant(VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+CHECKPOINTS: Final = "eventsource_checkpoints"
+SYNCS: Final = "eventsource_syncs"
+
+
+def checkpoints_table(name: str, schema: str | None) -> Table:
+    """How far each SQL projection is: one row for each, whatever its version."""
+    return Table(
+        name,
+        MetaData(schema=schema),
+        Column("name", _NAME, primary_key=True),
+        Column("version", Integer, nullable=False),
+        Column("checkpoint", BigInteger, nullable=False),
+        Column("skipped", BigInteger, nullable=False),
+        Column("stopped", BigInteger),
+        Column("reason", Text),
+        Column("since_us", BigInteger),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mariadb_engine="InnoDB",
+        mariadb_charset="utf8mb4",
+    )
+
+
+def syncs_table(name: str, schema: str | None) -> Table:
+    """How far each sync is."""
+    return Table(
+        name,
+        MetaData(schema=schema),
+        Column("name", _NAME, primary_key=True),
+        Column("edition", BigInteger, nullable=False),
+        Column("version", Integer, nullable=False),
+        Column("generation", BigInteger, nullable=False),
+        Column("position", BigInteger, nullable=False),
+        Column("parked", Integer, nullable=False),
+        Column("started", BigInteger),
+        Column("phase", String(8), nullable=False),
+        Column("place", Text),
+        Column("copied", BigInteger, nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mariadb_engine="InnoDB",
+        mariadb_charset="utf8mb4",
+    )
+
+
+class Rows:
+    """The rows of one of these tables, made when they are first needed.
+
+    Args:
+        engine: Where the table is.
+        table: Which.
+        where: How to call the place in an error.
+    """
+
+    def __init__(self, engine: Engine, table: Table, where: str) -> None:
+        self.engine = engine
+        self.table = table
+        self.where = where
+        self._made: set[str] = set()
+        self._lock = threading.Lock()
+
+    def prepare(self, name: str, first: Mapping[str, object]) -> None:
+        """Make the table, and the row of a name, where they are not there. Any number may do so at once.
+
+        Raises:
+            Unavailable: The database cannot serve it now.
+            Refused: It lacks the right to make the table, or another error that no later try mends.
+            Misuse: The engine has no transactions.
+        """
+        with self._lock:
+            if name in self._made:
+                return
+            with telling(f"{self.where}: table {self.table.fullname!r}"):
+                self._create()
+                with self.engine.connect() as connection:
+                    here = connection.execute(self.table.select().where(self.table.c.name == name)).first()
+                    connection.rollback()
+                if here is None:
+                    self._insert({"name": name, **first})
+            with telling(self.where), self.engine.begin() as connection:
+                connection.execute(self.table.update().where(self.table.c.name == name).values(name=name))
+                check_transaction(connection, self.where)
+            self._made.add(name)
+
+    def forget(self) -> None:
+        """Look again whether table and rows are there: somebody may have dropped them."""
+        with self._lock:
+            self._made.clear()
+
+    def _create(self) -> None:
+        if self._is_there():
+            return
+        try:
+            with self.engine.begin() as connection:
+                self.table.create(connection, checkfirst=True)
+        except DBAPIError:
+            if not self._is_there():  # else somebody else has made it meanwhile
+                raise
+
+    def _is_there(self) -> bool:
+        return inspect(self.engine).has_table(self.table.name, schema=self.table.schema)
+
+    def _insert(self, row: Mapping[str, object]) -> None:
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(self.table.insert().values(**row))
+        except IntegrityError:
+            return  # somebody else has made it meanwhile
