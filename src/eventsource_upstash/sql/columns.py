@@ -47,8 +47,8 @@ class Columns(Generic[D]):
         key: str | None,
         row: Callable[[str, D], Mapping[str, object]] | None,
     ) -> None:
-        self.table = table
-        self.where = f"sync of projection {projection.name!r} into table {table.fullname!r}"
+        self.table: Table = table
+        self.where: str = f"sync of projection {projection.name!r} into table {table.fullname!r}"
         self.key: _Column = self._key_column(key)
         self._row = row
         self._kind = self._key_kind()

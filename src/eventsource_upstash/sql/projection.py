@@ -42,10 +42,10 @@ class SqlProjection:
     """
 
     def __init__(self, types: EventTypes, name: str, version: int, on_error: Literal["stop", "skip"]) -> None:
-        self.types = types
-        self.name = name
-        self.version = version
-        self.on_error = on_error
+        self.types: EventTypes = types
+        self.name: str = name
+        self.version: int = version
+        self.on_error: Literal["stop", "skip"] = on_error
         self._handlers: dict[str, _Handler] = {}
         self._reset: Callable[[Connection], object] | None = None
 

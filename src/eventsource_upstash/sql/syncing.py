@@ -132,7 +132,7 @@ class Flow(Generic[D]):
         schema: str | None,
         page_size: int,
     ) -> None:
-        self.engine = check_engine(engine, "Sync")
+        self.engine: Engine = check_engine(engine, "Sync")
         if not isinstance(cast("object", table), Table):
             raise Misuse(
                 f"Sync: it takes a Table of SQLAlchemy, not a {type(table).__name__}; of a class, its __table__"
@@ -142,8 +142,8 @@ class Flow(Generic[D]):
         self.projection: Projection[D] = view.projection
         self._reads = view.flow
         self.columns: Columns[D] = Columns(view.projection, table, key, row)
-        self.where = self.columns.where
-        self.name = name if name is not None else f"{view.projection.name}:{table.fullname}"
+        self.where: str = self.columns.where
+        self.name: str = name if name is not None else f"{view.projection.name}:{table.fullname}"
         if not 0 < len(self.name) <= 255:
             raise Misuse(f"{self.where}: name={self.name!r}: it has 1 to 255 characters")
         self._page = page_size

@@ -69,9 +69,9 @@ class Rows:
     """
 
     def __init__(self, engine: Engine, table: Table, where: str) -> None:
-        self.engine = engine
-        self.table = table
-        self.where = where
+        self.engine: Engine = engine
+        self.table: Table = table
+        self.where: str = where
         self._made: set[str] = set()
         self._lock = threading.Lock()
 
