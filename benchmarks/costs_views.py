@@ -91,6 +91,7 @@ def counted(upstash: LocalUpstash) -> list[Counted]:
         warm_up(app, game)
         count_views(app, game, meter.count)
         count_log(app, game, meter.count)
+        count_limits(app, meter.count)
     return meter.rows
 
 
@@ -127,6 +128,21 @@ def count_views(app: App, game: Game, count: Count) -> None:
     count("catch up, an event is parked", 3, "12", projector.catch_up)
     game.failing = False
     count("retry of a parked event", 5, "15", lambda: projector.retry_parked(game.players))
+
+
+def count_limits(app: App, count: Count) -> None:
+    year = 366 * 86_400.0  # so long a window that none ends meanwhile
+    sliding = app.rate_limit("sliding", limit=2, window=year)
+    fixed = app.rate_limit("fixed", limit=2, window=year, algorithm="fixed")
+    bucket = app.rate_limit("bucket", limit=2, window=year, algorithm="bucket")
+    for limit in (sliding, fixed, bucket):
+        limit.check("a")  # its script is there
+    count("check of a rate limit, sliding, the first in a window", 1, "5", lambda: sliding.check("b"))
+    count("check of a rate limit, sliding", 1, "4", lambda: sliding.check("b"))
+    count("check of a rate limit, sliding, turned away", 1, "3", lambda: sliding.check("b"))
+    count("check of a rate limit, fixed, the first in a window", 1, "3", lambda: fixed.check("b"))
+    count("check of a rate limit, fixed", 1, "2", lambda: fixed.check("b"))
+    count("check of a rate limit, bucket", 1, "4", lambda: bucket.check("b"))
 
 
 def count_log(app: App, game: Game, count: Count) -> None:

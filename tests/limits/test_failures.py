@@ -210,3 +210,24 @@ def test_what_has_expired_is_cleared_away_in_passing(clock: MovedClock, tmp_path
         ((rows,),) = connection.execute("SELECT count(*) FROM limits").fetchall()
     assert 2 <= rows <= 30
     assert 2 <= len(memory._state.limits.counters) <= 30
+
+
+@pytest.mark.parametrize("algorithm", ["sliding", "fixed", "bucket"])
+def test_its_receipt_is_what_is_billed(upstash: LocalUpstash, clock: MovedClock, algorithm: str) -> None:
+    caller = f"billed-{algorithm}"
+    backend = UpstashRedis(upstash.redis_url, upstash.token_for(caller), namespace=caller)
+    limit = Limit(Colour.BLOCKING, backend, clock, limit=3, window=3_600, algorithm=algorithm)
+    limit.check("the script is there")
+
+    def spent() -> tuple[int, int]:
+        counted = upstash.metrics()["redis"][caller]
+        return counted["requests"], counted["commands"]
+
+    for _ in range(5):
+        requests, commands = spent()
+        receipt = limit.check().receipt
+        now = spent()
+        assert receipt.requests == now[0] - requests == 1
+        # A sliding window does not tell whether a check was the first: then the receipt says the most that it can be.
+        at_most = 1 if algorithm == "sliding" else 0
+        assert 0 <= receipt.commands - (now[1] - commands) <= at_most

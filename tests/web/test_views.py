@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import Memory
-from eventsource_upstash.web import asgi_view, etag, lambda_view, not_modified, validators, wsgi_view
+from eventsource_upstash import AsyncApp, Memory, Misuse, UpstashRedis
+from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.web import ViewEndpoint, asgi_view, etag, lambda_view, not_modified, validators, wsgi_view
 from tests.web.players import AsyncCaller, Caller, Left, Noise, Players, Retired
 
 
@@ -282,3 +283,58 @@ def test_lambda(here: Players) -> None:
     assert call("/prod/players", accept="text/event-stream", last_event_id=last)["body"].count("event: ") == 1
     rest = handler({"httpMethod": "GET", "path": "/players/ä", "requestContext": {"stage": "prod"}}, None)
     assert rest["statusCode"] == 404
+
+
+SHARED = "public, max-age=60, stale-while-revalidate=600"
+
+
+def test_who_may_keep_an_answer_is_said_of_each_that_may_be_kept(players: Players, caller: Caller) -> None:
+    players.score(("a", 1))
+    endpoint = caller.endpoint(cache_control=SHARED)
+    for path in ("a", "", "?index=score"):
+        first = caller.send(path, endpoint=endpoint)
+        again = caller.send(path, endpoint=endpoint, if_none_match=first.headers["etag"])
+        assert (first.status, again.status) == (200, 304)
+        for answer in (first, again, caller.send(path, "HEAD", endpoint=endpoint)):
+            assert answer.headers["cache-control"] == SHARED
+            # At the URL of a listing there is the feed as well.
+            assert answer.headers.get("vary") == (None if path == "a" else "accept")
+    for path, method in (("b", "GET"), ("?limit=0", "GET"), ("?at_least=99", "GET"), ("a", "POST")):
+        refused = caller.send(path, method, endpoint=endpoint)
+        assert refused.status >= 400
+        assert refused.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "public\r\nset-cookie: a=b", "public\n", "public,", "max-age=", "a b", "é", "\0", None, 60]
+)
+def test_what_can_be_no_cache_control_is_refused(wrong: Any) -> None:
+    players = Players(Memory())
+    store = AsyncApp(players.backend, players.registry, None).projection_store
+    for make in (
+        lambda: ViewEndpoint(players.app, players.players, cache_control=wrong),
+        lambda: wsgi_view(players.app, players.players, cache_control=wrong),
+        lambda: lambda_view(players.app, players.players, cache_control=wrong),
+        lambda: asgi_view(store, players.players, cache_control=wrong),
+        lambda: validators("1", cache_control=wrong),
+    ):
+        with pytest.raises(Misuse, match="cache_control="):
+            make()
+
+
+def test_a_304_costs_one_command(upstash: LocalUpstash) -> None:
+    name = "a-304"
+    players = Players(UpstashRedis(upstash.redis_url, upstash.token_for(name), namespace=name), expires=False)
+    players.score(("a", 1), ("b", 2))
+    caller = Caller(players)
+
+    def spent() -> tuple[int, int]:
+        counted = upstash.metrics()["redis"][name]
+        return counted["requests"], counted["commands"]
+
+    for path in ("a", "?limit=2"):
+        tag = caller.send(path).headers["etag"]
+        requests, commands = spent()
+        assert caller.send(path, if_none_match=tag).status == 304
+        assert spent() == (requests + 1, commands + 1)
+    players.app.close()

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
+
+from ..errors import Misuse
 
 PRIVATE: Final = "private, no-cache"
 """Cache-Control of what a caller may keep for itself, and asks about each time before it shows it again."""
 
 _TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+
+# Directives (RFC 9111, section 5.2): names, each with a word, a number or a quoted string; no line break, so no header.
+_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_DIRECTIVE: Final = rf'{_NAME}(?:=(?:{_NAME}|"[\x20\x21\x23-\x5b\x5d-\x7e]*"))?'
+_CACHE_CONTROL: Final = re.compile(rf"{_DIRECTIVE}(?:, *{_DIRECTIVE})*")
+
+
+def check_cache_control(cache_control: str) -> None:
+    """Refuse what can be no Cache-Control, and above all what would begin another header. Raises `Misuse`."""
+    if not isinstance(cast("object", cache_control), str) or not _CACHE_CONTROL.fullmatch(cache_control):
+        raise Misuse(
+            f"cache_control={cache_control!r}: it is a list of directives, as in 'public, max-age=60' or 'no-store'"
+        )
 
 
 def etag(version: str) -> str:
@@ -23,7 +39,11 @@ def validators(version: str, *, cache_control: str = PRIVATE) -> dict[str, str]:
         version: What `View.version` answered before the answer was read: one that is older than the answer costs a
             repetition, one that is younger would hide a change.
         cache_control: Who may keep the answer, and for how long.
+
+    Raises:
+        Misuse: `cache_control` can be no such header.
     """
+    check_cache_control(cache_control)
     return {"etag": etag(version), "cache-control": cache_control}
 
 

@@ -10,6 +10,8 @@ from .._io.event_loop import PORT, iterate
 from ..aio import AsyncApp, AsyncProjectionStore
 from ..domain.projections import Projection
 from .asgi import Message, Receive, Send, lifespan, request_of, send_start
+from .conditional import PRIVATE
+from .defaults import MAX_DURATION, RETRY, TIMEOUT
 from .endpoint import Request, Response, with_length
 from .feed import FEED_HEADERS
 from .paths import NOT_FOUND, key_of
@@ -44,10 +46,11 @@ class AsyncViewEndpoint(Generic[D]):
         projection: Projection[D],
         *,
         consistency: Literal["eventual", "strong"] = "eventual",
-        timeout: float = 5.0,
+        timeout: float = TIMEOUT,
         interval: float | None = None,
-        max_duration: float = 240.0,
-        retry: int = 2_000,
+        max_duration: float = MAX_DURATION,
+        retry: int = RETRY,
+        cache_control: str = PRIVATE,
     ) -> None:
         store = app.projection_store if isinstance(app, AsyncApp) else app
         self.flow: Viewing[D] = Viewing(
@@ -60,6 +63,7 @@ class AsyncViewEndpoint(Generic[D]):
             consistency=consistency,
             timeout=timeout,
             pace=(interval, max_duration, retry),
+            cache_control=cache_control,
         )
 
     async def handle(self, request: Request, key: str = "") -> Response:
@@ -90,10 +94,11 @@ def asgi_view(
     *,
     path: str = "",
     consistency: Literal["eventual", "strong"] = "eventual",
-    timeout: float = 5.0,
+    timeout: float = TIMEOUT,
     interval: float | None = None,
-    max_duration: float = 240.0,
-    retry: int = 2_000,
+    max_duration: float = MAX_DURATION,
+    retry: int = RETRY,
+    cache_control: str = PRIVATE,
 ) -> AsgiView[D]:
     """A view as an ASGI application, to be mounted: `GET /` a listing or the feed, `GET /KEY` a document.
 
@@ -108,6 +113,8 @@ def asgi_view(
         interval: Seconds between two looks of a feed.
         max_duration: Seconds after which a feed ends.
         retry: Milliseconds after which a reader comes back.
+        cache_control: Who may keep an answer, and for how long: the Cache-Control of each 200 and 304, as in
+            "public, max-age=60, stale-while-revalidate=600". Errors and the feed are never kept.
 
     Raises:
         Misuse: The projection is of another registry, or an argument cannot be one.
@@ -120,6 +127,7 @@ def asgi_view(
         interval=interval,
         max_duration=max_duration,
         retry=retry,
+        cache_control=cache_control,
     )
     return AsgiView(endpoint, path)
 

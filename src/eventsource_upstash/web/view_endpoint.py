@@ -8,6 +8,8 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 from .._io.blocking import PORT, iterate, run
 from ..blocking import App, ProjectionStore
 from ..domain.projections import Projection
+from .conditional import PRIVATE
+from .defaults import MAX_DURATION, RETRY, TIMEOUT
 from .endpoint import Request, Response
 from .feed import FEED_HEADERS
 from .viewing import Viewing
@@ -42,6 +44,8 @@ class ViewEndpoint(Generic[D]):
         interval: Seconds between two looks of a feed when nothing wakes it; without it 1, and 5 where looks are billed.
         max_duration: Seconds after which a feed ends. The reader comes back, and goes on where it was.
         retry: Milliseconds after which a reader comes back.
+        cache_control: Who may keep an answer, and for how long: the Cache-Control of each 200 and 304, as in
+            "public, max-age=60, stale-while-revalidate=600". Errors and the feed are never kept.
 
     Raises:
         Misuse: The projection is of another registry, or an argument cannot be one.
@@ -53,10 +57,11 @@ class ViewEndpoint(Generic[D]):
         projection: Projection[D],
         *,
         consistency: Literal["eventual", "strong"] = "eventual",
-        timeout: float = 5.0,
+        timeout: float = TIMEOUT,
         interval: float | None = None,
-        max_duration: float = 240.0,
-        retry: int = 2_000,
+        max_duration: float = MAX_DURATION,
+        retry: int = RETRY,
+        cache_control: str = PRIVATE,
     ) -> None:
         store = app.projection_store if isinstance(app, App) else app
         self.flow: Viewing[D] = Viewing(
@@ -69,6 +74,7 @@ class ViewEndpoint(Generic[D]):
             consistency=consistency,
             timeout=timeout,
             pace=(interval, max_duration, retry),
+            cache_control=cache_control,
         )
 
     def handle(self, request: Request, key: str = "") -> Response:

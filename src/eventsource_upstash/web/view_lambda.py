@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from ..blocking import App, ProjectionStore
 from ..domain.projections import Projection
 from .aws_lambda import Event, mapping, request_of, response_of, wants_multi_value_headers
+from .conditional import PRIVATE
+from .defaults import LAMBDA_MAX_DURATION, RETRY, TIMEOUT
 from .endpoint import Response
 from .paths import NOT_FOUND, key_of
 from .view_endpoint import ViewEndpoint
@@ -22,9 +24,10 @@ def lambda_view(
     *,
     path: str = "",
     consistency: Literal["eventual", "strong"] = "eventual",
-    timeout: float = 5.0,
-    max_duration: float = 20.0,
-    retry: int = 2_000,
+    timeout: float = TIMEOUT,
+    max_duration: float = LAMBDA_MAX_DURATION,
+    retry: int = RETRY,
+    cache_control: str = PRIVATE,
 ) -> Callable[[Event, object], dict[str, object]]:
     """A view as a Lambda handler: `GET PATH/` a listing, `GET PATH/KEY` a document.
 
@@ -41,13 +44,21 @@ def lambda_view(
         max_duration: Seconds after which an answer of the feed is complete; the rest is told in the next one. All of it
             has to fit into what Lambda answers at once (6 MB).
         retry: Milliseconds after which a reader of the feed comes back: each time is a call of the function.
+        cache_control: Who may keep an answer, and for how long: the Cache-Control of each 200 and 304, as in
+            "public, max-age=60, stale-while-revalidate=600". Errors and the feed are never kept.
 
     Raises:
         Misuse: The projection is of another registry, or an argument cannot be one. The handler itself raises it for an
             event that is no HTTP request.
     """
     endpoint = ViewEndpoint(
-        app, projection, consistency=consistency, timeout=timeout, max_duration=max_duration, retry=retry
+        app,
+        projection,
+        consistency=consistency,
+        timeout=timeout,
+        max_duration=max_duration,
+        retry=retry,
+        cache_control=cache_control,
     )
 
     def handler(event: Event, context: object) -> dict[str, object]:  # noqa: ARG001  # Lambda hands it over

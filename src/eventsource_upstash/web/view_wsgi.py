@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from ..blocking import App, ProjectionStore
 from ..domain.projections import Projection
+from .conditional import PRIVATE
+from .defaults import MAX_DURATION, RETRY, TIMEOUT
 from .endpoint import Response
 from .paths import NOT_FOUND, key_of
 from .view_endpoint import ViewEndpoint
@@ -24,10 +26,11 @@ def wsgi_view(
     *,
     path: str = "",
     consistency: Literal["eventual", "strong"] = "eventual",
-    timeout: float = 5.0,
+    timeout: float = TIMEOUT,
     interval: float | None = None,
-    max_duration: float = 240.0,
-    retry: int = 2_000,
+    max_duration: float = MAX_DURATION,
+    retry: int = RETRY,
+    cache_control: str = PRIVATE,
 ) -> WsgiView[D]:
     """A view as a WSGI application, to be mounted: `GET /` a listing or the feed, `GET /KEY` a document.
 
@@ -43,6 +46,8 @@ def wsgi_view(
         interval: Seconds between two looks of a feed.
         max_duration: Seconds after which a feed ends.
         retry: Milliseconds after which a reader comes back.
+        cache_control: Who may keep an answer, and for how long: the Cache-Control of each 200 and 304, as in
+            "public, max-age=60, stale-while-revalidate=600". Errors and the feed are never kept.
 
     Raises:
         Misuse: The projection is of another registry, or an argument cannot be one.
@@ -55,6 +60,7 @@ def wsgi_view(
         interval=interval,
         max_duration=max_duration,
         retry=retry,
+        cache_control=cache_control,
     )
     return WsgiView(endpoint, path)
 

@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..ports import Backend, Listed, NoticeTransport, Span
 from . import feed as feeds
-from .conditional import not_modified, validators
+from .conditional import check_cache_control, not_modified, validators
 from .endpoint import Request, Response, problem
 from .feed import SOON, Feed, Pace
 
@@ -84,8 +84,10 @@ class Viewing(Generic[D]):
         consistency: str,
         timeout: float,
         pace: tuple[float | None, float, int],
+        cache_control: str,
     ) -> None:
         querying.check(projection, consistency)
+        check_cache_control(cache_control)
         interval, max_duration, retry = pace
         for name, value in (("interval", interval), ("max_duration", max_duration), ("timeout", timeout)):
             if value is not None and not value > 0:  # NaN is not either
@@ -96,6 +98,7 @@ class Viewing(Generic[D]):
         self._projection = projection
         self._strong = consistency == "strong"
         self._timeout = timeout
+        self._cache_control = cache_control
         self.signal: Signal = (transport.signal if transport else None) or Signal()
         interval = interval or (LOOK_BILLED if backend.public else LOOK)
         self.feed: Feed[D] = Feed(
@@ -123,14 +126,14 @@ class Viewing(Generic[D]):
                 # The version alone is the cheapest look. A view whose documents end changes with the time, too.
                 version = await self._querying.version(self._projection, fresh)
                 if not_modified(if_none_match, version):
-                    return _answer(request, version, None, key)
+                    return self._answer(request, version, None, key)
             if key:
                 version, body = await self._document(key, fresh)
             else:
                 version, body = await self._listing(query, fresh)
             if self._projection.ends:
                 version += f".{hashlib.blake2b(body, digest_size=8).hexdigest()}"
-            return _answer(request, version, None if not_modified(if_none_match, version) else body, key)
+            return self._answer(request, version, None if not_modified(if_none_match, version) else body, key)
         except Exception as error:
             return _bare(request, self._failure(error))
 
@@ -230,6 +233,14 @@ class Viewing(Generic[D]):
             cursor = cursor_of(index, listed.last) if index is not None else listed.last[1]
         return msgspec.json.encode(Page(items, cursor))
 
+    def _answer(self, request: Request, version: str, body: bytes | None, key: str) -> Response:
+        headers = validators(version, cache_control=self._cache_control)
+        if not key:
+            headers["vary"] = "accept"  # the feed is at the same URL
+        if body is None:
+            return Response(304, headers, b"")
+        return _bare(request, Response(200, {"content-type": "application/json", **headers}, body))
+
     def _failure(self, error: Exception) -> Response:
         name = self._projection.name
         match error:
@@ -288,15 +299,6 @@ def _value(text: str | None) -> float | str | None:
         return text
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return cast("float | str", value) if number or isinstance(value, str) else text
-
-
-def _answer(request: Request, version: str, body: bytes | None, key: str) -> Response:
-    headers = validators(version)
-    if not key:
-        headers["vary"] = "accept"
-    if body is None:
-        return Response(304, headers, b"")
-    return _bare(request, Response(200, {"content-type": "application/json", **headers}, body))
 
 
 def _bare(request: Request, response: Response) -> Response:
