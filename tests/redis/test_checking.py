@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import redis
 
@@ -163,3 +164,19 @@ def test_a_wrong_token_of_qstash_is_refused(upstash: LocalUpstash) -> None:
 def test_something_else_at_the_url_of_qstash_is_refused(upstash: LocalUpstash) -> None:
     with pytest.raises((Refused, Misuse)):
         App(Memory(), Registry(), QStash(ENDPOINT, token="t", url=upstash.redis_url)).check()
+
+
+def test_jobs_that_nothing_can_be_sent_to(own: LocalUpstash) -> None:
+    environ = {**own.environment(), "QSTASH_TOPIC": "projections"}
+    authorization = {"authorization": f"Bearer {environ['QSTASH_TOKEN']}"}
+    endpoints = f"{own.qstash_url}/v2/topics/projections/endpoints"
+    httpx.post(endpoints, json={"endpoints": [{"url": ENDPOINT}]}, headers=authorization).raise_for_status()
+    backend = described(own, "check-jobs")
+    for jobs_url, doubtful in ((None, True), ("https://app.example.com", False)):
+        app = App(backend, Registry(), QStash.from_env(environ=environ, jobs_url=jobs_url))
+        assert app.check() == ()
+        app.job("/workers/report")(lambda job: None)
+        doubts = app.check()
+        assert bool(doubts) is doubtful
+        assert all("messages to jobs cannot be sent" in doubt and "EVENTSOURCE_JOBS_URL" in doubt for doubt in doubts)
+        app.close()

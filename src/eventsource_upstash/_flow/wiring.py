@@ -12,20 +12,33 @@ from ..domain.projections import Projection
 from ..domain.registry import Registry
 from ..errors import Misuse
 from ..ports import Backend, NoticeTransport
+from .working import Jobs
 
 D = TypeVar("D")
 
 _log: Final = logging.getLogger("eventsource_upstash.app")
 
 
-async def check(backend: Backend, transport: NoticeTransport | None, port: Port) -> tuple[str, ...]:
+async def check(backend: Backend, transport: NoticeTransport | None, jobs: Jobs, port: Port) -> tuple[str, ...]:
     """See `App.check`."""
     doubts = await backend.check(port)
     if transport is not None:
         doubts += await transport.check(port)
+        doubts += _doubts_of_jobs(transport, jobs, port)
     for doubt in doubts:
         _log.warning("%s", doubt)
     return doubts
+
+
+def _doubts_of_jobs(transport: NoticeTransport, jobs: Jobs, port: Port) -> tuple[str, ...]:
+    """Whether jobs can be called at all, where it is not the app that calls them."""
+    if not jobs.paths or transport.messages(port) is None:
+        return ()
+    try:
+        transport.job_url(jobs.paths[0])
+    except Misuse as unknown:
+        return (f"messages to jobs cannot be sent: {unknown}",)
+    return ()
 
 
 def check_parts(backend: object, registry: object) -> None:

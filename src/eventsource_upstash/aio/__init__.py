@@ -372,7 +372,7 @@ class AsyncApp:
             Refused: A token, a right, a quota, space; a namespace that something else uses.
             Unavailable: A service cannot be reached.
         """
-        return await check(self.backend, self.notifier.transport, PORT)
+        return await check(self.backend, self.notifier.transport, self.jobs, PORT)
 
     async def close(self) -> None:
         """Release what the backend holds open, and idle HTTP connections. Both open again when they are needed."""

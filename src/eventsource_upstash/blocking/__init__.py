@@ -372,7 +372,7 @@ class App:
             Refused: A token, a right, a quota, space; a namespace that something else uses.
             Unavailable: A service cannot be reached.
         """
-        return run(check(self.backend, self.notifier.transport, PORT))
+        return run(check(self.backend, self.notifier.transport, self.jobs, PORT))
 
     def close(self) -> None:
         """Release what the backend holds open, and idle HTTP connections. Both open again when they are needed."""
