@@ -16,11 +16,15 @@ from eventsource_upstash import App, AsyncApp, Job, Memory, NotRetryable, Receip
 from eventsource_upstash.backends.qstash import QStash, Receiver
 from eventsource_upstash.local.qstash.settings import CURRENT_SIGNING_KEY, NEXT_SIGNING_KEY, TOKEN
 from eventsource_upstash.ports import Message, Schedule
-from eventsource_upstash.testing.colours import Colour
+from eventsource_upstash.testing.colours import Colour, settled
 from eventsource_upstash.web import AsyncJobEndpoint, JobEndpoint, Request
 from tests.qstash.receiving import PUBLIC, Place
 
 PATH = "/workers/report"
+
+
+async def awaited(given: Any) -> Any:
+    return await settled(given)
 
 
 def letters(place: Place) -> list[dict[str, Any]]:
@@ -38,12 +42,13 @@ class Working:
         self.through = through or place.transport()
         self.seen: list[Job] = []
         self.does: Callable[[Job], object] = lambda job: "done"
+        self.app: App | AsyncApp
         if colour is Colour.BLOCKING:
-            app = App(Memory(), Registry(), self.through)
+            self.app = app = App(Memory(), Registry(), self.through)
             app.job(PATH)(self.work)
             place.site.answer = JobEndpoint(app, **options).handle
         else:
-            async_app = AsyncApp(Memory(), Registry(), self.through)
+            self.app = async_app = AsyncApp(Memory(), Registry(), self.through)
             async_app.job(PATH)(self.work_async)
             endpoint = AsyncJobEndpoint(async_app, **options)
             place.site.answer = lambda request: asyncio.run(endpoint.handle(request))
@@ -164,6 +169,39 @@ def test_no_retry_can_help(working: Working, place: Place) -> None:
     (letter,) = letters(place)
     assert letter["responseStatus"] == 489
     assert "secret" not in letter["responseBody"]
+
+
+def test_a_message_that_was_given_up_is_found_and_revived(working: Working, place: Place) -> None:
+    def fail(job: Job) -> None:
+        raise NotRetryable("no") if job.body == b"never" else KeyError("no")
+
+    colour, carried = working.colour, {"x-who": "me", "content-type": "text/plain"}
+    messages = working.app.messages
+    working.does = fail
+    working.publish(Message("m-1", PATH, b"\xff", carried, retries=1))
+    place.deliver(60)
+    working.publish(Message("m-2", PATH, b"never"))
+    other = QStash.from_env(f"{PUBLIC}/projections", environ=place.upstash.environment(), namespace="shop")
+    foreign = other.messages(colour.port)
+    assert foreign is not None
+    colour.run(foreign.publish([Message("m-3", PATH, b"never")]))
+    place.deliver()
+    two, one = colour.run(awaited(messages.dead()))
+    assert (one.message, one.attempts, one.error) == (
+        Message("m-1", f"{PUBLIC}{PATH}", b"\xff", carried, retries=1),
+        2,
+        "answered 500",
+    )
+    assert (two.message.id, two.attempts, two.error) == ("m-2", 0, "answered 489")
+    assert one.buried_us < two.buried_us <= place.in_seconds(0)
+    assert len(colour.run(awaited(messages.dead(1)))) == 1
+    working.does = lambda job: None
+    working.seen.clear()
+    assert colour.run(awaited(messages.revive("m-1")))
+    assert not colour.run(awaited(messages.revive("m-3")))  # another app's
+    place.deliver()
+    assert [(job.id, job.attempt) for job in working.seen] == [("m-1", 1)]
+    assert [each.message.id for each in colour.run(awaited(messages.dead()))] == ["m-2"]
 
 
 def test_a_body_that_is_none_of_the_jobs_is_not_tried_again(working: Working, place: Place) -> None:

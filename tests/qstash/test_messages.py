@@ -10,6 +10,7 @@ import pytest
 from eventsource_upstash import Misuse, OutcomeUnknown, Receipt, Refused, TooLarge, Unavailable
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.backends.qstash import QStash
+from eventsource_upstash.backends.qstash.messages import Publisher
 from eventsource_upstash.ports import MAX_MESSAGE_BYTES, Message, Messages, Schedule, Timetable
 from tests.qstash.carrier import DESTINATION, TOKEN, Carrier, answer
 
@@ -248,3 +249,37 @@ def test_an_id_that_would_be_another_path() -> None:
             run(call("../keys"))
     with pytest.raises(Misuse, match="schedule_id"):
         run(timetable(Carrier()).pause("../keys", paused=True))
+
+
+LETTER = {"dlqId": "1795244434000-7", "messageId": "msg_1", "url": "https://a.example.com"}
+
+
+def test_dead_letters_are_looked_through_page_by_page() -> None:
+    letters = [{**LETTER, "messageId": f"msg_{number}"} for number in range(150)]
+    carrier = Carrier(
+        answer(body={"messages": letters[:100], "cursor": "next page"}),
+        answer(body={"messages": letters[100:]}),
+        answer(body={"messageId": "msg_151"}),
+    )
+    publisher = Publisher(carrier, transport())
+    assert run(publisher.revive("msg_120"))
+    assert [request.url.removeprefix("https://qstash.upstash.io/v2/dlq") for request in carrier.requests] == [
+        "?label=todo&count=100",
+        "?label=todo&count=100&cursor=next+page",
+        "/retry/1795244434000-7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "error", "said"),
+    [
+        ([answer(body=b"<html>")], Refused, "is not QStash"),
+        ([answer(body={"messages": [{**LETTER, "dlqId": "../keys"}]})], Refused, "is not QStash"),
+        ([answer(401)], Refused, "token"),
+        ([Unavailable("down")] * 3, Unavailable, "down"),
+    ],
+)
+def test_what_may_go_wrong_with_dead_letters(answers: list[Any], error: type[Exception], said: str) -> None:
+    publisher = Publisher(Carrier(*answers), transport())
+    with pytest.raises(error, match=said):
+        run(publisher.revive("msg_1"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .._io.port import Port, Signal
 from ..errors import Misuse
-from ..ports import Backend, Buried, NoticeTransport
+from ..ports import Backend, Buried, DeadLetters, NoticeTransport
 from .delivering import Delivered, Delivering, Posting
 from .sending import Sending
 from .working import Jobs
@@ -51,13 +51,16 @@ class Messaging:
 
     async def dead(self, limit: int) -> list[Buried]:
         """See `Messages.dead` of the faces."""
-        delivering = self._own("dead")
         if type(limit) is not int or limit < 1:
             raise Misuse(f"limit={limit!r}: it is a whole number from 1")
-        return await delivering.mailbox.buried(limit)
+        if isinstance(self.sending.carrier, DeadLetters):
+            return await self.sending.carrier.buried(limit)
+        return await self._own("dead").mailbox.buried(limit)
 
     async def revive(self, id: str) -> bool:
         """See `Messages.revive` of the faces."""
+        if isinstance(self.sending.carrier, DeadLetters):
+            return await self.sending.carrier.revive(id)
         delivering = self._own("revive")
         revived = await delivering.mailbox.revive(id, delivering.now_us)
         if revived:

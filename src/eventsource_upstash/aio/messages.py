@@ -101,6 +101,9 @@ class AsyncMessages:
     async def dead(self, limit: int = 100) -> list[Buried]:
         """The messages that were given up, newest first, with what went wrong. They are kept for thirty days.
 
+        On QStash those with the app's namespace as their label, from its dead-letter queue, as long as the plan keeps
+        them; `attempts` is 0 there for one that no retry could help.
+
         Args:
             limit: At most how many.
 

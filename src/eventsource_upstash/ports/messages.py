@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -133,7 +133,7 @@ class Buried(NamedTuple):
 
     Attributes:
         message: The message.
-        attempts: How often it was tried.
+        attempts: How often it was tried; 0 where the carrier does not say.
         error: What went wrong last, in a line.
         buried_us: When it was given up, in microseconds since 1970.
         schedule_id: The schedule that it came from, or None.
@@ -144,6 +144,19 @@ class Buried(NamedTuple):
     error: str
     buried_us: int
     schedule_id: str | None = None
+
+
+@runtime_checkable
+class DeadLetters(Protocol):
+    """What a carrier of messages may have besides: those that it gave up. Raises as `Messages.publish`."""
+
+    async def buried(self, limit: int) -> list[Buried]:
+        """The messages that were given up, newest first."""
+        ...
+
+    async def revive(self, id: str) -> bool:
+        """Let one be tried again, from its first attempt. False: there is none of that id."""
+        ...
 
 
 class Mailbox(Protocol):

@@ -11,7 +11,7 @@ from ..._io.port import HttpRequest, Port
 from ...domain.events import FREE, Receipt
 from ...domain.sending import check_destination, check_headers, check_id, check_retries
 from ...errors import Misuse, OutcomeUnknown, Refused, TooLarge, Unavailable
-from ...ports import ID_HEADER, MAX_MESSAGE_BYTES, Message, Schedule
+from ...ports import ID_HEADER, MAX_MESSAGE_BYTES, Buried, Message, Schedule
 from .answers import exchange, printable
 from .notices import taken
 from .settings import is_whole, refuse, shown, url_problems
@@ -82,6 +82,19 @@ class Publisher:
                 "harmless: it remembers for ten minutes which it took"
             ) from error
         return receipt
+
+    async def buried(self, limit: int) -> list[Buried]:
+        """See `DeadLetters.buried`: those of this app, by their label."""
+        from .dead_letters import Graveyard
+
+        return await Graveyard(self._port, self._transport).buried(limit)
+
+    async def revive(self, id: str) -> bool:
+        """See `DeadLetters.revive`. QStash takes it for a new message, of the same id in its header."""
+        from .dead_letters import Graveyard
+
+        check_id(id)
+        return await Graveyard(self._port, self._transport).revive(id)
 
     async def _send(self, chunk: Sequence[tuple[Message, str]]) -> Receipt:
         transport = self._transport
