@@ -142,7 +142,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "upstash_ratelimit"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "upstash_ratelimit", None)
-    with pytest.raises(Misuse, match=r"pip install 'eventsource-upstash\[ratelimit\]'"):
+    with pytest.raises(Misuse, match="pip install upstash-ratelimit"):
         RateLimit(UpstashRedis("https://db.upstash.io", "token"), "posts", limit=1, window=1)
     RateLimit(Memory(), "posts", limit=1, window=1)
 

@@ -39,8 +39,7 @@ class RedisLimiter:
             from upstash_ratelimit.utils import now_ms
         except ImportError as error:
             raise Misuse(
-                "rate limits on Upstash need the package upstash-ratelimit: "
-                "pip install 'eventsource-upstash[ratelimit]'"
+                "rate limits on Upstash need the official package (extra `ratelimit`): pip install upstash-ratelimit"
             ) from error
         self._ratelimit = Ratelimit
         self._now_ms = now_ms
