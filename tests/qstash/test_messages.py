@@ -265,7 +265,7 @@ def test_dead_letters_are_looked_through_page_by_page() -> None:
     assert run(publisher.revive("msg_120"))
     assert [request.url.removeprefix("https://qstash.upstash.io/v2/dlq") for request in carrier.requests] == [
         "?label=todo&count=100",
-        "?label=todo&count=100&cursor=next+page",
+        "?label=todo&count=100&cursor=next%20page",
         "/retry/1795244434000-7",
     ]
 

@@ -7,7 +7,6 @@ import binascii
 import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -90,8 +89,8 @@ class Graveyard:
     async def _letters(self, page: int) -> AsyncIterator[_Letter]:
         cursor: str | None = None
         while True:
-            query = {"label": self._transport.namespace, "count": str(page)}
-            answer = await self._ask("GET", "?" + urlencode(query | ({} if cursor is None else {"cursor": cursor})))
+            more = "" if cursor is None else f"&cursor={_encoded(cursor)}"
+            answer = await self._ask("GET", f"?label={self._transport.namespace}&count={page}{more}")
             try:
                 found = _page.decode(answer.body)
             except (ValueError, RecursionError):
@@ -109,6 +108,11 @@ class Graveyard:
         headers = {"authorization": f"Bearer {transport.token}"}
         request = HttpRequest(method, f"{transport.url}/v2/dlq{path}", headers, b"", transport.timeout)
         return (await exchange(self._port, request, transport.token))[0]
+
+
+def _encoded(text: str) -> str:
+    """A text as a part of a query."""
+    return "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"%{byte:02X}" for byte in text.encode())
 
 
 def _buried(letter: _Letter, token: str) -> Buried:
