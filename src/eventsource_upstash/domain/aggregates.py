@@ -159,6 +159,11 @@ class Aggregate(Generic[S]):
 
         return register
 
+    @property
+    def commands(self) -> tuple[type, ...]:
+        """The classes of its commands."""
+        return tuple(self._deciders)
+
     def fold_handler(self, event_type: str) -> str | None:
         """The name of the fold handler for events of a type, or None where there is none."""
         handler = self._folds.get(event_type)

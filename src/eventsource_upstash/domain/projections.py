@@ -35,7 +35,7 @@ E = TypeVar("E")
 Value: TypeAlias = "float | str | None"
 """What an index may hold: a number (int, float, bool), a string, or None for a document that is not in it."""
 
-_POLICIES = ("stop", "park", "skip")
+POLICIES = ("stop", "park", "skip")
 
 
 class Projection(Folding[D], Generic[D]):
@@ -62,7 +62,7 @@ class Projection(Folding[D], Generic[D]):
         on_error: OnError = "stop",
         changes: bool = False,
     ) -> None:
-        if on_error not in _POLICIES:
+        if on_error not in POLICIES:
             raise RegistrationError(f"projection {name!r}: on_error={on_error!r}; it is 'stop', 'park' or 'skip'")
         super().__init__(types, ProjectionId(name, version), document, on_error)
         self.changes: bool = changes
@@ -203,7 +203,7 @@ class Projection(Folding[D], Generic[D]):
         keyed = takes_key(fold)
         parameters = ("document", "recorded" if recorded else "event", *(("key",) if keyed else ()))
         name = check_handler(fold, self._where, parameters)
-        key_of = _key_function(key, event_type, f"{self._where}, handler {name}")
+        key_of = key_function(key, event_type, f"{self._where}, handler {name}")
         # Under every name that its events are recorded under: the loop over a page looks up the recorded one.
         handler_of = Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
         self._handlers.update(dict.fromkeys(known.names, handler_of))
@@ -244,7 +244,8 @@ def _value_function(value: object, document: type[D], where: str) -> Callable[[D
     raise RegistrationError(f"{where}: it is the name of a field or a function of the document, not {value!r}")
 
 
-def _key_function(key: object, event_type: type, where: str) -> KeyOf | None:
+def key_function(key: object, event_type: type, where: str) -> KeyOf | None:
+    """What tells the key of an event: None for its stream. Raises `RegistrationError`."""
     if key is None:
         return None
     if isinstance(key, str):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from .aggregates import Aggregate
 from .events import ANY, NO_METADATA, Expectation
@@ -61,7 +61,7 @@ class Execute(Generic[S]):
     aggregate: Aggregate[S]
     stream: str
     command: object
-    metadata: Mapping[str, object] = NO_METADATA
+    metadata: Mapping[str, object] = field(default_factory=lambda: NO_METADATA)
     tags: Sequence[str] = ()
 
 
@@ -76,7 +76,8 @@ class Send:
     Attributes:
         url: A whole URL, or the path of a job of the app: `/workers/report`.
         body: Bytes, a text, or anything that can be written as JSON: dict, list, dataclass, msgspec.Struct.
-        delay: How long it waits before it is sent: seconds, or a timedelta. Counted from when it is decided.
+        delay: How long it waits before it is sent: seconds, or a timedelta. Counted from when the event was recorded,
+            so that it is the same whoever decides it, and when.
         not_before: Not before when: a datetime with a time zone, or seconds since 1970. Not with `delay`.
         headers: What goes with it.
         retries: How often a delivery that failed is tried again; None for the carrier's own measure, which is 3.
@@ -90,5 +91,6 @@ class Send:
     retries: int | None = None
 
 
-Reaction: TypeAlias = "Append | Execute[object] | Send"
+# Any: whatever the state of the aggregate is, no handler of a reactor is given it.
+Reaction: TypeAlias = "Append | Execute[Any] | Send"
 """What a reactor's handler may answer, alone or several."""

@@ -1,8 +1,9 @@
-"""The registry: which event types, upcasters, projections and aggregates an app has."""
+"""The registry: which event types, upcasters, projections, aggregates and reactors an app has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar, cast
 
 from ..errors import RegistrationError
@@ -12,6 +13,7 @@ from .folding import OnError
 from .folds import check_handler
 from .names import check_part_name, check_type_name
 from .projections import Projection
+from .reactors import Reactor
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -20,7 +22,7 @@ _Class: TypeAlias = "type[E]"  # `type` is the name of a parameter below
 
 
 class Registry:
-    """What an app knows: its event types, its projections and its aggregates.
+    """What an app knows: its event types, its projections, its aggregates and its reactors.
 
     One per app, at module level; the decorators fill it while modules are imported, and every mistake that can be seen
     then is raised then. Several registries do not know of each other.
@@ -31,17 +33,34 @@ class Registry:
         self._upcasters: dict[str, dict[int, Upcaster]] = {}
         self._projections: dict[tuple[str, int], Projection[object]] = {}
         self._aggregates: dict[str, Aggregate[object]] = {}
+        self._reactors: dict[str, Reactor] = {}
 
     def __repr__(self) -> str:
         return (
             f"<Registry of {len(self.types.by_class)} event types, {len(self._projections)} projections, "
-            f"{len(self._aggregates)} aggregates>"
+            f"{len(self._aggregates)} aggregates, {len(self._reactors)} reactors>"
         )
 
     @property
     def projections(self) -> tuple[Projection[object], ...]:
         """Every projection, in the order of registration."""
         return tuple(self._projections.values())
+
+    @property
+    def aggregates(self) -> tuple[Aggregate[object], ...]:
+        """Every aggregate, in the order of registration."""
+        return tuple(self._aggregates.values())
+
+    @property
+    def reactors(self) -> tuple[Reactor, ...]:
+        """Every reactor, in the order of registration."""
+        return tuple(self._reactors.values())
+
+    @property
+    def subscriptions(self) -> tuple[Projection[object], ...]:
+        """All that a catch-up folds: every projection, and the outbox of every reactor."""
+        outboxes = [cast("Projection[object]", each.outbox) for each in self._reactors.values()]
+        return (*self._projections.values(), *outboxes)
 
     def event(
         self,
@@ -195,6 +214,28 @@ class Registry:
         aggregate = Aggregate(self.types, name, state, version, snapshot_every)
         self._aggregates[name] = cast("Aggregate[object]", aggregate)
         return aggregate
+
+    def reactor(self, name: str, *, on_error: OnError = "stop", since: datetime | None = None) -> Reactor:
+        """Register a reactor. Its handlers are added with `Reactor.on`.
+
+        Args:
+            name: Its name, for good: how far it is, and what it has still to do, is stored under it.
+            on_error: What becomes of an event whose handler fails, and of a reaction that cannot be carried out
+                whatever is tried. "stop": the reactor stays there, and every catch-up tries again and raises. "park":
+                it is set aside, with what comes after it under the same key, until `app.reactions.retry`. "skip": it is
+                passed over and noted.
+            since: Events that were recorded before that are not reacted to. For a reactor that is added to a log which
+                has events already; without it, it reacts to all of them.
+
+        Raises:
+            RegistrationError: The name is taken or can be none, or `since` is no datetime with a time zone.
+        """
+        check_part_name("reactor", name)
+        if name in self._reactors:
+            raise RegistrationError(f"reactor {name!r} is registered already")
+        reactor = Reactor(self.types, name, on_error=on_error, since=since)
+        self._reactors[name] = reactor
+        return reactor
 
     def _as(self, name: str) -> str:
         """What to add to 'is registered' about a name: nothing where it is a type's present name."""

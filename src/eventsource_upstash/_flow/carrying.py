@@ -1,0 +1,101 @@
+"""Reaction -> what it asks for: an append, a command, messages. Each under the id that was derived for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .._io.port import Port
+from ..domain.codec import decode_metadata, encode_tags
+from ..domain.events import Appended, Receipt
+from ..domain.outgoing import Outgoing, decode_command
+from ..domain.registry import Registry
+from ..errors import ConcurrencyError, Misuse, OutcomeUnknown, Unavailable
+from ..ports import Backend, Message, Messages, NoticeTransport
+from .executing import Executing
+from .handling import Handling
+
+RETRIES: Final = 3
+"""How often a command is decided again where others write its stream at the same time."""
+
+TRANSIENT: Final = (Unavailable, OutcomeUnknown)
+"""What may go better later. Whatever else is raised will be raised again."""
+
+
+def carrier(backend: Backend, transport: NoticeTransport | None, port: Port) -> Messages | None:  # noqa: ARG001
+    """What carries messages for an app of these parts, or None."""
+    return None if transport is None else transport.messages(port)
+
+
+class Carrying:
+    """Carries out reactions, one append or command at a time, messages together.
+
+    Args:
+        handling: Appends.
+        executing: Executes.
+        registry: The aggregates.
+        messages: Carries messages; None where nobody does.
+    """
+
+    def __init__(
+        self, handling: Handling, executing: Executing, registry: Registry, messages: Messages | None
+    ) -> None:
+        self._handling = handling
+        self._executing = executing
+        self._registry = registry
+        self._messages = messages
+
+    async def publish(self, sends: Sequence[Outgoing]) -> Receipt:
+        """Hand messages over to whoever carries them. Raises what `Messages.publish` does, and `Misuse`."""
+        if self._messages is None:
+            raise Misuse(
+                "a reactor answered Send, and there is nothing here that carries messages: hand the event store a "
+                "notifier over QStash, as in EventStore(..., notifier=Notifier(QStash.from_env()))"
+            )
+        return await self._messages.publish(
+            [
+                Message(each.id, each.target, each.body, each.headers, each.due_us, each.retries)
+                for each in sends
+            ]
+        )
+
+    async def do(self, outgoing: Outgoing) -> Receipt:
+        """Append, or execute. Raises whatever that raises; `Unavailable` where others were quicker each time."""
+        if outgoing.kind == "append":
+            return await self._append(outgoing)
+        return await self._execute(outgoing)
+
+    async def _append(self, outgoing: Outgoing) -> Receipt:
+        tags = [encode_tags(each.tags) for each in outgoing.events]
+        append = self._handling.prepare(
+            outgoing.target,
+            outgoing.new_events,
+            outgoing.expected_revision,
+            outgoing.id,
+            _metadata(outgoing),
+            tags[0] if tags.count(tags[0]) == len(tags) else tags,
+        )
+        answer = await self._handling.submit(append)
+        if isinstance(answer, Appended):
+            return answer.receipt
+        raise self._handling.refusal(append, answer)
+
+    async def _execute(self, outgoing: Outgoing) -> Receipt:
+        aggregate = next((each for each in self._registry.aggregates if each.name == outgoing.aggregate), None)
+        if aggregate is None:
+            raise Misuse(
+                f"a command for aggregate {outgoing.aggregate!r} was decided for event {outgoing.type!r} at position "
+                f"{outgoing.position}, and there is no aggregate of that name any more"
+            )
+        command = decode_command(aggregate, outgoing)
+        try:
+            executed = await self._executing.execute(
+                aggregate, outgoing.target, command, RETRIES, outgoing.id, _metadata(outgoing), outgoing.tags
+            )
+        except ConcurrencyError as error:
+            raise Unavailable(f"others wrote stream {outgoing.target!r} each time; try again later") from error
+        return executed.receipt
+
+
+def _metadata(outgoing: Outgoing) -> dict[str, object]:
+    return dict(decode_metadata(outgoing.metadata.encode() or None))
