@@ -11,12 +11,25 @@ from ._flow.delivering import Delivered
 from ._flow.feeding import Change, Changes
 from ._flow.parking import ParkedEvent, Retried, SkippedEvent
 from ._flow.querying import Page
+from ._flow.reactions import PendingReaction, ReactorStatus
 from ._flow.rebuilding import Dropped, Rebuilding, Rebuilt
 from ._flow.sending import Sent
 from ._flow.statuses import BuildStatus, Failure, ProjectionStatus
 from ._io.port import Signal
 from .backends.memory import InProcess, Memory, MemoryKeys
-from .blocking import App, EventStore, Index, Messages, Notifier, ProjectionStore, Projector, RateLimit, View, Worker
+from .blocking import (
+    App,
+    EventStore,
+    Index,
+    Messages,
+    Notifier,
+    ProjectionStore,
+    Projector,
+    RateLimit,
+    Reactions,
+    View,
+    Worker,
+)
 from .connect import connect, connect_async
 from .domain.aggregates import Aggregate, Executed, Loaded
 from .domain.events import ANY, EXISTS, NO_STREAM, Appended, CatchUp, Expectation, Receipt, Recorded
@@ -25,6 +38,8 @@ from .domain.limits import Limited
 from .domain.personal import Personal
 from .domain.projections import Projection
 from .domain.queries import AppendCondition, Query, QueryItem
+from .domain.reactions import Append, Execute, Reaction, Send
+from .domain.reactors import Outbox, Reactor
 from .domain.registry import Registry
 from .errors import (
     ConcurrencyError,
@@ -37,6 +52,7 @@ from .errors import (
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
+    ReactorStopped,
     Refused,
     RegistrationError,
     SealedEvent,
@@ -62,6 +78,7 @@ if TYPE_CHECKING:
         AsyncProjectionStore,
         AsyncProjector,
         AsyncRateLimit,
+        AsyncReactions,
         AsyncView,
         AsyncWorker,
     )
@@ -77,6 +94,7 @@ __all__ = [
     "NO_STREAM",
     "Aggregate",
     "App",
+    "Append",
     "AppendCondition",
     "Appended",
     "AsyncApp",
@@ -87,6 +105,7 @@ __all__ = [
     "AsyncProjectionStore",
     "AsyncProjector",
     "AsyncRateLimit",
+    "AsyncReactions",
     "AsyncSchedules",
     "AsyncView",
     "AsyncWorker",
@@ -103,6 +122,7 @@ __all__ = [
     "Dropped",
     "EventSourceError",
     "EventStore",
+    "Execute",
     "Executed",
     "Expectation",
     "Failure",
@@ -121,9 +141,11 @@ __all__ = [
     "Misuse",
     "NotRetryable",
     "Notifier",
+    "Outbox",
     "OutcomeUnknown",
     "Page",
     "ParkedEvent",
+    "PendingReaction",
     "Personal",
     "Projection",
     "ProjectionStatus",
@@ -134,6 +156,11 @@ __all__ = [
     "Query",
     "QueryItem",
     "RateLimit",
+    "Reaction",
+    "Reactions",
+    "Reactor",
+    "ReactorStatus",
+    "ReactorStopped",
     "Rebuilding",
     "Rebuilt",
     "Receipt",
@@ -148,6 +175,7 @@ __all__ = [
     "SQLiteKeys",
     "Schedules",
     "SealedEvent",
+    "Send",
     "Sent",
     "Signal",
     "SkippedEvent",

@@ -14,6 +14,7 @@ error                   what to do
 `Misuse`                mend the calling code
 `UnknownEventType`      deploy the code that knows the type, or declare it ignored
 `ProjectionStopped`     mend what it names, mostly a fold handler: the projection goes on from there
+`ReactorStopped`        mend what it names, or give it up: the reactor goes on from there
 `StaleView`             wait longer, or read without `at_least`
 `CorruptLog`            an operator's work: the stored data is not what was written
 `SubjectForgotten`      decide whether the person is back: nothing was written
@@ -42,6 +43,7 @@ __all__ = [
     "Misuse",
     "OutcomeUnknown",
     "ProjectionStopped",
+    "ReactorStopped",
     "Refused",
     "RegistrationError",
     "SealedEvent",
@@ -381,3 +383,28 @@ class ProjectionStopped(EventSourceError):
         self.position = position
         self.result = result
         self.others: tuple[str, ...] = tuple(others)
+
+
+class ReactorStopped(ProjectionStopped):
+    """A reactor decided something that cannot be carried out, whatever is tried. Everything else went on.
+
+    It stays in the reactor's outbox, and so does what was decided after it. The next catch-up tries it again.
+
+    Attributes:
+        reactor: The reactor's name.
+        position: The position of the event that it was the reaction to.
+        result: What the catch-up did all the same.
+    """
+
+    def __init__(self, *, reactor: str, position: int, reason: str, result: CatchUp) -> None:
+        EventSourceError.__init__(
+            self,
+            f"reactor {reactor!r} stopped at the reaction to the event at position {position}: {reason.rstrip('.')}. "
+            "It is kept, with what was decided after it, and the next catch-up tries it again; or give it up: "
+            "app.reactions.discard",
+        )
+        self.reactor = reactor
+        self.projection = reactor
+        self.position = position
+        self.result = result
+        self.others = ()

@@ -16,17 +16,35 @@ from eventsource_upstash import aio, blocking, connect, connect_async, web
 from eventsource_upstash.aio import limits as aio_limits
 from eventsource_upstash.aio import messages as aio_messages
 from eventsource_upstash.aio import projector as aio_projector
+from eventsource_upstash.aio import reactions as aio_reactions
 from eventsource_upstash.aio import views as aio_views
 from eventsource_upstash.backends.qstash import aio as qstash_aio
 from eventsource_upstash.backends.qstash import blocking as qstash_blocking
 from eventsource_upstash.blocking import limits as blocking_limits
 from eventsource_upstash.blocking import messages as blocking_messages
 from eventsource_upstash.blocking import projector as blocking_projector
+from eventsource_upstash.blocking import reactions as blocking_reactions
 from eventsource_upstash.blocking import views as blocking_views
 from eventsource_upstash.web import asgi, endpoint, job_asgi, jobs, view_asgi, view_endpoint
 
-BLOCKING_MODULES = (blocking, blocking_limits, blocking_messages, blocking_projector, blocking_views, qstash_blocking)
-ASYNC_MODULES = (aio, aio_limits, aio_messages, aio_projector, aio_views, qstash_aio)
+BLOCKING_MODULES = (
+    blocking,
+    blocking_limits,
+    blocking_messages,
+    blocking_projector,
+    blocking_reactions,
+    blocking_views,
+    qstash_blocking,
+)
+ASYNC_MODULES = (
+    aio,
+    aio_limits,
+    aio_messages,
+    aio_projector,
+    aio_reactions,
+    aio_views,
+    qstash_aio,
+)
 
 
 def classes_of(modules: tuple[ModuleType, ...]) -> dict[str, type]:
@@ -62,6 +80,7 @@ PLAIN = {
     "Projector.follow",
     "Projector.parked",
     "Projector.wake_signal",
+    "Reactions.pending",
     "View.index",
     "View.items",
     "ViewEndpoint.close",

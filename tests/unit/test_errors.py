@@ -24,6 +24,7 @@ from eventsource_upstash import (
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
+    ReactorStopped,
     Receipt,
     Recorded,
     Refused,
@@ -81,6 +82,7 @@ ERRORS: list[EventSourceError] = [
         result=CatchUp(3, 6, 9, complete=False),
         others=["counts"],
     ),
+    ReactorStopped(reactor="desk", position=7, reason="NoStock: no", result=CatchUp(3, 7, 9, complete=False)),
 ]
 
 
@@ -135,6 +137,7 @@ def test_an_error_that_has_attributes_names_them_in_its_message(error: EventSour
         (example(ViewNotBuilt), "Try again when it has caught up"),
         (example(StaleView), "Allow a longer timeout, or read without at_least"),
         (StaleView(projection="tasks", wanted=9, reached=7, head=7), "Is the position from another log?"),
+        (example(ReactorStopped), "or give it up: app.reactions.discard"),
         (example(ProjectionStopped), "the next catch-up tries it again. Also stopped: counts"),
     ],
     ids=lambda given: type(given).__name__ if isinstance(given, Exception) else "",

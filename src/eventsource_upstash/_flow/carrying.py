@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .._io.port import Port
@@ -12,6 +12,7 @@ from ..domain.outgoing import Outgoing, decode_command
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, Misuse, OutcomeUnknown, Unavailable
 from ..ports import Backend, Message, Messages, NoticeTransport
+from .delivering import Posting
 from .executing import Executing
 from .handling import Handling
 
@@ -22,9 +23,14 @@ TRANSIENT: Final = (Unavailable, OutcomeUnknown)
 """What may go better later. Whatever else is raised will be raised again."""
 
 
-def carrier(backend: Backend, transport: NoticeTransport | None, port: Port) -> Messages | None:  # noqa: ARG001
-    """What carries messages for an app of these parts, or None."""
-    return None if transport is None else transport.messages(port)
+def carrier(
+    backend: Backend, transport: NoticeTransport | None, port: Port, clock: Callable[[], int]
+) -> Messages | None:
+    """What carries messages for an app of these parts: the transport, or the backend's mailbox, or None."""
+    carries = None if transport is None else transport.messages(port)
+    if carries is None and (mailbox := backend.mailbox(port)) is not None:
+        return Posting(mailbox, clock)
+    return carries
 
 
 class Carrying:
@@ -34,11 +40,11 @@ class Carrying:
         handling: Appends.
         executing: Executes.
         registry: The aggregates.
-        messages: Carries messages; None where nobody does.
+        messages: Answers what carries messages, or None; asked when there is one to be sent.
     """
 
     def __init__(
-        self, handling: Handling, executing: Executing, registry: Registry, messages: Messages | None
+        self, handling: Handling, executing: Executing, registry: Registry, messages: Callable[[], Messages | None]
     ) -> None:
         self._handling = handling
         self._executing = executing
@@ -47,16 +53,15 @@ class Carrying:
 
     async def publish(self, sends: Sequence[Outgoing]) -> Receipt:
         """Hand messages over to whoever carries them. Raises what `Messages.publish` does, and `Misuse`."""
-        if self._messages is None:
+        messages = self._messages()
+        if messages is None:
             raise Misuse(
-                "a reactor answered Send, and there is nothing here that carries messages: hand the event store a "
-                "notifier over QStash, as in EventStore(..., notifier=Notifier(QStash.from_env()))"
+                "a reactor answered Send, and nobody carries messages here: hand the event store a notifier over "
+                "QStash, as in EventStore(..., notifier=Notifier(QStash.from_env())), or Memory() or SQLite(...), "
+                "which have a mailbox, or hand the projector messages="
             )
-        return await self._messages.publish(
-            [
-                Message(each.id, each.target, each.body, each.headers, each.due_us, each.retries)
-                for each in sends
-            ]
+        return await messages.publish(
+            [Message(each.id, each.target, each.body, each.headers, each.due_us, each.retries) for each in sends]
         )
 
     async def do(self, outgoing: Outgoing) -> Receipt:

@@ -32,6 +32,7 @@ from .following import Followers, Following, add, raise_failures
 from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, staying, to_be_parked
 from .passes import Build, Failure, Pass, Reach
 from .purging import Purging
+from .reacting import Outboxes, Reacting
 
 _log: Final = logging.getLogger("eventsource_upstash.projector")
 _view_log: Final = logging.getLogger("eventsource_upstash.view")
@@ -68,6 +69,7 @@ class CatchingUp:
         self._page_size = min(page_size, MAX_PAGE_EVENTS)
         self._purging = Purging(views, registry, self.noting)
         self.following: Following | None = None
+        self.reacting: Reacting | None = None
 
     async def catch_up(
         self,
@@ -90,8 +92,9 @@ class CatchingUp:
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds from 0")
         deadline = None if time_budget is None else time.monotonic() + time_budget
         if reach is None:
-            reach = Reach(self._registry.projections, everybody=True, building=True)
+            reach = Reach(self._registry.subscriptions, everybody=True, building=True)
         work = Pass(reach, until, deadline)
+        outboxes = None if self.reacting is None else self.reacting.begin(work)
         pull = work.next_pull(self._page_size)
         following = self.following if reach.everybody else None
         if pull is None and following:
@@ -104,9 +107,14 @@ class CatchingUp:
             work.take(pulled)
             if watch is not None:
                 watch(pulled)
-            if work.ended or not work.open:
+            if work.ended:
                 break
-            pulled = await self._page(work, pulled) if pulled.events else await self._switch(work, pulled)
+            if outboxes is not None and (left := outboxes.left(pulled)):
+                pulled = await outboxes.clear(left, pulled.head, work.next_pull(self._page_size))
+                continue
+            if not work.open:
+                break
+            pulled = await self._page(work, pulled, outboxes) if pulled.events else await self._switch(work, pulled)
         followed = Followers()
         result = work.result()
         if following:
@@ -117,6 +125,8 @@ class CatchingUp:
         if work.failures:
             raise _stopped(work.failures, result)
         raise_failures(followed, result)
+        if outboxes is not None and (trouble := outboxes.trouble(result)) is not None:
+            raise trouble
         if reach.everybody and result.complete and not work.late:
             try:
                 result = msgspec.structs.replace(result, receipt=result.receipt + await self._purging.purge(work))
@@ -151,7 +161,7 @@ class CatchingUp:
         work.receipt += committed.receipt
         return committed.pulled
 
-    async def _page(self, work: Pass, pulled: Pulled) -> Pulled | None:
+    async def _page(self, work: Pass, pulled: Pulled, outboxes: Outboxes | None) -> Pulled | None:
         """Fold one page into every build that is there, commit, and pull the next one."""
         rows = pulled.events
         here = [each for each in pulled.progress if each.checkpoint == pulled.after and work.counts(each)]
@@ -161,16 +171,19 @@ class CatchingUp:
                 for progress in here:
                     work.reach(progress, work.until)
                     work.leave(progress)
-                then = work.next_pull(self._page_size)
-                return None if then is None else await self._pull(work, then)
+                following = work.next_pull(self._page_size)
+                return None if following is None else await self._pull(work, following)
         refused: dict[Build, TooLarge] = {}
+        then: Pull | None = None
+        more = False
         while True:
             batch = await self._fold_all(work, here, rows, refused, pulled.head)
             before = dict(work.open), dict(work.aside)
             for progress, _ in batch.failures:
                 work.leave(progress)
             then = work.next_pull(self._page_size)
-            if then is not None and batch.commits and work.late and not (then.rear and _others(work, pulled, here)):
+            more = then is not None and then.rear and _others(work, pulled, here)
+            if then is not None and batch.commits and work.late and not more:
                 # Where the head is, is asked all the same: what was appended meanwhile owes no notification, and
                 # whoever went by the head of before would take it for folded.
                 _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
@@ -179,8 +192,9 @@ class CatchingUp:
             if not batch.commits:
                 self._fail(work, batch)
                 return None if then is None else await self._pull(work, then)
+            reacts = outboxes is not None and outboxes.wrote(batch.commits)
             try:
-                committed = await self._views.commit(batch.commits, then)
+                committed = await self._views.commit(batch.commits, None if reacts else then)
             except TooLarge as error:
                 # The documents of a page may be far larger than its events: fold fewer of them.
                 work.open, work.aside = before
@@ -199,6 +213,8 @@ class CatchingUp:
         by_build = {(each.projection, each.generation): each for each in here}
         for commit, folded, outcome in zip(batch.commits, batch.folds, committed.outcomes, strict=True):
             self._note(work, by_build[commit.projection, commit.generation], commit, folded, outcome)
+        if reacts and outboxes is not None:
+            return await outboxes.after(batch.commits, committed, pulled.head, then, more=more)
         return committed.pulled
 
     @staticmethod

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .._io.port import Port, Signal
 from ..errors import Misuse
-from ..ports import Backend, Buried, DeadLetters, NoticeTransport
+from ..ports import Backend, Buried, DeadLetters, Messages, NoticeTransport
 from .delivering import Delivered, Delivering, Posting
 from .sending import Sending
 from .working import Jobs
@@ -44,6 +44,10 @@ class Messaging:
             self.delivering = Delivering(mailbox, jobs, port, clock)
             self.wake = posting.signal
         self.sending: Sending = Sending(carrier, clock)
+
+    def carrier(self) -> Messages | None:
+        """What carries messages here, or None."""
+        return self.sending.carrier
 
     async def deliver_due(self) -> Delivered:
         """See `Messages.deliver_due` of the faces."""

@@ -11,6 +11,7 @@ import msgspec
 from ..domain.folding import Aside, Folded, HandlerError
 from ..domain.progress import Notes, Stopped
 from ..domain.projections import Projection
+from ..domain.reactors import OutboxProjection
 from ..ports import Commit, Progress, Role, Stored
 
 MAX_PARKED: Final = 1_000
@@ -168,6 +169,8 @@ class Noting:
                 stopped = Stopped(stopped.position, stopped.reason, self.now_us)
             if folded.checkpoint == progress.checkpoint and stopped == before.stopped:
                 return None
+        elif before.stopped is not None and before.stopped.position <= progress.checkpoint:
+            stopped = before.stopped  # a reactor, at a reaction to an event that is folded: no fold changes that
         records: dict[str, bytes | None] = {}
         notes = Notes(
             stopped=stopped,
@@ -175,6 +178,8 @@ class Noting:
             skipped=before.skipped,
             changes=before.changes,
             shape=before.shape if folded.checkpoint == progress.checkpoint else projection.shape,
+            pending=before.pending,
+            failed=before.failed,
         )
         if folded.aside:
             waiting = to_be_parked(projection, folded.aside)
@@ -184,14 +189,15 @@ class Noting:
                 notes = self._skip(notes, [each for each in folded.aside if each.error is not None], records)
         if projection.changes and progress.role is Role.SERVING and folded.documents:
             notes = _changed(notes, folded.checkpoint, folded.documents, records)
+        created = [key for key in folded.documents if key not in stored.documents]
         return Commit(
             progress.projection,
             progress.generation,
             progress.checkpoint,
             folded.checkpoint,
             folded.documents,
-            notes,
-            [key for key in folded.documents if key not in stored.documents],
+            counted(projection, notes, len(created)),
+            created,
             progress.edition,
             folded.entries,
             {key: stored.entries[key] for key in folded.documents if key in stored.entries} if stored.entries else {},
@@ -221,6 +227,13 @@ class Noting:
             kept = SkippedRecord(number, row[0], row[1], row[5], key, told(error)[0], now_us)
             records[skipped_record(number)] = msgspec.json.encode(kept)
         return msgspec.structs.replace(notes, skipped=number)
+
+
+def counted(projection: Projection[object], notes: Notes, created: int) -> Notes:
+    """Notes with the documents counted that came into a reactor's outbox."""
+    if not created or not isinstance(projection, OutboxProjection):
+        return notes
+    return msgspec.structs.replace(notes, pending=notes.pending + created)
 
 
 def _changed(

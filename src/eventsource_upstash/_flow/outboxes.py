@@ -13,7 +13,7 @@ from ..domain.outgoing import Outgoing
 from ..domain.progress import Notes, Stopped
 from ..domain.reactors import Outbox, OutboxProjection, ReactionFailed
 from ..ports import Commit, Progress
-from .noting import SkippedRecord, skipped_record
+from .noting import SkippedRecord, skipped_record, staying
 
 FAILED: Final = "failed"
 """The record that tells which key a stopped reactor stays at."""
@@ -137,19 +137,7 @@ class Work:
         notes = self._stop(notes, records)
         if not documents and notes == self.progress.notes:
             return None
-        progress = self.progress
-        return Commit(
-            progress.projection,
-            progress.generation,
-            progress.checkpoint,
-            progress.checkpoint,
-            documents,
-            notes,
-            (),
-            progress.edition,
-            records=records,
-            head=head,
-        )
+        return staying(self.progress)._replace(documents=documents, notes=notes, records=records, head=head)
 
     def _skip(self, notes: Notes, records: dict[str, bytes | None]) -> Notes:
         number = notes.skipped

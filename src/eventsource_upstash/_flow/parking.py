@@ -23,6 +23,7 @@ from .noting import (
     Noting,
     ParkedRecord,
     SkippedRecord,
+    counted,
     directory_of,
     parked_record,
     skipped_record,
@@ -271,6 +272,7 @@ class Parking:
                 created=() if before is not None or state.document is None else (key,),
                 entries={key: state.entries} if state.document is not None and state.entries != NO_ENTRIES else {},
                 before={key: entries} if entries != NO_ENTRIES else {},
+                notes=counted(projection, commit.notes, before is None),
             )
             if projection.changes:
                 commit = with_changes(commit)

@@ -42,6 +42,7 @@ class Pass:
     """The state of one catch-up: what is left to do, and what went wrong."""
 
     def __init__(self, reach: Reach, until: int | None, deadline: float | None) -> None:
+        self.everybody = reach.everybody
         self.open = {projection.id: projection for projection in reach.projections}
         self.parking = {each.id for each in reach.projections if each.on_error == "park"}
         self.building = reach.building
@@ -62,6 +63,7 @@ class Pass:
         self.receipt = FREE
         self.rear = True
         self.ended = False
+        self.unsent = False
 
     def next_pull(self, page_size: int) -> Pull | None:
         """What to pull next: front and rear in turns, so that neither a busy log nor a new projection starves."""
@@ -134,4 +136,5 @@ class Pass:
         # A rebuild that cannot go on holds up nobody: what it will replace serves, and is as it should be.
         rebuilt = [at for build, at in self.rebuilt.items() if self.aside.get(build[0]) != build[1]]
         complete = position >= goal and (self.until is not None or all(at >= self.head for at in rebuilt))
+        complete = complete and not self.unsent
         return CatchUp(self.applied, position, self.head, complete, self.receipt)

@@ -60,7 +60,7 @@ class Querying:
         """Refuse a projection of another registry, and a consistency that there is not. Raises `Misuse`."""
         if not isinstance(cast("object", projection), Projection):
             raise Misuse(f"view() is given a projection, as registry.projection(...) answers it, not {projection!r}")
-        if not any(projection is known for known in self._registry.projections):
+        if not any(projection is known for known in self._registry.subscriptions):
             raise Misuse(f"projection {projection.name!r} belongs to another registry than this store")
         if consistency not in ("eventual", "strong"):
             raise Misuse(f"consistency={consistency!r}: it is 'eventual' or 'strong'")

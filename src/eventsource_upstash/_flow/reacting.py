@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
-from ..domain.events import FREE, Receipt
+from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.outgoing import Outgoing
-from ..domain.progress import ProjectionId
+from ..domain.progress import ProjectionId, Stopped
 from ..domain.reactors import Outbox, OutboxProjection
 from ..domain.registry import Registry
-from ..errors import Unavailable
+from ..errors import ReactorStopped, Unavailable
 from ..ports import Commit, Committed, Outcome, Progress, Pull, Pulled, Role, Views, Wanted
 from .carrying import TRANSIENT, Carrying
 from .noting import Noting
@@ -50,7 +50,7 @@ class Reacting:
     def begin(self, work: Pass) -> Outboxes | None:
         """What is carried out in the course of one catch-up; None where nobody reacts to anything."""
         outboxes = [cast("OutboxProjection", each.outbox) for each in self._registry.reactors]
-        return Outboxes(self, work.deadline, outboxes, work) if outboxes and work.reach.everybody else None
+        return Outboxes(self, work.deadline, outboxes, work) if outboxes and work.everybody else None
 
     def alone(self, outbox: OutboxProjection) -> Outboxes:
         """The same of one outbox, without a catch-up."""
@@ -62,7 +62,7 @@ class Outboxes:
 
     Attributes:
         error: The first failure that may go better later.
-        stopped: The outboxes of reactors that have stopped at a reaction, and what was noted.
+        stopped: The outboxes of reactors that have stopped at a reaction, and where.
         unsent: Whether the time was out before everything was carried out.
         receipt: What it cost besides the catch-up.
     """
@@ -77,8 +77,9 @@ class Outboxes:
         self._pass = work
         self._cleared: set[ProjectionId] = set()
         self._failing: dict[ProjectionId, set[str]] = {each.id: set() for each in outboxes}
+        self._held: set[ProjectionId] = set()
         self.error: Exception | None = None
-        self.stopped: dict[ProjectionId, Work] = {}
+        self.stopped: dict[ProjectionId, Stopped] = {}
         self.unsent = False
         self.receipt: Receipt = FREE
 
@@ -105,50 +106,78 @@ class Outboxes:
         return any(self._concerns(each) for each in commits)
 
     def _concerns(self, commit: Commit) -> bool:
-        return commit.projection in self._outboxes and bool(commit.documents) and commit.projection not in self.stopped
+        return commit.projection in self._outboxes and bool(commit.documents) and commit.projection not in self._held
 
     async def after(
-        self, commits: Sequence[Commit], committed: Committed, head: int, then: Pull | None
+        self, commits: Sequence[Commit], committed: Committed, head: int, then: Pull | None, *, more: bool
     ) -> Pulled | None:
-        """Carry out what a page was just decided to lead to, and pull what is next with what takes it out."""
+        """Carry out what a page was just decided to lead to, and pull what is next with what takes it out.
+
+        Args:
+            commits: The commits of the page.
+            committed: What became of them.
+            head: The log's last position.
+            then: What is to be pulled.
+            more: Whether another page is folded even where the time is out.
+        """
         works: list[Work] = []
         for commit, outcome in zip(commits, committed.outcomes, strict=True):
             if not self._concerns(commit) or outcome is not Outcome.COMMITTED:
                 continue
             edition = 0 if commit.checkpoint > commit.expected else commit.edition + 1
-            progress = Progress(
-                commit.projection, commit.generation, commit.checkpoint, edition, notes=commit.notes
-            )
+            progress = Progress(commit.projection, commit.generation, commit.checkpoint, edition, notes=commit.notes)
             works.append(self._work(progress, commit.documents))
+            if commit.notes.pending <= len(commit.documents):  # that is all there is
+                self._cleared.add(commit.projection)
         await self.carry_out(works)
-        return await self.settle(works, head, then)
+        if then is not None and self._late and not more and self._pass is not None:
+            self._pass.ended = True
+            then = then._replace(limit=1)
+        return self._noted(await self.settle(works, head, then))
 
     async def clear(self, left: Sequence[Progress], head: int, then: Pull | None) -> Pulled | None:
         """Carry out what somebody left in outboxes, and pull what is next."""
         for each in left:
             self._cleared.add(each.projection)
-            if self._stops(each.projection) and each.notes.failed:
-                await self._first_of_all(each, head)
-            if each.projection not in self.stopped:
+            if self._stops(each.projection) and each.notes.failed and not await self._goes_on(each, head):
+                self._held.add(each.projection)
+            if each.projection not in self._held:
                 await self._clear(each.projection, head)
-        return None if then is None else await self._pull(then)
+        return self._noted(None if then is None else await self._pull(then))
 
-    async def _first_of_all(self, progress: Progress, head: int) -> None:
+    def _noted(self, pulled: Pulled | None) -> Pulled | None:
+        if self._pass is not None:
+            self._pass.unsent = self.unsent
+            self._pass.receipt += self.receipt
+            self.receipt = FREE
+        return pulled
+
+    def trouble(self, result: CatchUp) -> Exception | None:
+        """What a catch-up has to raise, now that everything else is done."""
+        for outbox, stopped in self.stopped.items():
+            return ReactorStopped(
+                reactor=self._outboxes[outbox].reactor, position=stopped.position, reason=stopped.reason, result=result
+            )
+        return self.error
+
+    async def _goes_on(self, progress: Progress, head: int) -> bool:
         """Try that again first which a reactor has stopped at."""
         (stored,), cost = await self._views.load([Wanted(progress.projection, progress.generation, (), (FAILED,))])
         self.receipt += cost
         key = stored.records.get(FAILED, b"").decode()
-        if key:
-            await self.retry([key], head, self._outboxes[progress.projection])
+        return not key or (await self.retry([key], head, self._outboxes[progress.projection])).done > 0
 
     async def retry(self, keys: Sequence[str], head: int, outbox: OutboxProjection) -> Work:
         """Carry out what stands under some keys, also where it has failed for good before."""
-        work = Work(outbox, await self._progress(outbox.id), {}, again=True)
-        work.stored = await self._documents(work, keys)
-        work = Work(outbox, work.progress, work.stored, again=True)
+        work = await self.load(outbox, keys)
         await self.carry_out([work])
         await self.settle([work], head, None)
         return work
+
+    async def load(self, outbox: OutboxProjection, keys: Sequence[str]) -> Work:
+        """What stands under some keys now, to be worked on whether it has failed or not."""
+        progress = await self._progress(outbox.id)
+        return Work(outbox, progress, await self._documents(outbox, progress, keys), again=True)
 
     async def _clear(self, outbox: ProjectionId, head: int) -> None:
         after: str | None = None
@@ -174,7 +203,7 @@ class Outboxes:
         return work
 
     async def carry_out(self, works: Sequence[Work]) -> None:
-        """Carry out what can be: messages together, of each key in order. At least a part of it, then as time allows."""
+        """Carry out what can be, messages together, each key in order: at least a part, then as time allows."""
         while any(work.open for work in works):
             for batch in _batches(works):
                 await self._publish(batch)
@@ -229,12 +258,15 @@ class Outboxes:
             self.error = error
         self._failing[work.outbox.id].add(key)
         work.failed_for_now(key)
-        _log.warning("reactor %r: a reaction stays in the outbox, the next catch-up tries it: %s", work.outbox.reactor, error)
+        _log.warning(
+            "reactor %r: a reaction stays in the outbox, the next catch-up tries it: %s", work.outbox.reactor, error
+        )
 
     def _give_up(self, work: Work, key: str, outgoing: Outgoing, error: Exception) -> None:
         line = work.failed_for_good(key, outgoing, error, self._of.noting.now_us)
         if work.stopped is not None:
-            self.stopped[work.outbox.id] = work
+            self.stopped[work.outbox.id] = work.stopped
+            self._held.add(work.outbox.id)
         _log.warning(
             "reactor %r: the reaction to the event at position %d cannot be carried out, and is %s: %s",
             work.outbox.reactor,
@@ -266,7 +298,7 @@ class Outboxes:
                 return committed.pulled
             for work in lost:
                 work.progress = await self._progress(work.outbox.id)
-                work.stored = await self._documents(work, list(work.stored))
+                work.stored = await self._documents(work.outbox, work.progress, list(work.stored))
         names = ", ".join(repr(work.outbox.reactor) for work in lost)
         raise Unavailable(
             f"reactor {names}: others moved its outbox each of {TRIES} times that what was carried out was to be taken "
@@ -278,10 +310,10 @@ class Outboxes:
         self.receipt += cost
         return next(each for each in builds if each.role is Role.SERVING)
 
-    async def _documents(self, work: Work, keys: Sequence[str]) -> dict[str, Outbox]:
-        (stored,), cost = await self._views.load([Wanted(work.outbox.id, work.progress.generation, keys)])
+    async def _documents(self, outbox: OutboxProjection, progress: Progress, keys: Sequence[str]) -> dict[str, Outbox]:
+        (stored,), cost = await self._views.load([Wanted(outbox.id, progress.generation, keys)])
         self.receipt += cost
-        return {key: work.outbox.decode_document(key, each) for key, each in stored.documents.items()}
+        return {key: outbox.decode_document(key, each) for key, each in stored.documents.items()}
 
     async def _pull(self, then: Pull) -> Pulled:
         pulled = await self._views.pull(then)
@@ -295,7 +327,8 @@ def _batches(works: Sequence[Work]) -> Iterator[list[tuple[Work, str, Outgoing]]
     for work in works:
         for key, outgoing in work.sends():
             if batch and (len(batch) >= AT_ONCE or size + len(outgoing.body) > MAX_BATCH_BYTES):
-                yield [each for each in batch if each[1] in each[0].open]
+                if batch := [each for each in batch if each[1] in each[0].open]:
+                    yield batch
                 batch, size = [], 0
             batch.append((work, key, outgoing))
             size += len(outgoing.body)

@@ -9,6 +9,7 @@ from .._io.port import Port
 from ..domain.jobs import check_job_path
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
+from ..domain.reactors import OutboxProjection, Reactor
 from ..domain.registry import Registry
 from ..errors import Misuse
 from ..ports import Backend, NoticeTransport
@@ -74,12 +75,33 @@ def retired_version(registry: Registry, name: str, version: int) -> ProjectionId
     wanted = ProjectionId(name, version)
     if type(version) is not int or version < 1:
         raise Misuse(f"version={version!r}: it is a whole number from 1")
-    if any(known.id == wanted for known in registry.projections):
+    if any(known.id == wanted for known in registry.subscriptions):
         raise Misuse(
             f"projection {name!r}, version {version}, is registered here: catch-up would build its view again at once. "
             "Take it out of the code first"
         )
     return wanted
+
+
+def check_views(projection: Projection[D]) -> None:
+    """Refuse the outbox of a reactor where a view is to be built anew: it would decide everything again.
+
+    Raises `Misuse`.
+    """
+    if isinstance(projection, OutboxProjection):
+        raise Misuse(
+            f"the outbox of reactor {projection.reactor!r} is never built anew: what it decided is done. For another "
+            "decision on old events register a reactor with another name"
+        )
+
+
+def outbox_of(registry: Registry, reactor: object) -> OutboxProjection:
+    """The outbox of a reactor of that registry. Raises `Misuse`."""
+    if not isinstance(reactor, Reactor):
+        raise Misuse(f"{reactor!r} is no reactor; hand over what registry.reactor(...) answered")
+    if not any(reactor is known for known in registry.reactors):
+        raise Misuse(f"reactor {reactor.name!r} belongs to another registry than this app")
+    return cast("OutboxProjection", reactor.outbox)
 
 
 def check_keys(seals: object, opens: object) -> None:

@@ -29,6 +29,7 @@ from ..ports import Backend, KeyStore, NoticeTransport
 from .limits import AsyncRateLimit
 from .messages import AsyncMessages
 from .projector import AsyncProjector, AsyncWorker
+from .reactions import AsyncReactions
 from .views import AsyncIndex, AsyncProjectionStore, AsyncView
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "AsyncProjectionStore",
     "AsyncProjector",
     "AsyncRateLimit",
+    "AsyncReactions",
     "AsyncView",
     "AsyncWorker",
 ]
@@ -293,8 +295,11 @@ class AsyncApp:
             backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys
         )
         self.projection_store: AsyncProjectionStore = AsyncProjectionStore(backend, registry, clock=clock, keys=keys)
-        self.projector: AsyncProjector = AsyncProjector(self.event_store, self.projection_store, clock=clock)
         self.messages: AsyncMessages = AsyncMessages(backend, transport, jobs=self.jobs, clock=clock)
+        self.projector: AsyncProjector = AsyncProjector(
+            self.event_store, self.projection_store, clock=clock, messages=self.messages
+        )
+        self.reactions: AsyncReactions = AsyncReactions(self.projector)
 
     def __repr__(self) -> str:
         return f"AsyncApp({self.backend!r})"

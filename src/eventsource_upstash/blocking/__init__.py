@@ -29,6 +29,7 @@ from ..ports import Backend, KeyStore, NoticeTransport
 from .limits import RateLimit
 from .messages import Messages
 from .projector import Projector, Worker
+from .reactions import Reactions
 from .views import Index, ProjectionStore, View
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "ProjectionStore",
     "Projector",
     "RateLimit",
+    "Reactions",
     "View",
     "Worker",
 ]
@@ -293,8 +295,11 @@ class App:
             backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys
         )
         self.projection_store: ProjectionStore = ProjectionStore(backend, registry, clock=clock, keys=keys)
-        self.projector: Projector = Projector(self.event_store, self.projection_store, clock=clock)
         self.messages: Messages = Messages(backend, transport, jobs=self.jobs, clock=clock)
+        self.projector: Projector = Projector(
+            self.event_store, self.projection_store, clock=clock, messages=self.messages
+        )
+        self.reactions: Reactions = Reactions(self.projector)
 
     def __repr__(self) -> str:
         return f"App({self.backend!r})"

@@ -5,21 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Self
 
+from .._flow.carrying import Carrying, carrier
 from .._flow.catching_up import CatchingUp, check_poll_interval
 from .._flow.following import Following
 from .._flow.parking import ParkedEvent, Parking, Retried, SkippedEvent
+from .._flow.reacting import Reacting
 from .._flow.rebuilding import Dropped, Rebuild, Rebuilding, Rebuilt
-from .._flow.wiring import any_of, check_keys, check_wiring, retired_version
+from .._flow.wiring import any_of, check_keys, check_views, check_wiring, retired_version
 from .._io.blocking import PORT, iterate, run
 from .._io.port import Signal
 from ..domain.events import CatchUp
 from ..domain.projections import Projection
 from ..ports import MAX_PAGE_EVENTS, Follower
+from ..ports import Messages as Carrier
+from .messages import Messages
 from .views import ProjectionStore
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ class Projector:
         projection_store: The views.
         page_size: Most events folded in one step, up to 1,000.
         clock: Nanoseconds since 1970 (UTC), as `time.time_ns` tells them, for when a projection stopped.
+        messages: What carries the messages of reactors. Without it the notifier's transport does, or the backend.
 
     Raises:
         Misuse: The views are folded from another log than the event store's, or with another registry.
@@ -50,6 +56,7 @@ class Projector:
         *,
         page_size: int = MAX_PAGE_EVENTS,
         clock: Callable[[], int] = time.time_ns,
+        messages: Messages | None = None,
     ) -> None:
         check_wiring(event_store.backend, projection_store.log_backend, event_store.registry, projection_store.registry)
         check_keys(event_store.keys, projection_store.keys)
@@ -60,6 +67,15 @@ class Projector:
         self.flow.following = Following(PORT, projection_store.log)
         self.rebuilding: Rebuild = Rebuild(views, self.flow, event_store.notifier.flow)
         self.parking: Parking = Parking(views, projection_store.log, self.flow.noting)
+        registry = projection_store.registry
+        carries: Callable[[], Carrier | None]
+        if messages is None:
+            carries = partial(carrier, event_store.backend, event_store.notifier.transport, PORT, clock)
+        else:
+            carries = messages.flow.carrier
+        carrying = Carrying(event_store.flow, event_store.executing, registry, carries)
+        self.reacting: Reacting = Reacting(views, registry, self.flow.noting, carrying)
+        self.flow.reacting = self.reacting
 
     def __repr__(self) -> str:
         return f"Projector({self.projection_store!r})"
@@ -75,8 +91,10 @@ class Projector:
         Raises:
             ProjectionStopped: A fold handler failed, or an event's type is not known. The other projections were folded
                 all the same, and this one up to that event. What is parked or skipped stops nothing.
+            ReactorStopped: What a reactor decided cannot be carried out. Everything else was done all the same.
             LogRewound: A view is beyond the log's head.
-            Unavailable: A step failed; what was committed before stays.
+            Unavailable: A step failed; what was committed before stays. Or a reaction could not be carried out now: it
+                stays in its outbox, and everything else was done.
 
         Cost: one step when there is nothing to do; else per page a load and a commit for each projection.
         """
@@ -128,6 +146,7 @@ class Projector:
 
         Cost: as a catch-up over the whole log.
         """
+        check_views(projection)
         self.projection_store.flow.check(projection, "eventual")
         return run(self.rebuilding.rebuild(any_of(projection), progress, time_budget))
 
@@ -146,6 +165,7 @@ class Projector:
 
         Cost: two steps.
         """
+        check_views(projection)
         self.projection_store.flow.check(projection, "eventual")
         return (run(self.rebuilding.go_back(any_of(projection), generation)))[0]
 
@@ -161,6 +181,7 @@ class Projector:
 
         Cost: one step for each 1,000 documents, and two more.
         """
+        check_views(projection)
         self.projection_store.flow.check(projection, "eventual")
         return run(self.rebuilding.drop(projection.id, generation, version=False))
 

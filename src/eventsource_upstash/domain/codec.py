@@ -164,18 +164,6 @@ def non_finite(value: object, path: str = "$") -> str | None:
     return None
 
 
-def encode_json(value: object) -> bytes:
-    """Any data to JSON, for others to read. Raises `InvalidEvent` where there is none, as for NaN."""
-    try:
-        encoded = _encode(value)
-        path = non_finite(msgspec.to_builtins(value, enc_hook=_to_builtin)) if b"null" in encoded else None
-    except Exception as error:
-        raise InvalidEvent(reason(error)) from error
-    if path is not None:
-        raise InvalidEvent(f"{path} is not a finite number, which JSON cannot hold")
-    return encoded
-
-
 def encode_metadata(metadata: Mapping[str, object]) -> bytes:
     """Metadata to bytes. Raises `InvalidEvent` when it is not plain JSON data with names for keys."""
     try:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias, TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from ..errors import InvalidEvent, Misuse
+from ..errors import Misuse
 from .aggregates import Aggregate
-from .codec import Codec, encode_json, encode_metadata
+from .codec import Codec, encode_metadata
 from .event_types import EventTypes
 from .events import Expectation, NewEvent, Recorded
 from .names import check_stream, check_tags
 from .reactions import Append, Execute, Reaction, Send
+from .sending import check_destination, check_headers, check_retries, due_us, encode_body
 
 S = TypeVar("S")
 
@@ -88,10 +87,6 @@ class Outgoing(msgspec.Struct, frozen=True, omit_defaults=True):
     def expected_revision(self) -> int | Expectation:
         """The expectation as a log takes it."""
         return self.expected if isinstance(self.expected, int) else Expectation[self.expected]
-
-
-MAX_DUE: Final = 10**11
-"""No time, in seconds since 1970, is beyond it: a larger number is milliseconds."""
 
 
 class Encoding:
@@ -225,72 +220,17 @@ def decode_command(aggregate: Aggregate[S], outgoing: Outgoing) -> object:
 
 
 def _send(reaction: Send, known: Outgoing, recorded_us: int, where: str) -> Outgoing:
-    url = cast("object", reaction.url)
-    if not isinstance(url, str) or not url.startswith(("/", "http://", "https://")):
-        raise Misuse(f"{where}: Send to neither a URL (https://...) nor the path of a job (/...)")
-    retries = cast("object", reaction.retries)
-    if retries is not None and (type(retries) is not int or retries < 0):
-        raise Misuse(f"{where}: Send(retries={retries!r}): it is a whole number from 0, or None")
-    headers = _headers(reaction.headers, where)
-    body, content_type = encode_body(reaction.body, where)
-    if content_type is not None:
-        headers.setdefault("content-type", content_type)
-    return msgspec.structs.replace(
-        known,
-        target=url,
-        body=body,
-        headers=headers,
-        due_us=_due_us(reaction, recorded_us, where),
-        retries=reaction.retries,
-    )
-
-
-def encode_body(body: object, where: str) -> tuple[bytes, str | None]:
-    """The bytes of a body, and their content type: None where only who wrote them knows. Raises `Misuse`."""
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(body), None
-    if isinstance(body, str):
-        try:
-            return body.encode(), "text/plain; charset=utf-8"
-        except UnicodeEncodeError:
-            raise Misuse(f"{where}: the body is a text with a lone surrogate, which cannot be sent") from None
     try:
-        return encode_json(body), "application/json"
-    except InvalidEvent as error:
-        raise Misuse(f"{where}: the body is neither bytes nor text, and cannot be written as JSON: {error}") from None
-
-
-def _due_us(reaction: Send, recorded_us: int, where: str) -> int:
-    delay, moment = cast("object", reaction.delay), cast("object", reaction.not_before)
-    if delay is not None and moment is not None:
-        raise Misuse(f"{where}: Send with delay and not_before: one of them")
-    if moment is not None:
-        if isinstance(moment, datetime):
-            if moment.tzinfo is None:
-                raise Misuse(f"{where}: Send(not_before=...): a datetime without a time zone")
-            moment = moment.timestamp()
-        if not isinstance(moment, (int, float)) or isinstance(moment, bool) or not 0 <= moment < MAX_DUE:
-            raise Misuse(f"{where}: Send(not_before={moment!r}): a datetime with a time zone, or seconds since 1970")
-        return round(moment * 1_000_000)
-    if delay is None:
-        return 0
-    if isinstance(delay, timedelta):
-        delay = delay.total_seconds()
-    # NaN is none of the numbers from 0 either.
-    if not isinstance(delay, (int, float)) or isinstance(delay, bool) or not 0 <= delay < MAX_DUE:
-        raise Misuse(f"{where}: Send(delay={delay!r}): it is a number of seconds from 0, or a timedelta")
-    return recorded_us + math.ceil(delay * 1_000_000) if delay else 0
-
-
-def _headers(headers: Mapping[str, str] | None, where: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in (headers or {}).items():
-        if not isinstance(cast("object", name), str) or not isinstance(cast("object", value), str):
-            raise Misuse(f"{where}: Send: names and values of headers are strings")
-        if not name or not name.isascii() or any(each in name for each in " :\r\n\0") or any(c in value for c in "\r\n\0"):
-            raise Misuse(f"{where}: Send: header {name!r} can be none")
-        found[name.lower()] = value
-    return found
+        check_destination(reaction.url)
+        check_retries(reaction.retries)
+        body = encode_body(reaction.body)
+        headers = check_headers(reaction.headers, body=body)
+        due = due_us(reaction.delay, reaction.not_before, recorded_us)
+    except Misuse as error:
+        raise Misuse(f"{where}: Send: {error}") from None
+    return msgspec.structs.replace(
+        known, target=reaction.url, body=body, headers=headers, due_us=due, retries=reaction.retries
+    )
 
 
 def _metadata(metadata: Mapping[str, object]) -> str:
@@ -309,7 +249,7 @@ def _several(answered: object, where: str) -> Sequence[Reaction]:
     if answered is None:
         return ()
     if isinstance(answered, (Append, Execute, Send)):
-        return (cast("Reaction", answered),)
+        return (cast("Append | Execute[object] | Send", answered),)
     if isinstance(answered, (list, tuple)):
         given = cast("Sequence[object]", answered)
         wrong = next((each for each in given if not isinstance(each, (Append, Execute, Send))), None)
