@@ -260,12 +260,19 @@ def test_an_outbox_is_not_built_anew(shop: Shop) -> None:
         shop.run(settled(shop.face.app.projector.rebuild(orders.reactor.outbox)))
 
 
-def test_without_a_carrier_it_is_said_what_to_hand_over(shop: Shop) -> None:
+def test_messages_wait_in_the_mailbox_where_nobody_outside_carries_them(shop: Shop) -> None:
     orders = Orders("send")
-    face = Face(shop.colour, shop.backend, orders.registry)
-    shop.run(face.append("order-1", Placed("1")))
-    with pytest.raises(ReactorStopped, match="Notifier"):
-        shop.run(face.catch_up())
+    app = Face(shop.colour, shop.backend, orders.registry).app
+    jobs: list[str] = []
+    app.job("/mail")(lambda job: jobs.append(job.id))
+
+    async def work() -> None:
+        await settled(app.event_store.append("order-1", Placed("1")))
+        await settled(app.projector.catch_up())
+        await settled(app.messages.deliver_due())
+
+    shop.run(work())
+    assert jobs == [f"desk-{orders.decided[0]}-0"]
 
 
 def test_delays_count_from_the_event(shop: Shop) -> None:
@@ -287,6 +294,6 @@ def test_delays_count_from_the_event(shop: Shop) -> None:
     shop.catch_up()
     first, second = shop.carrier.sent
     assert first.not_before_us == shop.events(Booked)[0].recorded_us + 24 * 3600 * 1_000_000
-    assert (first.retries, first.body, first.headers) == (0, b"text", {"content-type": "text/plain; charset=utf-8"})
+    assert (first.retries, first.body, first.headers) == (0, b"text", {"content-type": "application/json"})
     assert second == Message(second.id, "https://b.example", b"x", not_before_us=1893456000_000_000)
     assert callable(remind)

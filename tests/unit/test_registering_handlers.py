@@ -300,7 +300,7 @@ def test_a_projection_of_another_registry_has_no_view() -> None:
 
 def test_reprs_name_things_without_their_contents() -> None:
     registry, projection, aggregate = accounts()
-    assert repr(registry) == "<Registry of 1 event types, 1 projections, 1 aggregates>"
+    assert repr(registry) == "<Registry of 1 event types, 1 projections, 1 aggregates, 0 reactors>"
     assert repr(projection) == "<Projection accounts v1 of Account>"
     assert repr(aggregate) == "<Aggregate account of Account>"
     assert registry.projections == (projection,)
