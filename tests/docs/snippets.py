@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SNIPPETS = DOCS / "snippets"
+EXAMPLES = ROOT / "examples"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"])
 
 _FENCE = re.compile(
@@ -52,6 +53,11 @@ def blocks(page: Path) -> Iterator[Block]:
 def modules() -> list[Path]:
     """The snippet modules."""
     return sorted(SNIPPETS.glob("*.py"))
+
+
+def examples() -> list[Path]:
+    """The modules of the examples, which have tests of their own."""
+    return sorted(EXAMPLES.rglob("*.py"))
 
 
 def sections(module: Path) -> dict[str, tuple[int, int]]:

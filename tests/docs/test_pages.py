@@ -11,7 +11,7 @@ import pytest
 
 import eventsource_upstash
 
-from .snippets import DOCS, PAGES, ROOT, SNIPPETS, blocks, modules, sections
+from .snippets import DOCS, PAGES, ROOT, SNIPPETS, blocks, examples, modules, sections
 
 if TYPE_CHECKING:
     from .snippets import Block
@@ -38,11 +38,13 @@ def test_python_comes_from_snippets(block: Block) -> None:
         tested = [module.read_text("utf-8") for module in modules()]
         assert shown in ["\n".join(line for line in text.splitlines() if line.strip()) for text in tested]
         return
-    assert len(block.includes) == len(block.lines), f"{block} holds code of its own; include it from docs/snippets"
+    assert len(block.includes) == len(block.lines), (
+        f"{block} holds code of its own; include it from docs/snippets or examples"
+    )
     for include in block.includes:
         path = ROOT / include["path"]
         assert path.is_file()
-        assert path.parent == SNIPPETS
+        assert path.parent == SNIPPETS or path in examples()
         if include["section"]:
             assert include["section"] in sections(path)
 
@@ -52,8 +54,8 @@ def test_readme_has_the_quick_start() -> None:
 
 
 def test_each_section_is_shown() -> None:
-    shown = {(Path(include["path"]).name, include["section"]) for block in PYTHON for include in block.includes}
-    marked = {(module.name, section) for module in modules() for section in sections(module)}
+    shown = {(ROOT / include["path"], include["section"]) for block in PYTHON for include in block.includes}
+    marked = {(module, section) for module in [*modules(), *examples()] for section in sections(module)}
     assert marked - shown == set()
 
 
