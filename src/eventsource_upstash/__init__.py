@@ -27,6 +27,7 @@ from .blocking import (
     Projector,
     RateLimit,
     Reactions,
+    Schedules,
     View,
     Worker,
 )
@@ -65,7 +66,7 @@ from .errors import (
     UnknownEventType,
     ViewNotBuilt,
 )
-from .ports import Buried, Message
+from .ports import Buried, Message, Schedule
 
 if TYPE_CHECKING:
     # Loaded when they are first asked for: who blocks does not pay for asyncio, nor who is in memory for SQLite.
@@ -79,10 +80,11 @@ if TYPE_CHECKING:
         AsyncProjector,
         AsyncRateLimit,
         AsyncReactions,
+        AsyncSchedules,
         AsyncView,
         AsyncWorker,
     )
-    from .backends.qstash import AsyncSchedules, Delivery, QStash, Receiver, Schedules, TrustedProxies
+    from .backends.qstash import Delivery, QStash, Receiver, TrustedProxies
     from .backends.redis import UpstashKeys, UpstashRedis
     from .backends.sqlite import SQLite, SQLiteKeys
 
@@ -173,6 +175,7 @@ __all__ = [
     "RetryLater",
     "SQLite",
     "SQLiteKeys",
+    "Schedule",
     "Schedules",
     "SealedEvent",
     "Send",
@@ -202,9 +205,7 @@ _LATER = {
     "QStash": "backends.qstash",
     "Receiver": "backends.qstash",
     "SQLite": "backends.sqlite",
-    "Schedules": "backends.qstash",
     "TrustedProxies": "backends.qstash",
-    "AsyncSchedules": "backends.qstash",
     "SQLiteKeys": "backends.sqlite",
     "UpstashKeys": "backends.redis",
     "UpstashRedis": "backends.redis",

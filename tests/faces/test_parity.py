@@ -17,13 +17,13 @@ from eventsource_upstash.aio import limits as aio_limits
 from eventsource_upstash.aio import messages as aio_messages
 from eventsource_upstash.aio import projector as aio_projector
 from eventsource_upstash.aio import reactions as aio_reactions
+from eventsource_upstash.aio import schedules as aio_schedules
 from eventsource_upstash.aio import views as aio_views
-from eventsource_upstash.backends.qstash import aio as qstash_aio
-from eventsource_upstash.backends.qstash import blocking as qstash_blocking
 from eventsource_upstash.blocking import limits as blocking_limits
 from eventsource_upstash.blocking import messages as blocking_messages
 from eventsource_upstash.blocking import projector as blocking_projector
 from eventsource_upstash.blocking import reactions as blocking_reactions
+from eventsource_upstash.blocking import schedules as blocking_schedules
 from eventsource_upstash.blocking import views as blocking_views
 from eventsource_upstash.web import asgi, endpoint, job_asgi, jobs, view_asgi, view_endpoint
 
@@ -33,8 +33,8 @@ BLOCKING_MODULES = (
     blocking_messages,
     blocking_projector,
     blocking_reactions,
+    blocking_schedules,
     blocking_views,
-    qstash_blocking,
 )
 ASYNC_MODULES = (
     aio,
@@ -42,8 +42,8 @@ ASYNC_MODULES = (
     aio_messages,
     aio_projector,
     aio_reactions,
+    aio_schedules,
     aio_views,
-    qstash_aio,
 )
 
 

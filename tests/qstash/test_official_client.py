@@ -20,10 +20,11 @@ from eventsource_upstash import (
     OutcomeUnknown,
     Receipt,
     Refused,
+    Schedules,
     Unavailable,
 )
 from eventsource_upstash._io.blocking import run
-from eventsource_upstash.backends.qstash import Delivery, QStash, Schedules
+from eventsource_upstash.backends.qstash import Delivery, QStash
 from tests.qstash.carrier import TOKEN, Carrier
 from tests.unit.todo import TaskCreated, todo
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from .._io.port import Port, Signal
 from ..errors import Misuse
-from ..ports import Backend, Buried, DeadLetters, Messages, NoticeTransport
+from ..ports import Backend, Buried, DeadLetters, Messages, NoticeTransport, Timetable
 from .delivering import Delivered, Delivering, Posting
+from .scheduling import Timing
 from .sending import Sending
 from .working import Jobs
 
@@ -26,6 +27,7 @@ class Messaging:
         sending: Hands messages over: to the transport where it carries any, else to the backend's mailbox.
         delivering: Delivers them; None where somebody outside does.
         wake: What wakes the deliverer.
+        timetable: Where schedules are kept, where the app looks at the clock itself.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Messaging:
     ) -> None:
         self.delivering: Delivering | None = None
         self.wake: Signal = Signal()
+        self.timetable: Timetable | None = None
         carrier = None if transport is None else transport.messages(port)
         if carrier is None and (mailbox := backend.mailbox(port)) is not None:
             carrier = posting = Posting(mailbox, clock)
             self.delivering = Delivering(mailbox, jobs, port, clock)
             self.wake = posting.signal
+            self.timetable = Timing(mailbox, clock, posting.signal)
         self.sending: Sending = Sending(carrier, clock)
 
     def carrier(self) -> Messages | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from typing_extensions import Self
@@ -30,10 +30,8 @@ from .limits import AsyncRateLimit
 from .messages import AsyncMessages
 from .projector import AsyncProjector, AsyncWorker
 from .reactions import AsyncReactions
+from .schedules import AsyncSchedules
 from .views import AsyncIndex, AsyncProjectionStore, AsyncView
-
-if TYPE_CHECKING:
-    from ..backends.qstash import AsyncSchedules
 
 __all__ = [
     "AsyncApp",
@@ -45,6 +43,7 @@ __all__ = [
     "AsyncProjector",
     "AsyncRateLimit",
     "AsyncReactions",
+    "AsyncSchedules",
     "AsyncView",
     "AsyncWorker",
 ]
@@ -306,14 +305,8 @@ class AsyncApp:
 
     @property
     def schedules(self) -> AsyncSchedules:
-        """What QStash sends by the clock: the sweep, and jobs of the app's own.
-
-        Raises:
-            Misuse: Notifications do not go through QStash.
-        """
-        from ..backends.qstash import AsyncSchedules
-
-        return AsyncSchedules(self.notifier.transport)
+        """What is sent by the clock: messages to URLs and to the app's jobs, and QStash's sweep."""
+        return AsyncSchedules(self.notifier.transport, messages=self.messages)
 
     def job(self, path: str) -> Callable[[H], H]:
         """Register a handler for messages to a path of this app: `@app.job("/workers/report")`.
@@ -364,8 +357,11 @@ class AsyncApp:
         )
 
     def worker(self, *, poll_interval: float = 1.0) -> AsyncWorker:
-        """A worker that folds after each append, in the background: `async with app.worker(): ...`."""
-        return AsyncWorker(self.projector, poll_interval=poll_interval)
+        """A worker that folds after each append, in the background: `async with app.worker(): ...`.
+
+        It delivers messages as well, where the app does so itself: on `memory:` and `sqlite:`.
+        """
+        return AsyncWorker(self.projector, poll_interval=poll_interval, messages=self.messages)
 
     async def check(self) -> tuple[str, ...]:
         """Look at what the app stands on, before anything depends on it: a step of a deployment.

@@ -29,6 +29,7 @@ from .views import AsyncProjectionStore
 
 if TYPE_CHECKING:
     from . import AsyncEventStore
+    from .messages import AsyncMessages
 
 D = TypeVar("D")
 
@@ -265,36 +266,49 @@ class AsyncProjector:
 class AsyncWorker:
     """Runs a projector in a task of its own, from `start` to `stop`, or within an `async with` block.
 
+    What delivers messages runs in another one.
+
     Args:
         projector: What to run.
-        poll_interval: Seconds between looks at the log when nobody notifies.
+        poll_interval: Seconds between looks at the log when nobody notifies, and at the mailbox for what other
+            processes have put there: one read of an index, a write only where something is due.
+        messages: What to deliver as well, where the app does so itself: `app.messages`.
 
     Raises:
         Misuse: The interval is none.
     """
 
-    def __init__(self, projector: AsyncProjector, *, poll_interval: float = 1.0) -> None:
+    def __init__(
+        self, projector: AsyncProjector, *, poll_interval: float = 1.0, messages: AsyncMessages | None = None
+    ) -> None:
         self.projector = projector
         check_poll_interval(poll_interval)  # here, where the caller sees it, and not where it runs
         self.poll_interval = poll_interval
         self._wake = projector.wake_signal()
         self._stop = Signal()
-        self._task: asyncio.Task[None] | None = None
+        self._messages = messages.flow if messages is not None else None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start folding, on the running loop. Does nothing when it is started already."""
-        if self._task is not None and not self._task.done():
+        """Start folding and delivering, on the running loop. Does nothing when it is started already."""
+        if any(not task.done() for task in self._tasks):
             return
         self._stop = Signal()
-        flow = self.projector.flow.run(PORT, self._wake, self._stop, self.poll_interval)
-        self._task = asyncio.get_running_loop().create_task(flow, name="eventsource-upstash-worker")
+        flows = {"worker": self.projector.flow.run(PORT, self._wake, self._stop, self.poll_interval)}
+        if self._messages is not None and (delivering := self._messages.delivering) is not None:
+            flows["deliverer"] = delivering.run(PORT, self._messages.wake, self._stop, self.poll_interval)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(flow, name=f"eventsource-upstash-{name}") for name, flow in flows.items()]
 
     async def stop(self) -> None:
-        """Stop folding, after the page that is being folded. What is not folded yet stays in the log."""
-        task, self._task = self._task, None
+        """Stop, after the page that is being folded and the message that is being delivered.
+
+        What is not folded yet stays in the log, and what is not delivered yet in the mailbox.
+        """
+        tasks, self._tasks = self._tasks, []
         self._stop.set()
-        if task is not None and not task.done():
-            await asyncio.wait([task])  # somebody may have cancelled the task, which is no business of the caller's
+        if waiting := [task for task in tasks if not task.done()]:
+            await asyncio.wait(waiting)  # somebody may have cancelled one, which is no business of the caller's
 
     async def __aenter__(self) -> Self:
         await self.start()

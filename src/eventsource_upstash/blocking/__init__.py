@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from typing_extensions import Self
@@ -30,10 +30,8 @@ from .limits import RateLimit
 from .messages import Messages
 from .projector import Projector, Worker
 from .reactions import Reactions
+from .schedules import Schedules
 from .views import Index, ProjectionStore, View
-
-if TYPE_CHECKING:
-    from ..backends.qstash import Schedules
 
 __all__ = [
     "App",
@@ -45,6 +43,7 @@ __all__ = [
     "Projector",
     "RateLimit",
     "Reactions",
+    "Schedules",
     "View",
     "Worker",
 ]
@@ -306,14 +305,8 @@ class App:
 
     @property
     def schedules(self) -> Schedules:
-        """What QStash sends by the clock: the sweep, and jobs of the app's own.
-
-        Raises:
-            Misuse: Notifications do not go through QStash.
-        """
-        from ..backends.qstash import Schedules
-
-        return Schedules(self.notifier.transport)
+        """What is sent by the clock: messages to URLs and to the app's jobs, and QStash's sweep."""
+        return Schedules(self.notifier.transport, messages=self.messages)
 
     def job(self, path: str) -> Callable[[H], H]:
         """Register a handler for messages to a path of this app: `@app.job("/workers/report")`.
@@ -364,8 +357,11 @@ class App:
         )
 
     def worker(self, *, poll_interval: float = 1.0) -> Worker:
-        """A worker that folds after each append, in the background: `with app.worker(): ...`."""
-        return Worker(self.projector, poll_interval=poll_interval)
+        """A worker that folds after each append, in the background: `with app.worker(): ...`.
+
+        It delivers messages as well, where the app does so itself: on `memory:` and `sqlite:`.
+        """
+        return Worker(self.projector, poll_interval=poll_interval, messages=self.messages)
 
     def check(self) -> tuple[str, ...]:
         """Look at what the app stands on, before anything depends on it: a step of a deployment.

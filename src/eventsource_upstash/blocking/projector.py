@@ -29,6 +29,7 @@ from .views import ProjectionStore
 
 if TYPE_CHECKING:
     from . import EventStore
+    from .messages import Messages
 
 D = TypeVar("D")
 
@@ -265,37 +266,52 @@ class Projector:
 class Worker:
     """Runs a projector in a thread of its own, from `start` to `stop`, or within a `with` block.
 
+    What delivers messages runs in another one.
+
     Args:
         projector: What to run.
-        poll_interval: Seconds between looks at the log when nobody notifies.
+        poll_interval: Seconds between looks at the log when nobody notifies, and at the mailbox for what other
+            processes have put there: one read of an index, a write only where something is due.
+        messages: What to deliver as well, where the app does so itself: `app.messages`.
 
     Raises:
         Misuse: The interval is none.
     """
 
-    def __init__(self, projector: Projector, *, poll_interval: float = 1.0) -> None:
+    def __init__(self, projector: Projector, *, poll_interval: float = 1.0, messages: Messages | None = None) -> None:
         self.projector = projector
         check_poll_interval(poll_interval)  # here, where the caller sees it, and not where it runs
         self.poll_interval = poll_interval
         self._wake = projector.wake_signal()
         self._stop = Signal()
-        self._thread: threading.Thread | None = None
+        self._messages = messages.flow if messages is not None else None
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start folding. Does nothing when it is started already."""
-        if self._thread is not None and self._thread.is_alive():
+        """Start folding and delivering. Does nothing when it is started already."""
+        if any(thread.is_alive() for thread in self._threads):
             return
         self._stop = Signal()
-        flow = self.projector.flow.run(PORT, self._wake, self._stop, self.poll_interval)
-        self._thread = threading.Thread(target=run, args=(flow,), name="eventsource-upstash-worker", daemon=True)
-        self._thread.start()
+        flows = {"worker": self.projector.flow.run(PORT, self._wake, self._stop, self.poll_interval)}
+        if self._messages is not None and (delivering := self._messages.delivering) is not None:
+            flows["deliverer"] = delivering.run(PORT, self._messages.wake, self._stop, self.poll_interval)
+        self._threads = [
+            threading.Thread(target=run, args=(flow,), name=f"eventsource-upstash-{name}", daemon=True)
+            for name, flow in flows.items()
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop folding, after the page that is being folded. What is not folded yet stays in the log."""
-        thread, self._thread = self._thread, None
+        """Stop, after the page that is being folded and the message that is being delivered.
+
+        What is not folded yet stays in the log, and what is not delivered yet in the mailbox.
+        """
+        threads, self._threads = self._threads, []
         self._stop.set()
-        if thread is not None and thread.is_alive():
-            thread.join()
+        for thread in threads:
+            if thread.is_alive():
+                thread.join()
 
     def __enter__(self) -> Self:
         self.start()

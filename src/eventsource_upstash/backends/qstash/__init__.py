@@ -9,13 +9,11 @@ from .transport import QStash
 
 if TYPE_CHECKING:
     # Whoever only publishes does not pay for what checks signatures, nor the other way round.
-    from .aio import AsyncSchedules
-    from .blocking import Schedules
     from .forwarded import TrustedProxies
     from .receiver import Receiver
     from .schedules import Sweep
 
-__all__ = ["AsyncSchedules", "Delivery", "QStash", "Receiver", "Schedules", "SigningKeys", "Sweep", "TrustedProxies"]
+__all__ = ["Delivery", "QStash", "Receiver", "SigningKeys", "Sweep", "TrustedProxies"]
 
 
 def __getattr__(name: str) -> object:
@@ -27,14 +25,6 @@ def __getattr__(name: str) -> object:
         from .forwarded import TrustedProxies
 
         return TrustedProxies
-    if name == "Schedules":
-        from .blocking import Schedules
-
-        return Schedules
-    if name == "AsyncSchedules":
-        from .aio import AsyncSchedules
-
-        return AsyncSchedules
     if name == "Sweep":
         from .schedules import Sweep
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from ..._io.port import HttpRequest, HttpResponse, Port
+from ...domain.cron import check_cron
 from ...domain.events import FREE, Receipt
 from ...errors import Misuse, Refused
 from .answers import exchange
@@ -30,8 +30,6 @@ Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH"]
 DEFAULT_CRON: Final = "*/5 * * * *"
 
 _log: Final = logging.getLogger("eventsource_upstash.qstash")
-
-_CRON: Final = re.compile(r"(?:CRON_TZ=[A-Za-z0-9_+/-]+ )?[0-9A-Za-z*/,?#-]+(?: [0-9A-Za-z*/,?#-]+){4}")
 
 
 class Sweep(NamedTuple):
@@ -254,15 +252,6 @@ class Scheduling:
             self.transport.timeout,
         )
         return await exchange(self._port, request, token)
-
-
-def check_cron(cron: object) -> None:
-    """Refuse what is no cron expression. Raises `Misuse`."""
-    if not isinstance(cron, str) or not _CRON.fullmatch(cron):
-        raise Misuse(
-            f"cron={cron!r}: it has five fields, minute hour day month weekday, as in '*/5 * * * *', and may begin "
-            "with a time zone, as in 'CRON_TZ=Europe/Berlin 0 8 * * *'"
-        )
 
 
 def decoded(decoder: msgspec.json.Decoder[T], answer: HttpResponse) -> T:

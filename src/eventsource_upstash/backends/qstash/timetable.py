@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from ..._io.port import HttpRequest, HttpResponse, Port
+from ...domain.cron import check_cron
 from ...domain.events import Receipt
 from ...domain.sending import MAX_SCHEDULE_ID, check_id
 from ...errors import Refused
 from ...ports import Schedule
 from .answers import exchange
 from .messages import check_options, option_headers, url_of
-from .schedules import Method, check_cron, decoded
+from .schedules import Method, decoded
 from .settings import shown
 
 if TYPE_CHECKING:

@@ -6,12 +6,9 @@ import heapq
 import logging
 import secrets
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import Final
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
+from ...domain.cron import BadCron, next_moment
 from ..metering import Meter
 from .clock import Clock
 from .errors import ApiError
@@ -158,18 +155,7 @@ def next_time(cron: str, after: int) -> int:
     Raises:
         ApiError: 400, it is none, or never fires.
     """
-    zone: timezone | ZoneInfo = timezone.utc
-    fields = cron.strip()
-    if len(fields.split()) - fields.startswith(("CRON_TZ=", "TZ=")) != 5:
-        # cronsim would take seconds as a sixth.
-        raise ApiError(400, f"invalid cron expression {cron!r}: it has five fields, the shortest interval is a minute")
     try:
-        if fields.startswith(("CRON_TZ=", "TZ=")):
-            assignment, _, fields = fields.partition(" ")
-            zone = ZoneInfo(assignment.partition("=")[2])
-        moment = datetime.fromtimestamp(after // 1000, zone)
-        return round(next(CronSim(fields, moment)).timestamp() * 1000)
-    except StopIteration:
-        raise ApiError(400, f"invalid cron expression {cron!r}: it never fires") from None
-    except (CronSimError, ValueError, OSError, KeyError) as problem:
+        return next_moment(cron, after * 1000) // 1000
+    except BadCron as problem:
         raise ApiError(400, f"invalid cron expression {cron!r}: {problem}") from problem

@@ -1,0 +1,305 @@
+"""Messages and schedules in process: what is sent arrives, whatever happens to those who deliver it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventsource_upstash import (
+    App,
+    Job,
+    Memory,
+    Misuse,
+    NotRetryable,
+    Registry,
+    RetryLater,
+    SQLite,
+    Unavailable,
+    connect,
+)
+from eventsource_upstash._flow.delivering import LEASE_US, Delivering
+from eventsource_upstash._flow.working import Jobs
+from eventsource_upstash._io.blocking import PORT, BlockingPort, run
+from eventsource_upstash._io.port import HttpRequest, HttpResponse
+from eventsource_upstash.domain.cron import next_due
+from eventsource_upstash.ports import Message
+
+EIGHT = datetime(2026, 3, 28, 8, tzinfo=timezone.utc)  # the day before clocks are put forward in Berlin
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = EIGHT
+
+    def __call__(self) -> int:
+        return self.us * 1000
+
+    @property
+    def us(self) -> int:
+        return round(self.now.timestamp()) * 1_000_000
+
+    def move(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def opened(where: Any, clock: Clock, work: Callable[[Job], object]) -> App:
+    app = connect(where, Registry(), clock=clock)
+    app.job("/work")(work)
+    return app
+
+
+def test_what_waits_in_a_file_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
+    got: list[Job] = []
+    with opened(f"sqlite:{tmp_path / 'a.db'}", clock, got.append) as app:
+        app.messages.send("/work", {"a": 1}, delay=timedelta(hours=24), id="later")
+        app.schedules.create("0 * * * *", "/work", "by the clock", schedule_id="hourly")
+        assert app.messages.deliver_due().next_due == EIGHT + timedelta(hours=1)
+    clock.move(hours=25, minutes=30)  # a day with nobody there: of its 25 moments one message is sent
+    with opened(f"sqlite:{tmp_path / 'a.db'}", clock, got.append) as app:
+        done = app.messages.deliver_due()
+        assert (done.delivered, done.failed, done.next_due) == (2, 0, EIGHT + timedelta(hours=26))
+        assert sorted((job.id.split("-")[0], job.body, job.schedule_id) for job in got) == [
+            ("hourly", b"by the clock", "hourly"),
+            ("later", b'{"a":1}', None),
+        ]
+        clock.move(hours=1)
+        assert app.messages.deliver_due().delivered == 1
+
+
+@pytest.mark.parametrize("make", [lambda folder: Memory(), lambda folder: SQLite(folder / "a.db")])
+def test_who_is_killed_amid_a_delivery_loses_no_message(
+    make: Callable[[Path], Any], tmp_path: Path, clock: Clock
+) -> None:
+    attempts: list[int] = []
+    app = opened(make(tmp_path), clock, lambda job: attempts.append(job.attempt))
+    app.messages.send("/work", retries=0)
+    mailbox = app.backend.mailbox(PORT)
+    assert mailbox is not None
+    run(mailbox.claim(clock.us, clock.us + LEASE_US, 1))  # and then it was killed
+    assert app.messages.deliver_due().delivered == 0
+    clock.move(minutes=15)
+    assert app.messages.deliver_due().delivered == 1
+    assert attempts == [2]
+
+
+def test_a_message_that_kills_whoever_delivers_it_is_given_up(clock: Clock) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    app.messages.send("/work", retries=1)
+    mailbox = app.backend.mailbox(PORT)
+    assert mailbox is not None
+    for _ in range(7):
+        assert run(mailbox.claim(clock.us, clock.us + LEASE_US, 1))
+        clock.move(minutes=15)
+    assert app.messages.deliver_due().buried == 1
+    assert "the process ended" in app.messages.dead()[0].error
+
+
+def test_an_interrupted_delivery_is_tried_again_soon(clock: Clock) -> None:
+    def interrupted(job: Job) -> None:
+        if job.attempt == 1:
+            raise KeyboardInterrupt
+
+    app = opened("memory:", clock, interrupted)
+    app.messages.send("/work")
+    with pytest.raises(KeyboardInterrupt):
+        app.messages.deliver_due()
+    clock.move(seconds=13)
+    assert app.messages.deliver_due().delivered == 1
+
+
+def test_two_deliverers_never_deliver_one_message_at_once(tmp_path: Path) -> None:
+    got: list[str] = []
+    path = tmp_path / "a.db"
+    apps = [opened(SQLite(path), Clock(), lambda job: got.append(job.id)) for _ in range(2)]
+    for number in range(40):
+        apps[0].messages.send("/work", id=f"m{number}")
+    threads = [threading.Thread(target=app.messages.deliver_due) for app in apps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == sorted(f"m{number}" for number in range(40))
+    for app in apps:
+        app.close()
+
+
+def test_it_is_tried_again_as_qstash_does_and_then_given_up(clock: Clock) -> None:
+    def fails(job: Job) -> None:
+        raise ValueError("no\nluck")
+
+    app = opened("memory:", clock, fails)
+    app.messages.send("/work", id="a")
+    pauses: list[int] = []
+    for _ in range(3):
+        due = app.messages.deliver_due().next_due
+        assert due is not None
+        pauses.append(round((due - clock.now).total_seconds()))
+        clock.now = due + timedelta(seconds=1)
+    assert pauses == [12, 148, 1808]
+    assert app.messages.deliver_due()[:3] == (0, 1, 1)
+    (dead,) = app.messages.dead()
+    assert (dead.message.id, dead.attempts, dead.error) == ("a", 4, "ValueError: no luck")
+    assert app.messages.revive("a")
+    assert not app.messages.revive("a")
+    assert app.messages.deliver_due()[:3] == (0, 1, 0)
+
+
+def test_a_handler_says_how_to_go_on(clock: Clock) -> None:
+    answers: list[Exception] = [RetryLater("busy", after=60), NotRetryable("never")]
+
+    def work(job: Job) -> None:
+        raise answers.pop(0)
+
+    app = opened("memory:", clock, work)
+    app.messages.send("/work")
+    assert app.messages.deliver_due().next_due == EIGHT + timedelta(seconds=60)
+    clock.move(seconds=60)
+    assert app.messages.deliver_due()[:3] == (0, 1, 1)
+    app.messages.send("/nobody/has/it", retries=0)
+    assert app.messages.deliver_due().buried == 1
+    assert "no job" in app.messages.dead(1)[0].error or "no job" in app.messages.dead()[1].error
+
+
+class Answering(BlockingPort):
+    def __init__(self, *answers: tuple[int, Mapping[str, str]] | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[HttpRequest] = []
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        self.asked.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return HttpResponse(*answer, b"")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "pause"),
+    [
+        ((200, {}), (1, 0, 0), None),
+        ((302, {}), (0, 1, 0), 12),
+        ((404, {}), (0, 1, 0), 12),
+        ((503, {"retry-after": "90"}), (0, 1, 0), 90),
+        ((489, {"upstash-nonretryable-error": "true"}), (0, 1, 1), None),
+        ((489, {}), (0, 1, 0), 12),
+        (Unavailable("down"), (0, 1, 0), 12),
+        (Misuse("no URL"), (0, 1, 1), None),
+    ],
+)
+def test_what_an_answer_means(answer: Any, outcome: tuple[int, int, int], pause: int | None, clock: Clock) -> None:
+    port, mailbox = Answering(answer), Memory().mailbox(PORT)
+    url = "https://example.com/hook?a=b"
+    run(mailbox.put([Message("m", url, b"{}", {"x-a": "b"})], clock.us))
+    done = run(Delivering(mailbox, Jobs(awaits=False), port, clock).deliver_due())
+    assert done[:3] == outcome
+    assert (done.next_due is None) if pause is None else (done.next_due is not None)
+    if done.next_due is not None:
+        assert round((done.next_due - clock.now).total_seconds()) == pause
+    (asked,) = port.asked
+    wanted = {"content-type": "application/json", "x-a": "b", "eventsource-message-id": "m"}
+    assert (asked.method, asked.url, asked.headers, asked.body, asked.timeout) == ("POST", url, wanted, b"{}", 30)
+
+
+@pytest.mark.parametrize(
+    ("where", "options"),
+    [
+        ("example.com/x", {}),
+        ("//example.com", {}),
+        ("ftp://example.com", {}),
+        ("https://user:secret@example.com/", {}),
+        ("https://example.com/a b", {}),
+        ("/work", {"delay": -1}),
+        ("/work", {"delay": float("nan")}),
+        ("/work", {"delay": True}),
+        ("/work", {"delay": 1, "not_before": 1}),
+        ("/work", {"not_before": datetime(2026, 1, 1)}),  # noqa: DTZ001  that is what is wrong with it
+        ("/work", {"not_before": 1e30}),
+        ("/work", {"headers": {"Host": "x"}}),
+        ("/work", {"headers": {"a": "b\r\nc: d"}}),
+        ("/work", {"headers": {"a": "1", "A": "2"}}),
+        ("/work", {"retries": -1}),
+        ("/work", {"id": "a:b"}),
+        ("/work", {"body": {1, object()}}),
+    ],
+)
+def test_no_message(where: str, options: dict[str, Any]) -> None:
+    app = connect("memory:", Registry())
+    with pytest.raises(Misuse) as misuse:
+        app.messages.send(where, options.pop("body", b""), **options)
+    assert "secret" not in str(misuse.value)
+    assert app.messages.deliver_due().next_due is None
+
+
+def test_a_worker_delivers_and_ends_after_the_message_in_hand() -> None:
+    begun, go, got = threading.Event(), threading.Event(), list[str]()
+
+    def work(job: Job) -> None:
+        begun.set()
+        go.wait()
+        got.append(job.id)
+
+    app = connect("memory:", Registry())
+    app.job("/work")(work)
+    worker = app.worker(poll_interval=60.0)
+    with worker:
+        app.messages.send("/work", id="a")
+        begun.wait()  # woken by what was sent, not by the clock
+        app.messages.send("/work", id="b")
+        stopping = threading.Thread(target=worker.stop)
+        stopping.start()
+        go.set()
+        stopping.join()
+        assert got[:1] == ["a"]
+    assert got == ["a", "b"][: len(got)]
+
+
+def test_schedules_come_and_go(clock: Clock) -> None:
+    got: list[Job] = []
+    app = opened("memory:", clock, got.append)
+    name = app.schedules.create("*/10 * * * *", "/work", {"a": 1})
+    found = app.schedules.get(name)
+    assert found is not None
+    assert (found.cron, found.body, found.paused) == ("*/10 * * * *", b'{"a":1}', False)
+    app.schedules.pause(name)
+    assert app.schedules.create("*/10 * * * *", "/work", schedule_id=name) == name
+    assert [each.paused for each in app.schedules.list()] == [True]
+    clock.move(hours=1)
+    assert app.messages.deliver_due().delivered == 0
+    app.schedules.resume(name)
+    clock.move(minutes=10)
+    assert app.messages.deliver_due().delivered == 1
+    app.schedules.delete(name)
+    assert app.schedules.list() == []
+    with pytest.raises(Misuse, match="a worker polls"):
+        app.schedules.ensure_sweep()
+    for cron in ("* * * *", "99 * * * *", "0 0 30 2 *", "CRON_TZ=Mars/Base 0 0 * * *"):
+        with pytest.raises(Misuse, match=r"as in|'0 8 \* \* 1-5'"):
+            app.schedules.create(cron, "/work")
+
+
+def moments(cron: str, begin: datetime, count: int) -> list[str]:
+    at = round(begin.timestamp()) * 1_000_000
+    found: list[str] = []
+    for _ in range(count):
+        at = next_due(cron, at)
+        found.append(datetime.fromtimestamp(at // 1_000_000, timezone.utc).strftime("%d %H:%M"))
+    return found
+
+
+def test_clocks_are_put_forward_and_back() -> None:
+    spring, autumn = datetime(2026, 3, 28, 12, tzinfo=timezone.utc), datetime(2026, 10, 24, 12, tzinfo=timezone.utc)
+    # 2:30 is left out on 29 March: it comes at once after the gap, at 3:00 in Berlin; on 25 October it comes once.
+    assert moments("CRON_TZ=Europe/Berlin 30 2 * * *", spring, 2) == ["29 01:00", "30 00:30"]
+    assert moments("CRON_TZ=Europe/Berlin 30 2 * * *", autumn, 2) == ["25 00:30", "26 01:30"]
+    assert moments("CRON_TZ=Europe/Berlin 0 8 * * *", spring, 2) == ["29 06:00", "30 06:00"]
+    assert moments("0 8 * * *", spring, 2) == ["29 08:00", "30 08:00"]
