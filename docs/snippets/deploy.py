@@ -207,4 +207,4 @@ def test_each_deployment(upstash: LocalUpstash) -> None:
     app.schedules.ensure_sweep("*/5 * * * *")
     app.projector.catch_up()  # what had stopped, what is new; raises what still cannot be folded
     # --8<-- [end:each]
-    assert [each.schedule_id for each in app.schedules.list()] == ["events-sweep"]
+    assert [each.id for each in app.schedules.list()] == ["events-sweep"]

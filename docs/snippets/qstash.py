@@ -74,7 +74,7 @@ def test_connect(monkeypatch: pytest.MonkeyPatch) -> None:
         app.schedules.create(mondays, "https://app.example.com/report", schedule_id="report")
         app.schedules.pause("report")
         for schedule in app.schedules.list():
-            print(schedule.schedule_id, schedule.cron, schedule.paused)
+            print(schedule.id, schedule.cron, schedule.paused)
         # --8<-- [end:schedules]
         app.close()
 
