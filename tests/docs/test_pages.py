@@ -39,7 +39,7 @@ def test_python_comes_from_snippets(block: Block) -> None:
         assert shown in ["\n".join(line for line in text.splitlines() if line.strip()) for text in tested]
         return
     assert len(block.includes) == len(block.lines), (
-        f"{block} holds code of its own; include it from docs/snippets or examples"
+        f"{block}: code comes from docs/snippets or examples"
     )
     for include in block.includes:
         path = ROOT / include["path"]
