@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from .._io.port import Port, Signal
 from ..errors import Misuse
@@ -61,14 +62,16 @@ class Messaging:
         """See `Messages.dead` of the faces."""
         if type(limit) is not int or limit < 1:
             raise Misuse(f"limit={limit!r}: it is a whole number from 1")
-        if isinstance(self.sending.carrier, DeadLetters):
-            return await self.sending.carrier.buried(limit)
+        carrier = cast("object", self.sending.carrier)  # it may be both, which mypy cannot imagine
+        if isinstance(carrier, DeadLetters):
+            return await carrier.buried(limit)
         return await self._own("dead").mailbox.buried(limit)
 
     async def revive(self, id: str) -> bool:
         """See `Messages.revive` of the faces."""
-        if isinstance(self.sending.carrier, DeadLetters):
-            return await self.sending.carrier.revive(id)
+        carrier = cast("object", self.sending.carrier)
+        if isinstance(carrier, DeadLetters):
+            return await carrier.revive(id)
         delivering = self._own("revive")
         revived = await delivering.mailbox.revive(id, delivering.now_us)
         if revived:
