@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from upstash_redis import Redis
 
-from benchmarks import costs_2023, costs_actions, costs_by_hand, costs_views, todo
+from benchmarks import costs_2023, costs_actions, costs_by_hand, costs_reactors, costs_views, todo
 from benchmarks.bill import Bill
 from benchmarks.costs_2023 import CLIENTS
 from benchmarks.ours import registry, tasks
@@ -200,7 +200,14 @@ def measured(scale: float) -> Iterable[tuple[str, object]]:
                 actions = max(size, CYCLE, int(total * scale) // size * size)
                 bills[str(size)] = asdict(run(upstash, size, actions))
             yield way, bills
-        yield "actions", costs_actions.counted(upstash) + costs_views.counted(upstash)
+        yield (
+            "actions",
+            [
+                *costs_actions.counted(upstash),
+                *costs_views.counted(upstash),
+                *costs_reactors.counted(upstash),
+            ],
+        )
         upstash.flush()
         kinds = [line.kind for line in todo.lines(CYCLE)]
         yield "2023", {str(size): asdict(costs_2023.bill(kinds, size)) for size in BURSTS}

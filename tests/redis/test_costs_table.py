@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import costs_actions, costs_views
+from benchmarks import costs_actions, costs_reactors, costs_views
 from benchmarks.costs_actions import Counted
 from benchmarks.costs_table import Costs
 from eventsource_upstash.local import LocalUpstash
@@ -21,13 +21,14 @@ def server() -> Iterator[LocalUpstash]:
     with LocalUpstash() as running:
         running.faults.add("lose-delivery", count=None)
         costs_actions.counted(running)  # the first time that it sees a script costs more
+        costs_reactors.counted(running)
         running.flush()
         yield running
 
 
 @pytest.fixture(scope="module")
 def rows(server: LocalUpstash) -> list[Counted]:
-    return costs_actions.counted(server) + costs_views.counted(server)
+    return costs_actions.counted(server) + costs_views.counted(server) + costs_reactors.counted(server)
 
 
 def test_each_action_costs_what_is_promised(rows: list[Counted]) -> None:

@@ -1,0 +1,54 @@
+"""Reactors over Upstash Redis: the same as elsewhere, in both colours."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventsource_upstash import ReactorStopped, Unavailable
+from eventsource_upstash.backends.redis import UpstashRedis
+from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.testing.colours import Colour, Face, settled
+from tests.reactors.support import Booked, Carrier, Orders, Placed, Shipped
+
+
+@pytest.mark.parametrize("colour", list(Colour), ids=lambda colour: colour.value)
+def test_decided_carried_out_left_over_and_stopped(upstash: LocalUpstash, colour: Colour) -> None:
+    namespace = f"reactors-{colour.name.lower()}".replace("_", "-")
+    backend = UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=namespace)
+    orders, carrier = Orders(), Carrier()
+    face = Face(colour, backend, orders.registry, carrier)
+
+    async def events(kind: type) -> list[object]:
+        return [each.event for each in await face.read() if isinstance(each.event, kind)]
+
+    async def work() -> None:
+        for order in ("1", "2"):
+            await face.append(f"order-{order}", Placed(order))
+        assert (await face.catch_up()).complete
+        assert carrier.batches == [2]
+        assert await events(Booked) == [Booked("1", 1), Booked("2", 1)]
+        assert await events(Shipped) == [Shipped("1"), Shipped("2")]
+
+        carrier.fail = lambda _: Unavailable("no network")
+        await face.append("order-3", Placed("3"))
+        with pytest.raises(Unavailable):
+            await face.catch_up()
+        status = await settled(face.app.reactions.status(orders.reactor))
+        assert (status.pending, status.failed, status.state) == (1, 0, "behind")
+        carrier.fail = lambda _: None
+        await face.catch_up()
+        assert len(carrier.sent) == 3
+
+        orders.out_of_stock = {"4"}
+        await face.append("order-4", Placed("4"))
+        with pytest.raises(ReactorStopped):
+            await face.catch_up()
+        status = await settled(face.app.reactions.status(orders.reactor))
+        assert (status.pending, status.failed, status.state) == (1, 1, "stopped")
+        assert (await settled(face.app.reactions.discard(orders.reactor))).done == 1
+        assert (await face.catch_up()).complete
+        assert len(carrier.sent) == 4
+        assert len(orders.decided) == len(set(orders.decided)) == 4
+        await face.close()
+
+    colour.run(work())

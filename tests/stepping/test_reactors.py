@@ -1,0 +1,99 @@
+"""One outbox, two workers, in every order, and with a crash, a lost answer or a refusal at every step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from eventsource_upstash import (
+    AsyncEventStore,
+    AsyncNotifier,
+    AsyncProjectionStore,
+    AsyncProjector,
+    EventStore,
+    Memory,
+    OutcomeUnknown,
+    Unavailable,
+)
+from eventsource_upstash.domain.events import Receipt
+from eventsource_upstash.ports import Backend, Message
+from eventsource_upstash.testing import Endings, World, explore, pausing
+from eventsource_upstash.testing.colours import Colour, Face
+from eventsource_upstash.testing.pausing import Moment, Pause
+from tests.reactors.support import Booked, Carrier, Orders, Placed, Shipped
+
+Note = Callable[[str, object], None]
+
+
+class SteppedCarrier(Carrier):
+    """Stops before and after it takes messages over."""
+
+    async def publish(self, messages: Sequence[Message]) -> Receipt:
+        await Pause(Moment.BEFORE, "messages.publish")
+        receipt = await super().publish(messages)
+        await Pause(Moment.AFTER, "messages.publish")
+        return receipt
+
+
+def workers(*only: str, count: int = 2, placed: int = 1) -> Callable[[], World]:
+    def world() -> World:
+        orders, carrier, backend = Orders(*only), SteppedCarrier(), Memory()
+        store = EventStore(backend, orders.registry)
+        for index in range(placed):
+            store.append(f"order-{index}", Placed(str(index)))
+        stepped: Backend = pausing(backend)
+
+        def worker() -> AsyncProjector:
+            appends = AsyncEventStore(stepped, orders.registry, notifier=AsyncNotifier(carrier))
+            return AsyncProjector(appends, AsyncProjectionStore(stepped, orders.registry))
+
+        def check(endings: Endings) -> None:
+            assert all(
+                each.ok or each.crashed or isinstance(each.error, (OutcomeUnknown, Unavailable))
+                for each in endings.values()
+            )
+            last = Carrier()
+            face = Face(Colour.BLOCKING, backend, orders.registry, last)
+            assert Colour.BLOCKING.run(face.catch_up()).complete
+            events = Counter(type(each.event) for each in store.read())
+            chosen = only or ("append", "execute", "send")
+            expected: dict[type, int] = {Placed: placed}
+            expected |= {Booked: placed} if "append" in chosen else {}
+            expected |= {Shipped: placed} if "execute" in chosen else {}
+            assert events == expected, "an append or a command is carried out once, whatever happens"
+            if "send" in chosen:
+                place = chosen.index("send")
+                ids = {f"desk-{each.id}-{place}" for each in store.read() if isinstance(each.event, Placed)}
+                assert {*carrier.ids, *last.ids} == ids, "each message at least once, under one id"
+            status = face.app.reactions.status(orders.reactor)
+            assert status is not None
+            assert getattr(status, "pending") == 0  # noqa: B009  either colour's
+            if all(each.ok for each in endings.values()):
+                assert last.ids == [], "whoever came to its end left nothing to do"
+
+        return World({f"worker {n}": worker().catch_up() for n in range(count)}, check)
+
+    return world
+
+
+@pytest.mark.parametrize("only", [("append",), ("execute",), ("send",)], ids=lambda only: only[0])
+def test_two_workers_and_one_outbox(only: tuple[str, ...], record_property: Note) -> None:
+    explored = explore(workers(*only), switches=2)
+    record_property("schedules", explored.schedules)
+    assert explored.schedules >= 30
+
+
+@pytest.mark.parametrize("only", [("append",), ("execute",), ("send", "append")], ids="-".join)
+@pytest.mark.parametrize("trouble", ["crashes", "lost_answers", "refusals"])
+def test_one_worker_in_trouble_at_each_step(only: tuple[str, ...], trouble: str, record_property: Note) -> None:
+    explored = explore(workers(*only, count=1, placed=2), **{trouble: 1})
+    record_property("schedules", explored.schedules)
+    assert getattr(explored, trouble) >= 5
+
+
+def test_a_worker_that_crashes_while_another_one_works(record_property: Note) -> None:
+    explored = explore(workers("send", "append"), crashes=1, switches=1)
+    record_property("schedules", explored.schedules)
+    assert explored.crashes >= 20
