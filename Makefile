@@ -35,11 +35,13 @@ todo-upstash: ## serve the to-do example on an Upstash on this machine
 .PHONY: test
 test: ## run the test suite on each supported Python that is installed
 	$(setup) setup test todo-test
+	@bash .ci/databases
 	@$(bin)/python .ci/suite.py $(ARGS)
 
 .PHONY: quick
 quick: ## run the test suite on the Python of .venv only
 	$(setup) setup test todo-test
+	@bash .ci/databases
 	@$(bin)/python -m pytest $(ARGS)
 
 .PHONY: lint

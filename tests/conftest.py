@@ -27,7 +27,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # histories, processes that are killed, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
-    tests/local/ | tests/packaging/ | tests/docs/test_deploy | tests/views/.*upstash
+    tests/sql/(.*(postgresql|mariadb) | test_(kills|memory|servers))
+    | tests/local/ | tests/packaging/ | tests/docs/test_deploy | tests/views/.*upstash
     | tests/examples/(.*upstash | test_(bad_input|serve)) | tests/qstash/test_(agreement|schedules)
     | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
     | tests/conformance/(test_guards | test_mailbox | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)

@@ -243,17 +243,16 @@ def test_a_handler_that_ends_the_transaction_is_told_so(engine: sa.Engine, table
         app.projector.catch_up()
 
 
-def test_a_database_that_is_locked_is_unavailable_and_nothing_is_lost(engine: sa.Engine, table: sa.Table) -> None:
-    if engine.dialect.name != "sqlite":
-        engine.dispose()
-        return
-    impatient = sa.create_engine(engine.url, connect_args={"timeout": 0})
+def test_a_database_that_is_locked_is_unavailable_and_nothing_is_lost(lite: sa.Engine) -> None:
+    table = users_table()
+    table.create(lite)
+    impatient = sa.create_engine(lite.url, connect_args={"timeout": 0})
     known = accounts()
     app = connect("memory:", known.registry)
     app.projector.follow(SqlFollower(impatient, sql_users(known.registry, table)))
     app.projector.catch_up()
     app.event_store.append("user-1", Registered("u1", 1))
-    with engine.begin() as blocker:
+    with lite.begin() as blocker:
         blocker.execute(table.delete())
         with pytest.raises(Unavailable, match="the database cannot serve it now"):
             app.projector.catch_up()
@@ -275,7 +274,7 @@ def test_a_log_that_was_taken_back_is_told(engine: sa.Engine, table: sa.Table) -
         restored.projector.catch_up()
 
 
-def test_mistakes_are_told_when_they_are_made(engine: sa.Engine) -> None:
+def test_mistakes_are_told_when_they_are_made(lite: sa.Engine) -> None:
     known = accounts()
     users = sql_projection("users", known.registry)
     with pytest.raises(RegistrationError, match="on_error='park'; it is 'stop' or 'skip'"):
@@ -297,13 +296,13 @@ def test_mistakes_are_told_when_they_are_made(engine: sa.Engine) -> None:
     with pytest.raises(RegistrationError, match="there is a reset handler already"):
         users.reset(lambda connection: None)
     with pytest.raises(Misuse, match="at least one projection, and each once"):
-        SqlFollower(engine)
+        SqlFollower(lite)
     with pytest.raises(Misuse, match="at least one projection, and each once"):
-        SqlFollower(engine, users, users)
+        SqlFollower(lite, users, users)
     with pytest.raises(Misuse, match="is no SQL projection"):
-        SqlFollower(engine, known.users)  # type: ignore[arg-type]
+        SqlFollower(lite, known.users)  # type: ignore[arg-type]
     with pytest.raises(Misuse, match="page_size=0"):
-        SqlFollower(engine, users, page_size=0)
+        SqlFollower(lite, users, page_size=0)
 
 
 def test_an_engine_that_cannot_be_used_is_refused() -> None:

@@ -341,11 +341,11 @@ def mistakes() -> Iterator[tuple[str, Callable[[sa.Engine, App, Projection[User]
 
 @pytest.mark.parametrize(("why", "make"), list(mistakes()))
 def test_mistakes_are_told(
-    engine: sa.Engine, why: str, make: Callable[[sa.Engine, App, Projection[User]], object]
+    lite: sa.Engine, why: str, make: Callable[[sa.Engine, App, Projection[User]], object]
 ) -> None:
     known = accounts()
     with pytest.raises(Misuse, match=why):
-        make(engine, connect("memory:", known.registry), known.users)
+        make(lite, connect("memory:", known.registry), known.users)
 
 
 @pytest.mark.parametrize(
@@ -357,12 +357,14 @@ def test_mistakes_are_told(
         (r"row= failed for a document \(ZeroDivisionError\)", lambda key, user: 1 / 0),
     ],
 )
-def test_rows_that_do_not_fit_are_told(engine: sa.Engine, table: sa.Table, why: str, row: Row) -> None:
+def test_rows_that_do_not_fit_are_told(lite: sa.Engine, why: str, row: Row) -> None:
+    table = users_table()
+    table.create(lite)
     known = accounts()
     app = connect("memory:", known.registry)
     app.event_store.append("user", Registered("u1", 100))
     with pytest.raises(Misuse, match=why) as told:
-        sync(engine, app.projection_store.view(known.users), table, row=row)
+        sync(lite, app.projection_store.view(known.users), table, row=row)
     assert "secret" not in str(told.value)
 
 

@@ -50,9 +50,11 @@ def check_engine(engine: object, where: str) -> Engine:
 
 def check_transaction(connection: Connection, where: str) -> None:
     """Refuse a connection that commits each statement by itself. Called after the first one. Raises `Misuse`."""
+    # Each driver tells it in its own way, and the engine does not.
     driver: object = connection.connection.dbapi_connection
-    begun = getattr(driver, "in_transaction", None)  # of sqlite3
-    autocommits = begun is False if begun is not None else connection.get_isolation_level() == "AUTOCOMMIT"
+    begun = getattr(driver, "in_transaction", None)
+    asked = getattr(driver, "get_autocommit", None)
+    autocommits = begun is False or getattr(driver, "autocommit", None) is True or (callable(asked) and asked() is True)
     if autocommits:
         raise Misuse(
             f"{where}: the engine commits each statement by itself (isolation_level AUTOCOMMIT), so that a crash would "
