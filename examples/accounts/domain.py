@@ -254,7 +254,7 @@ class Account:
     """The latest first."""
 
 
-accounts = registry.projection("accounts", Account, changes=True)
+accounts = registry.projection("accounts", Account)
 accounts.index("status", "status")
 
 

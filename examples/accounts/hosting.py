@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote, urlencode
 
-from eventsource_upstash.web import AsyncStreaming, Response, Streaming
+from eventsource_upstash.web import Response
 
 from .plain import MAX_BODY, AsyncFunction, Function, Request, problem
 
@@ -30,7 +30,6 @@ def starlette(function: AsyncFunction) -> Starlette:
     """An ASGI app that has the function answer all requests, started and closed with the server."""
     from starlette.applications import Starlette
     from starlette.responses import Response as Plain
-    from starlette.responses import StreamingResponse
     from starlette.routing import Route
 
     @asynccontextmanager
@@ -43,8 +42,6 @@ def starlette(function: AsyncFunction) -> Starlette:
 
     async def respond(request: StarletteRequest) -> Plain:
         response = await function.respond(await read(request))
-        if isinstance(response, AsyncStreaming):
-            return StreamingResponse(response.parts, response.status, response.headers)
         return Plain(response.body, response.status, response.headers)
 
     return Starlette(routes=[Route("/{path:path}", respond, methods=METHODS)], lifespan=lifespan)
@@ -72,10 +69,7 @@ def lambda_handler(function: Function) -> Handler:
             request = read_event(event)
         except binascii.Error:
             return write(problem(400, "The body is not base64, although the event says so."))
-        response = function.respond(request)
-        if isinstance(response, Streaming):  # Lambda hands an answer on when it is complete
-            response = Response(response.status, response.headers, b"".join(response.parts))
-        return write(response)
+        return write(function.respond(request))
 
     return handle
 

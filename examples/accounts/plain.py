@@ -27,7 +27,7 @@ from eventsource_upstash import (
     Unavailable,
     web,
 )
-from eventsource_upstash.web import AsyncStreaming, Response, Streaming
+from eventsource_upstash.web import Response
 
 _log = logging.getLogger("accounts")
 
@@ -65,14 +65,14 @@ class Request:
 class Function(Protocol):
     """A function that can be deployed, for callers that block: AWS Lambda."""
 
-    def respond(self, request: Request) -> Response | Streaming: ...
+    def respond(self, request: Request) -> Response: ...
 
 
 class AsyncFunction(Protocol):
     """The same on an event loop: ASGI."""
 
     async def start(self) -> None: ...
-    async def respond(self, request: Request) -> Response | AsyncStreaming: ...
+    async def respond(self, request: Request) -> Response: ...
     async def close(self) -> None: ...
 
 

@@ -6,7 +6,6 @@
 | `GET /accounts?status=suspended` | those of one status |
 | `GET /accounts/ID` | one, with its history |
 | `at_least=POSITION` | on any of them: a view that knows of the command that answered this position |
-| `Accept: text/event-stream` | on the list: each change, as it happens |
 
 Each answer has an ETag; who hands it back in `If-None-Match` gets an empty 304 while nothing has changed. As ASGI:
 `uvicorn --factory examples.accounts.queries:create_app`; on AWS Lambda: `examples.accounts.queries.handler`.
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from eventsource_upstash import ProjectionStatus, connect, connect_async, web
-from eventsource_upstash.web import AsyncStreaming, Response, Streaming
+from eventsource_upstash.web import Response
 
 from . import settings
 from .domain import accounts, registry
@@ -72,19 +71,16 @@ class Queries:
         self.app = connect(backend or settings.accounts_backend(), registry)
         self._view = web.ViewEndpoint(self.app, accounts, timeout=PATIENCE)
 
-    def respond(self, request: Request) -> Response | Streaming:
+    def respond(self, request: Request) -> Response:
         try:
             work = read(request)
             if work is None:
                 return write_status(self.app.projection_store.status(), billed=self.app.backend.public)
-            if self._view.wants_feed(*work):
-                return self._view.feed(work[0], once=True)
             return self._view.handle(*work)
         except Exception as error:
             return failure(error)
 
     def close(self) -> None:
-        self._view.close()
         self.app.close()
 
 
@@ -99,25 +95,18 @@ class AsyncQueries:
         self._view = web.AsyncViewEndpoint(self.app, accounts, timeout=PATIENCE)
 
     async def start(self) -> None:
-        await self.app.projection_store.status()
+        pass
 
-    async def respond(self, request: Request) -> Response | AsyncStreaming:
+    async def respond(self, request: Request) -> Response:
         try:
             work = read(request)
             if work is None:
                 return write_status(await self.app.projection_store.status(), billed=self.app.backend.public)
-            if self._view.wants_feed(*work):
-                return await self._view.feed(work[0])
             return await self._view.handle(*work)
         except Exception as error:
             return failure(error)
 
-    def leave(self) -> None:
-        """Let the readers of the feed go: each is an answer that would never end by itself."""
-        self._view.close()
-
     async def close(self) -> None:
-        self._view.close()
         await self.app.close()
 
 

@@ -39,6 +39,9 @@ def _load(path: Path) -> StaticFile:
     return StaticFile(content, {**SECURITY, **headers})
 
 
-STATIC: Mapping[str, StaticFile] = {
-    path.name: _load(path) for path in sorted((Path(__file__).parent / "static").iterdir()) if path.suffix in _TYPES
-}
+def load(folder: Path) -> Mapping[str, StaticFile]:
+    """The files of a folder that a page may ask for, by name."""
+    return {path.name: _load(path) for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
+
+
+STATIC: Mapping[str, StaticFile] = load(Path(__file__).parent / "static")
