@@ -250,19 +250,21 @@ class Account:
     name: str
     status: Status
     revision: int
+    opened: datetime
     changes: tuple[Change, ...]
     """The latest first."""
 
 
 accounts = registry.projection("accounts", Account)
 accounts.index("status", "status")
+accounts.index("opened", lambda account: account.opened.timestamp())
 
 
 @accounts.on_recorded(AccountOpened, key="id")
 def opened(account: Account | None, recorded: Recorded[AccountOpened]) -> Account:
     event = recorded.event
     change = Change("opened", recorded.revision, recorded.recorded_at)
-    return Account(event.id, event.name, "opened", recorded.revision, (change,))
+    return Account(event.id, event.name, "opened", recorded.revision, recorded.recorded_at, (change,))
 
 
 @accounts.on_recorded(AccountActivated, key="id")

@@ -2,7 +2,7 @@
 
 | request | answers |
 | --- | --- |
-| `GET /accounts` | a page of accounts, in order of opening; `limit`, `after` (the cursor of the page before) |
+| `GET /accounts` | a page of accounts, the latest first; `limit`, `after` (the cursor of the page before) |
 | `GET /accounts?status=suspended` | those of one status |
 | `GET /accounts/ID` | one, with its history |
 | `at_least=POSITION` | on any of them: a view that knows of the command that answered this position |
@@ -48,16 +48,15 @@ def read(request: Request) -> tuple[web.Request, str] | None:
 
 
 def listing(request: Request) -> web.Request:
-    """`?status=active` is a part of the view's index."""
-    plain, url = request.for_library(), urlsplit(request.url)
+    """All accounts are read by when they were opened, `?status=active` by the status: parts of the view's indexes."""
+    url = urlsplit(request.url)
     asked = dict(parse_qsl(url.query, keep_blank_values=True))
     status = asked.pop("status", None)
-    if status is None:
-        return plain
-    if status not in STATUSES:
+    if status not in {None, *STATUSES}:
         raise Answer(problem(400, f"status is one of {', '.join(STATUSES)}."))
-    query = urlencode({**asked, "index": "status", "equal": status})
-    return plain._replace(url=url._replace(query=query).geturl())
+    part = {"index": "opened"} if status is None else {"index": "status", "equal": status}
+    query = urlencode({**asked, **part, "reverse": "yes"})
+    return request.for_library()._replace(url=url._replace(query=query).geturl())
 
 
 # --8<-- [end:read]

@@ -192,6 +192,7 @@ orders.index("account", "account")
 orders.index("at", lambda order: order.at.timestamp())
 
 standings = registry.projection("standings", Standing)
+standings.index("at", lambda standing: standing.at.timestamp())
 
 
 @orders.on_recorded(OrderAccepted, key="id")

@@ -98,7 +98,7 @@ def read(request: Request) -> PlaceOrder | Look | Endpoint:
             return Look("orders", latest(request))
         case ["standings", *rest] if len(rest) < 2:
             allow(request, "GET")
-            return Look("standings", request.for_library(), *rest)
+            return Look("standings", latest(request), *rest)
         case ["jobs", *_]:
             return "job"
         case ["projections"]:
@@ -111,7 +111,7 @@ def read(request: Request) -> PlaceOrder | Look | Endpoint:
 
 
 def latest(request: Request) -> web.Request:
-    """All orders are read by their time, those of an account by the account."""
+    """Everything is read by its time, the orders of an account by the account."""
     plain, url = request.for_library(), urlsplit(request.url)
     asked = dict(parse_qsl(url.query, keep_blank_values=True))
     account = asked.pop("account", None)
