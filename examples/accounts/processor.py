@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from eventsource_upstash import ProjectionStatus, connect, connect_async, web
+from eventsource_upstash import ProjectionStatus, ReactorStatus, connect, connect_async, web
 from eventsource_upstash.web import Response
 
 from . import settings
