@@ -91,9 +91,9 @@ def read(request: Request) -> Perform | None:
 
 
 COMMANDS: dict[str, Callable[[str, Request], AccountCommand]] = {
-    "activate": lambda id, request: ActivateAccount(id, body(request, Because).reason, if_match(request)),
-    "suspend": lambda id, request: SuspendAccount(id, body(request, BecauseOf).reason, if_match(request)),
-    "archive": lambda id, request: ArchiveAccount(id, body(request, Because).reason, if_match(request)),
+    "activate": lambda account, request: ActivateAccount(account, body(request, Because).reason, if_match(request)),
+    "suspend": lambda account, request: SuspendAccount(account, body(request, BecauseOf).reason, if_match(request)),
+    "archive": lambda account, request: ArchiveAccount(account, body(request, Because).reason, if_match(request)),
 }
 # --8<-- [end:read]
 

@@ -153,9 +153,7 @@ def answer(status: int, value: object, headers: Mapping[str, str] | None = None)
     return Response(status, {**common, **(headers or {})}, msgspec.json.encode(value))
 
 
-def problem(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, **members: str | int
-) -> Response:
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **members: str | int) -> Response:
     """An error as RFC 9457 has it; `detail` is for the person, further members are for programs."""
     told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
     common = {**SECURITY, "Content-Type": "application/problem+json", "Cache-Control": "no-store"}

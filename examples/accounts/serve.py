@@ -111,15 +111,20 @@ async def main() -> str | None:
     backends = {"ACCOUNTS_BACKEND": settings.accounts_backend(), "ORDERS_BACKEND": settings.orders_backend()}
     try:
         for name, url in backends.items():
-            if not url.startswith("sqlite:"):
-                raise ValueError(f"{name}: this serves logs in files, sqlite:FILE. On an Upstash: make accounts-upstash.")
-            check(url)
+            check_file(name, url)
         services = Services(os.environ.get("PORT") or "8000", backends)
     except (EventSourceError, OSError, ValueError) as error:
         return f"The accounts cannot be served: {error}"
     services.tell()
     await services.run(told)
     return None
+
+
+def check_file(name: str, url: str) -> None:
+    """Fail now, and in words, if a log cannot be kept there."""
+    if not url.startswith("sqlite:"):
+        raise ValueError(f"{name}: this serves logs in files, sqlite:FILE. On an Upstash: make accounts-upstash.")
+    check(url)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ async def main() -> str | None:
                 services = Services(os.environ.get("PORT") or "8000", environment, "make accounts-upstash")
             except (OSError, ValueError) as error:
                 return f"The accounts cannot be served: {error}"
-            print(f"Local Upstash: {environment['UPSTASH_REDIS_REST_URL']}/dev/  (requests, messages, faults)", flush=True)
+            print(
+                f"Local Upstash: {environment['UPSTASH_REDIS_REST_URL']}/dev/  (requests, messages, faults)", flush=True
+            )
             services.tell()
             serving = asyncio.ensure_future(services.run(told))
             ended = await first(upstash.wait(), told.wait(), drain(upstash.stdout))

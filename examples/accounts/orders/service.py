@@ -42,9 +42,11 @@ from .domain import (
     InvalidOrder,
     LearnStanding,
     Ledger,
+    Order,
     OrderAccepted,
     OrderRefused,
     PlaceOrder,
+    Standing,
     UnknownAccount,
     ledger,
     new_id,
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 RETRIES = 50
-"""So often an order is decided again because something else happened to the account. All orders of it are one stream."""
+"""So often an order is decided again, because something else happened to its account: its orders are one stream."""
 
 STANDINGS = "/jobs/standings"
 
@@ -147,7 +149,7 @@ class Orders:
         self.app.job(STANDINGS)(self.learn)
         self._jobs = web.JobEndpoint(self.app)
         self._notified = web.Endpoint(self.app)
-        self._views = {
+        self._views: dict[str, web.ViewEndpoint[Order] | web.ViewEndpoint[Standing]] = {
             "orders": web.ViewEndpoint(self.app, orders, timeout=PATIENCE),
             "standings": web.ViewEndpoint(self.app, standings, timeout=PATIENCE),
         }
@@ -155,9 +157,7 @@ class Orders:
     def learn(self, job: Job) -> None:
         """A message of how an account stands: recorded once, however often it is delivered."""
         told = standing_in(job)
-        self.app.event_store.execute(
-            ledger, stream_of(told.account), told, idempotency_key=job.id, retries=RETRIES
-        )
+        self.app.event_store.execute(ledger, stream_of(told.account), told, idempotency_key=job.id, retries=RETRIES)
 
     def place(self, order: PlaceOrder) -> Response:
         """Accept or refuse an order, once."""
@@ -202,7 +202,7 @@ class AsyncOrders:
         self.app.job(STANDINGS)(self.learn)
         self._jobs = web.AsyncJobEndpoint(self.app)
         self._notified = web.AsyncEndpoint(self.app)
-        self._views = {
+        self._views: dict[str, web.AsyncViewEndpoint[Order] | web.AsyncViewEndpoint[Standing]] = {
             "orders": web.AsyncViewEndpoint(self.app, orders, timeout=PATIENCE),
             "standings": web.AsyncViewEndpoint(self.app, standings, timeout=PATIENCE),
         }

@@ -122,11 +122,11 @@ class Functions:
 
     def open(self, name: str = "Tea & Co", *then: str) -> str:
         """Open an account, and have commands follow."""
-        id = str(self["commands"].call("POST", "/accounts", {"name": name}).json()["id"])
+        account = str(self["commands"].call("POST", "/accounts", {"name": name}).json()["id"])
         for command in then:
-            reply = self["commands"].call("PUT", f"/accounts/{id}/commands/{command}", {"reason": "Because"})
+            reply = self["commands"].call("PUT", f"/accounts/{account}/commands/{command}", {"reason": "Because"})
             assert reply.status == 200, reply.text
-        return id
+        return account
 
     def learn(self, account: str, standing: str, revision: int, id: str | None = None) -> Reply:
         """Have the order service told."""

@@ -77,7 +77,7 @@ def _of_orders(orders: Sequence[Recorded[object]]) -> Iterable[str]:
                     yield f"order {id} was refused of an account that was active"
             case _:
                 pass
-    yield from (f"order {id} was decided {times} times" for id, times in decided.items() if times > 1)
+    yield from (f"order {order} was decided {times} times" for order, times in decided.items() if times > 1)
 
 
 def _of_arrivals(changes: dict[tuple[str, int], str], orders: Sequence[Recorded[object]]) -> Iterable[str]:

@@ -161,9 +161,9 @@ def test_ids_and_streams() -> None:
     assert new_id("a key") == new_id("a key") != new_id("another")
     assert new_id(ID) == ID
     assert stream_of(ACTIVATE) == f"account-{ID}"
-    for id in ("", "7", ID.upper().replace("0", "G"), ID + "\n"):
+    for other in ("", "7", ID.upper().replace("0", "G"), ID + "\n"):
         with pytest.raises(UnknownAccount):
-            stream_of(ActivateAccount(id))
+            stream_of(ActivateAccount(other))
 
 
 # -- The order service --
@@ -223,6 +223,6 @@ def test_the_views_of_the_order_service() -> None:
         }
     )
     assert orders.new_id("a key") == orders.new_id("a key") != orders.new_id()
-    for account in ("", "a b", "x" * 65, "a/b"):
+    for other in ("", "a b", "x" * 65, "a/b"):
         with pytest.raises(orders.UnknownAccount):
-            orders.stream_of(account)
+            orders.stream_of(other)

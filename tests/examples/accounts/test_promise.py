@@ -164,7 +164,7 @@ def log_of(backend: str, context: object) -> list[Recorded[object]]:
 
 def test_functions_that_are_killed_under_load(tmp_path: Path) -> None:
     seed = random.randrange(10**6)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201  shown when it fails
     dice = random.Random(seed)
     done = threading.Semaphore(0)
     with Services(tmp_path) as services, ThreadPoolExecutor(CALLERS) as pool:
@@ -179,9 +179,12 @@ def test_functions_that_are_killed_under_load(tmp_path: Path) -> None:
             services.strike(dice.choice(list(services.all)))
         for each in running:
             each.result()
-        with an_hour_later(services), connect(
-            services.backends["ACCOUNTS_BACKEND"], registry, clock=lambda: time.time_ns() + 3_600 * 10**9
-        ) as app:
+        with (
+            an_hour_later(services),
+            connect(
+                services.backends["ACCOUNTS_BACKEND"], registry, clock=lambda: time.time_ns() + 3_600 * 10**9
+            ) as app,
+        ):
             app.projector.catch_up()
             assert app.reactions.status(orders_context).pending == 0
             while app.messages.deliver_due().next_due is not None:
@@ -197,14 +200,17 @@ def test_functions_that_are_killed_under_load(tmp_path: Path) -> None:
 
 
 def of(*events: object, stream: str = "account-a") -> list[Recorded[object]]:
-    return [
-        Recorded(number, stream, number, "", 1, event) for number, event in enumerate(events, 1)
-    ]
+    return [Recorded(number, stream, number, "", 1, event) for number, event in enumerate(events, 1)]
 
 
 GOOD_ACCOUNTS = (AccountOpened("a", "Tea"), AccountActivated("a"), AccountSuspended("a", "Because"))
 LEARNED = (StandingLearned("a", "opened", 1), StandingLearned("a", "active", 2), StandingLearned("a", "suspended", 3))
-GOOD_ORDERS = (*LEARNED[:2], OrderAccepted("1", "a", "Tea", 1), LEARNED[2], OrderRefused("2", "a", "Tea", 1, "suspended"))
+GOOD_ORDERS = (
+    *LEARNED[:2],
+    OrderAccepted("1", "a", "Tea", 1),
+    LEARNED[2],
+    OrderRefused("2", "a", "Tea", 1, "suspended"),
+)
 
 
 def test_a_history_that_is_as_it_should_be() -> None:
@@ -218,7 +224,11 @@ def test_a_history_that_is_as_it_should_be() -> None:
     ("history", "answers", "told"),
     [
         ((*LEARNED, OrderAccepted("1", "a", "Tea", 1)), [], "accepted of an account that was ('suspended', 3)"),
-        ((*LEARNED[:2], OrderRefused("1", "a", "Tea", 1, "x"), LEARNED[2]), [], "refused of an account that was active"),
+        (
+            (*LEARNED[:2], OrderRefused("1", "a", "Tea", 1, "x"), LEARNED[2]),
+            [],
+            "refused of an account that was active",
+        ),
         ((*GOOD_ORDERS, OrderRefused("1", "a", "Tea", 1, "suspended")), [], "order 1 was decided 2 times"),
         (LEARNED[:2], [], "('a', 3, 'suspended') never arrived"),
         ((*LEARNED, StandingCameLate("a", "active", 2)), [], "recorded 2 times"),

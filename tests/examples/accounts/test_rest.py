@@ -16,17 +16,17 @@ JSON = {"content-type": "application/json"}
 def test_the_life_of_an_account(functions: Functions) -> None:
     commands, queries = functions["commands"], functions["queries"]
     opened = commands.call("POST", "/accounts", {"name": "Tea & Co"})
-    id = opened.json()["id"]
-    assert (opened.status, opened.headers["location"]) == (201, f"/accounts/{id}")
-    assert opened.json() == {"id": id, "status": "opened", "revision": 1, "position": 1}
+    account = opened.json()["id"]
+    assert (opened.status, opened.headers["location"]) == (201, f"/accounts/{account}")
+    assert opened.json() == {"id": account, "status": "opened", "revision": 1, "position": 1}
     assert (opened.headers["event-position"], opened.headers["etag"]) == ("1", '"1"')
     for command, status in (("activate", "active"), ("suspend", "suspended"), ("archive", "archived")):
-        done = commands.call("PUT", f"/accounts/{id}/commands/{command}", {"reason": f"To {command}"})
+        done = commands.call("PUT", f"/accounts/{account}/commands/{command}", {"reason": f"To {command}"})
         assert (done.status, done.json()["status"]) == (200, status)
-        told = queries.get(f"/accounts/{id}?at_least={done.json()['position']}")
+        told = queries.get(f"/accounts/{account}?at_least={done.json()['position']}")
         assert (told["status"], told["revision"]) == (status, done.json()["revision"])
     assert [change["reason"] for change in told["changes"]] == ["To archive", "To suspend", "To activate", ""]
-    again = commands.call("PUT", f"/accounts/{id}/commands/archive", {})
+    again = commands.call("PUT", f"/accounts/{account}/commands/archive", {})
     assert (again.status, again.json()["revision"], again.json()["position"]) == (200, 4, 4)
     assert functions.head("commands") == 4  # what changes nothing is no event
 
@@ -35,12 +35,12 @@ def test_a_command_that_is_sent_again_happens_once(functions: Functions) -> None
     commands = functions["commands"]
     first, again = (commands.call("POST", "/accounts", {"name": "Tea"}, idempotency_key="k 1") for _ in range(2))
     assert (first.status, first.json()) == (again.status, again.json())
-    id = first.json()["id"]
+    account = first.json()["id"]
     # The same key on another command is another request; on another account's name it is refused.
-    activated = commands.call("PUT", f"/accounts/{id}/commands/activate", {}, idempotency_key="k 1")
+    activated = commands.call("PUT", f"/accounts/{account}/commands/activate", {}, idempotency_key="k 1")
     assert activated.json()["revision"] == 2
     assert commands.call("POST", "/accounts", {"name": "Coffee"}, idempotency_key="k 1").status == 422
-    assert commands.call("POST", "/accounts", {"name": "Tea"}, idempotency_key="k 1").json()["id"] == id
+    assert commands.call("POST", "/accounts", {"name": "Tea"}, idempotency_key="k 1").json()["id"] == account
     other = functions.open("Coffee")
     reused = commands.call("PUT", f"/accounts/{other}/commands/activate", {}, idempotency_key="k 1")
     assert reused.status == 422
@@ -48,18 +48,18 @@ def test_a_command_that_is_sent_again_happens_once(functions: Functions) -> None
 
 
 def test_who_has_seen_an_older_revision_is_told(functions: Functions) -> None:
-    id = functions.open("Tea", "activate")
-    suspend = f"/accounts/{id}/commands/suspend"
+    account = functions.open("Tea", "activate")
+    suspend = f"/accounts/{account}/commands/suspend"
     refused = functions["commands"].call("PUT", suspend, {"reason": "Late"}, if_match='"1"')
     assert (refused.status, refused.json()["detail"]) == (412, "The account has changed: it is at revision 2, not 1.")
     assert functions["commands"].call("PUT", suspend, {"reason": "In time"}, if_match='"2"').status == 200
 
 
 def test_what_the_rules_refuse(functions: Functions) -> None:
-    id = functions.open()
+    account = functions.open()
     commands = functions["commands"]
     for command, told in (("suspend", "not active yet"), ("activate", ""), ("archive", "suspend it first")):
-        reply = commands.call("PUT", f"/accounts/{id}/commands/{command}", {"reason": "Because"})
+        reply = commands.call("PUT", f"/accounts/{account}/commands/{command}", {"reason": "Because"})
         assert reply.status == (409 if told else 200)
         assert told in reply.json().get("detail", "")
     assert functions.head("commands") == 2
@@ -87,16 +87,16 @@ def test_lists_of_accounts(functions: Functions) -> None:
 
 
 def test_only_what_has_changed_is_sent(functions: Functions) -> None:
-    id = functions.open()
+    account = functions.open()
     queries = functions["queries"]
-    for path in ("/accounts?at_least=1", f"/accounts/{id}?at_least=1"):
+    for path in ("/accounts?at_least=1", f"/accounts/{account}?at_least=1"):
         tag = queries.call("GET", path).headers["etag"]
         unchanged = queries.call("GET", path, if_none_match=tag)
         assert (unchanged.status, unchanged.text) == (304, "")
-    functions["commands"].call("PUT", f"/accounts/{id}/commands/activate", {})
-    changed = queries.call("GET", f"/accounts/{id}?at_least=2", if_none_match=tag)
+    functions["commands"].call("PUT", f"/accounts/{account}/commands/activate", {})
+    changed = queries.call("GET", f"/accounts/{account}?at_least=2", if_none_match=tag)
     assert (changed.status, changed.json()["status"]) == (200, "active")
-    assert queries.call("HEAD", f"/accounts/{id}").text == ""
+    assert queries.call("HEAD", f"/accounts/{account}").text == ""
 
 
 def test_orders(functions: Functions) -> None:
