@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in `.venv` and its like; a second run finds it ready.
-# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT (of an example) and TODO_BACKEND (of the to-do example).
+# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT and TODO_BACKEND (to the to-do example), API_BACKEND (to the API).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,6 +10,7 @@ PYTHON ?= python3
 ARGS ?=
 export PORT ?= 8000
 export TODO_BACKEND ?= sqlite:todo.db
+export API_BACKEND ?= sqlite:api.db
 
 bin := .venv/bin
 setup = @bash .ci/setup .venv "$(PYTHON)"
@@ -32,15 +33,15 @@ todo-upstash: ## serve the to-do example on an Upstash on this machine
 	$(setup) todo
 	@exec $(bin)/python -m examples.todo.serve_upstash $(ARGS)
 
-.PHONY: accounts
-accounts: ## serve the accounts example, in three functions and an order service, at http://127.0.0.1:8000
+.PHONY: api
+api: ## serve the API example at http://127.0.0.1:8000
 	$(setup) todo
-	@exec $(bin)/python -m examples.accounts.serve
+	@exec $(bin)/python -m examples.api.serve
 
-.PHONY: accounts-upstash
-accounts-upstash: ## serve the accounts example on an Upstash on this machine
+.PHONY: api-upstash
+api-upstash: ## serve the API example on an Upstash on this machine
 	$(setup) todo
-	@exec $(bin)/python -m examples.accounts.serve_upstash $(ARGS)
+	@exec $(bin)/python -m examples.api.serve_upstash $(ARGS)
 
 .PHONY: test
 test: ## run the test suite on each supported Python that is installed

@@ -45,7 +45,8 @@ def main() -> None:
     logging.getLogger("eventsource_upstash").setLevel(logging.INFO if arguments.verbose else logging.WARNING)
     url = backend_url()
     try:
-        listener = listen(os.environ.get("PORT") or "8000")
+        # What the person typed, to be told how to type it otherwise: see serve_upstash.py.
+        listener = listen(os.environ.get("PORT") or "8000", os.environ.get("TODO_COMMAND") or "make todo")
         port = listener.getsockname()[1]
         if url.startswith("upstash:"):
             expect_notifications(port)
@@ -67,7 +68,7 @@ def check(url: str) -> None:
         todo.close()
 
 
-def expect_notifications(port: int) -> None:
+def expect_notifications(port: int, command: str = "make todo-upstash") -> None:
     """See that QStash can reach this server. One on this machine need not be told where that is.
 
     Raises `ValueError` with a message for the person. What else may be wrong with the environment, `connect` says.
@@ -83,7 +84,7 @@ def expect_notifications(port: int) -> None:
     if is_local(url) and not local:
         raise ValueError(
             f"{NOTIFY_URL} names this machine, which QStash cannot reach. Name the URL that the open network knows, "
-            "such as that of a tunnel; or use an Upstash on this machine: make todo-upstash."
+            f"such as that of a tunnel; or use an Upstash on this machine: {command}."
         )
 
 
@@ -92,16 +93,12 @@ def is_local(url: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
-def listen(port: str, command: str = "") -> socket.socket:
-    """Listen on a port of this machine only. Raises `ValueError` or `OSError` with a message for the person.
-
-    The command is what the person typed, to be repeated in the message.
-    """
+def listen(port: str, command: str) -> socket.socket:
+    """Listen on a port of this machine only. Raises `ValueError` or `OSError` with a message for the person."""
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError(f"PORT={port!r} is not a port: it is a number from 0 to 65535.")
     # The protocol is named because asyncio only then sends small answers at once (TCP_NODELAY) instead of 40 ms later.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    command = command or os.environ.get("TODO_COMMAND") or "make todo"  # see serve_upstash.py
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, int(port)))

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
 GRACE = 10.0
@@ -26,20 +26,25 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)  # looked up here: between fork and exec as little as possible is done
 
 
-async def main() -> str | None:
-    """Serve until told to stop. Answers what went wrong, if something did."""
+async def main(module: str, **variables: str) -> str | None:
+    """Serve an app on a local Upstash until told to stop. Answers what went wrong, if something did.
+
+    Args:
+        module: What serves the app: it reads PORT and prints where it is.
+        **variables: What it finds in its environment, besides where the Upstash is.
+    """
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     running: list[Process] = []
     try:
-        return await serve(told, running)
+        return await serve(told, running, module, variables)
     finally:
         for process in reversed(running):  # the app first: it may be in the middle of a request to the other
             await end(process)
 
 
-async def serve(told: asyncio.Event, running: list[Process]) -> str | None:
+async def serve(told: asyncio.Event, running: list[Process], module: str, variables: Mapping[str, str]) -> str | None:
     """Start both, and wait for one of them to end, or for the order to stop."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "environment"
@@ -54,7 +59,7 @@ async def serve(told: asyncio.Event, running: list[Process]) -> str | None:
             return "The local Upstash did not start."
         environment = read(file)
     print(f"Local Upstash: {environment['UPSTASH_REDIS_REST_URL']}/dev/  (requests, messages, faults)", flush=True)
-    app = await start("examples.todo.serve", TODO_BACKEND="upstash:", TODO_COMMAND="make todo-upstash", **environment)
+    app = await start(module, **variables, **environment)
     running.append(app)
     ended = await first(app.wait(), upstash.wait(), told.wait(), drain(upstash.stdout))
     return None if 2 in ended else "The local Upstash has ended." if 0 not in ended else "The app has ended."
@@ -80,13 +85,6 @@ async def start(module: str, *arguments: str, **variables: str) -> Process:
     for name in ("EVENTSOURCE_NOTIFY_URL", "QSTASH_TOPIC", "QSTASH_REGION"):
         environment.pop(name, None)  # of the real Upstash, perhaps, which this has nothing to do with
     command = [sys.executable, "-m", module, *arguments]
-    return await asyncio.create_subprocess_exec(
-        *command, stdout=output, env=environment, start_new_session=True, preexec_fn=tied()
-    )
-
-
-def tied() -> Callable[[], None]:
-    """What a new process does first, so that on Linux it ends with this one."""
     us = os.getpid()
 
     def follow() -> None:
@@ -97,7 +95,9 @@ def tied() -> Callable[[], None]:
             if os.getppid() != us:  # gone already
                 os._exit(1)
 
-    return follow
+    return await asyncio.create_subprocess_exec(
+        *command, stdout=output, env=environment, start_new_session=True, preexec_fn=follow
+    )
 
 
 async def drain(output: asyncio.StreamReader) -> None:
@@ -123,4 +123,4 @@ def read(file: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(asyncio.run(main("examples.todo.serve", TODO_BACKEND="upstash:", TODO_COMMAND="make todo-upstash")))

@@ -1,1 +1,0 @@
-"""Accounts: a service in three functions, and the order service that they tell."""

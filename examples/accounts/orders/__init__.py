@@ -1,1 +1,0 @@
-"""The order service: another bounded context, with a log of its own."""
