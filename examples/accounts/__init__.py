@@ -1,0 +1,1 @@
+"""Accounts: a service in three functions, and the order service that they tell."""

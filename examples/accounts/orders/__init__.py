@@ -1,0 +1,1 @@
+"""The order service: another bounded context, with a log of its own."""
