@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in `.venv` and its like; a second run finds it ready.
-# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT and TODO_BACKEND (to the to-do example), API_BACKEND (to the API).
+# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT (of an example), TODO_BACKEND and API_BACKEND (of those two examples).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -32,6 +32,16 @@ todo: ## serve the to-do example at http://127.0.0.1:8000
 todo-upstash: ## serve the to-do example on an Upstash on this machine
 	$(setup) todo
 	@exec $(bin)/python -m examples.todo.serve_upstash $(ARGS)
+
+.PHONY: accounts
+accounts: ## serve the accounts example, in three functions and an order service, at http://127.0.0.1:8000
+	$(setup) todo
+	@exec $(bin)/python -m examples.accounts.serve
+
+.PHONY: accounts-upstash
+accounts-upstash: ## serve the accounts example on an Upstash on this machine
+	$(setup) todo
+	@exec $(bin)/python -m examples.accounts.serve_upstash $(ARGS)
 
 .PHONY: api
 api: ## serve the API example at http://127.0.0.1:8000

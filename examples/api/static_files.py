@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from examples.todo.static_files import STATIC as TODO
-from examples.todo.static_files import StaticFile, load_folder
+from examples.todo.static_files import StaticFile, load
 
 STATIC: Mapping[str, StaticFile] = {
     **{name: TODO[name] for name in ("base.css",)},
-    **load_folder(Path(__file__).parent / "static"),
+    **load(Path(__file__).parent / "static"),
 }

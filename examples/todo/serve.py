@@ -45,8 +45,7 @@ def main() -> None:
     logging.getLogger("eventsource_upstash").setLevel(logging.INFO if arguments.verbose else logging.WARNING)
     url = backend_url()
     try:
-        # What the person typed, to be told how to type it otherwise: see serve_upstash.py.
-        listener = listen(os.environ.get("PORT") or "8000", os.environ.get("TODO_COMMAND") or "make todo")
+        listener = listen(os.environ.get("PORT") or "8000")
         port = listener.getsockname()[1]
         if url.startswith("upstash:"):
             expect_notifications(port)
@@ -93,12 +92,16 @@ def is_local(url: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
-def listen(port: str, command: str) -> socket.socket:
-    """Listen on a port of this machine only. Raises `ValueError` or `OSError` with a message for the person."""
+def listen(port: str, command: str = "") -> socket.socket:
+    """Listen on a port of this machine only. Raises `ValueError` or `OSError` with a message for the person.
+
+    The command is what the person typed, to be repeated in the message.
+    """
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError(f"PORT={port!r} is not a port: it is a number from 0 to 65535.")
     # The protocol is named because asyncio only then sends small answers at once (TCP_NODELAY) instead of 40 ms later.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    command = command or os.environ.get("TODO_COMMAND") or "make todo"  # see serve_upstash.py
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, int(port)))

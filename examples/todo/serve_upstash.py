@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 GRACE = 10.0
@@ -85,6 +85,13 @@ async def start(module: str, *arguments: str, **variables: str) -> Process:
     for name in ("EVENTSOURCE_NOTIFY_URL", "QSTASH_TOPIC", "QSTASH_REGION"):
         environment.pop(name, None)  # of the real Upstash, perhaps, which this has nothing to do with
     command = [sys.executable, "-m", module, *arguments]
+    return await asyncio.create_subprocess_exec(
+        *command, stdout=output, env=environment, start_new_session=True, preexec_fn=tied()
+    )
+
+
+def tied() -> Callable[[], None]:
+    """What a new process does first, so that on Linux it ends with this one."""
     us = os.getpid()
 
     def follow() -> None:
@@ -95,9 +102,7 @@ async def start(module: str, *arguments: str, **variables: str) -> Process:
             if os.getppid() != us:  # gone already
                 os._exit(1)
 
-    return await asyncio.create_subprocess_exec(
-        *command, stdout=output, env=environment, start_new_session=True, preexec_fn=follow
-    )
+    return follow
 
 
 async def drain(output: asyncio.StreamReader) -> None:

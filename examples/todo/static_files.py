@@ -39,9 +39,9 @@ def _load(path: Path) -> StaticFile:
     return StaticFile(content, {**SECURITY, **headers})
 
 
-def load_folder(folder: Path) -> Mapping[str, StaticFile]:
-    """The files of a page, by their names."""
+def load(folder: Path) -> Mapping[str, StaticFile]:
+    """The files of a folder that a page may ask for, by name."""
     return {path.name: _load(path) for path in sorted(folder.iterdir()) if path.suffix in _TYPES}
 
 
-STATIC: Mapping[str, StaticFile] = load_folder(Path(__file__).parent / "static")
+STATIC: Mapping[str, StaticFile] = load(Path(__file__).parent / "static")
