@@ -20,6 +20,10 @@ class BadCron(ValueError):
     """It is no cron expression, and why not."""
 
 
+class NoZone(BadCron):
+    """Its time zone is not known on this machine."""
+
+
 def check_cron(cron: object) -> str:
     """Refuse what does not look like a cron expression, and answer it. Needs no package.
 
@@ -51,9 +55,15 @@ def next_due(cron: str, after_us: int) -> int:
 
 
 def next_or_never(cron: str, after_us: int) -> int | None:
-    """When an expression that was checked before is due next; None for never again."""
+    """When an expression that was checked before is due next; None for never again.
+
+    Raises:
+        Misuse: This machine cannot tell: it does not know the time zone, or cronsim is not installed.
+    """
     try:
         return next_moment(cron, after_us)
+    except NoZone as error:
+        raise Misuse(f"cron={cron!r}: {error}") from None
     except BadCron:
         return None
 
@@ -86,8 +96,10 @@ def next_moment(cron: str, after_us: int) -> int:
         raise Misuse("schedules need the package cronsim: pip install 'eventsource-upstash[schedules]'") from error
     zone = _zone(match["zone"])
     try:
-        moment = datetime.fromtimestamp(after_us // 1_000_000, zone)
-        return round(next(CronSim(match["fields"], moment)).timestamp()) * 1_000_000
+        found = CronSim(match["fields"], datetime.fromtimestamp(after_us // 1_000_000, zone))
+        # It goes by the clock on the wall: in an hour that comes twice, it answers the first one's times both times.
+        moments = (round(each.timestamp()) * 1_000_000 for each in found)
+        return next(moment for moment in moments if moment > after_us)
     except StopIteration:
         raise BadCron("it is never due") from None
     except (CronSimError, ValueError, OverflowError, OSError) as error:
@@ -102,4 +114,7 @@ def _zone(name: str | None) -> timezone | ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise BadCron(f"the time zone {name!r} is not known here") from None
+        raise NoZone(
+            f"the time zone {name!r} is not known here: it is misspelt, or this machine has no time zones (pip install "
+            "tzdata)"
+        ) from None
