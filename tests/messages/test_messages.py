@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
@@ -21,6 +23,7 @@ from eventsource_upstash import (
     SQLite,
     Unavailable,
     connect,
+    connect_async,
 )
 from eventsource_upstash._flow.delivering import LEASE_US, Delivering
 from eventsource_upstash._flow.working import Jobs
@@ -200,7 +203,7 @@ def test_what_an_answer_means(answer: Any, outcome: tuple[int, int, int], pause:
     port, mailbox = Answering(answer), Memory().mailbox(PORT)
     url = "https://example.com/hook?a=b"
     run(mailbox.put([Message("m", url, b"{}", {"x-a": "b"})], clock.us))
-    done = run(Delivering(mailbox, Jobs(awaits=False), port, clock).deliver_due())
+    done = run(Delivering(mailbox, Jobs(awaits=None), port, clock).deliver_due())
     assert done[:3] == outcome
     assert (done.next_due is None) if pause is None else (done.next_due is not None)
     if done.next_due is not None:
@@ -303,3 +306,116 @@ def test_clocks_are_put_forward_and_back() -> None:
     assert moments("CRON_TZ=Europe/Berlin 30 2 * * *", autumn, 2) == ["25 00:30", "26 01:30"]
     assert moments("CRON_TZ=Europe/Berlin 0 8 * * *", spring, 2) == ["29 06:00", "30 06:00"]
     assert moments("0 8 * * *", spring, 2) == ["29 08:00", "30 08:00"]
+
+
+def test_no_moment_is_before_the_one_that_it_follows() -> None:
+    # In the second of two hours alike: 2:43 was in the first of them, and tomorrow's first is at 1:43.
+    second = datetime(2026, 10, 25, 1, 6, 36, tzinfo=timezone.utc)
+    assert moments("CRON_TZ=Europe/Berlin 43 1,2 * * *", second, 2) == ["26 00:43", "26 01:43"]
+
+
+def test_what_was_due_an_hour_before_clocks_went_back_comes_once(clock: Clock) -> None:
+    got: list[Job] = []
+    app = opened("memory:", clock, got.append)
+    clock.now = datetime(2026, 10, 25, 0, 30, tzinfo=timezone.utc)
+    app.schedules.create("CRON_TZ=Europe/Berlin 59 2 * * *", "/work")
+    clock.move(minutes=45)  # 2:15 on the clock on the wall, for the second time
+    assert app.messages.deliver_due().next_due == datetime(2026, 10, 26, 1, 59, tzinfo=timezone.utc)
+    assert len(got) == 1
+
+
+def test_a_machine_without_time_zones_loses_no_schedule(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[Job] = []
+    app = opened("memory:", clock, got.append)
+    app.schedules.create("CRON_TZ=Europe/Berlin 0 * * * *", "/work")
+    clock.move(hours=1)
+
+    def unknown(name: str) -> None:
+        raise KeyError(name)
+
+    with monkeypatch.context() as without:
+        without.setattr("zoneinfo.ZoneInfo", unknown)
+        with pytest.raises(Misuse, match=r"'Europe/Berlin' is not known here.*tzdata"):
+            app.messages.deliver_due()
+    assert app.messages.deliver_due().delivered == 1
+    assert app.messages.deliver_due().next_due == clock.now + timedelta(hours=1)
+
+
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def ends(job: Job) -> object:
+    return next(iter(()))
+
+
+def breaks(job: Job) -> None:
+    raise Broken
+
+
+def leaves(job: Job) -> None:
+    raise SystemExit(2)
+
+
+async def cancelled(job: Job) -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("handler", "error"),
+    [
+        (ends, "StopIteration"),
+        (breaks, "Broken: "),
+        (leaves, r"SystemExit\(2\)"),
+        (cancelled, "cancelled from within"),
+    ],
+)
+def test_whatever_a_handler_raises_is_a_failed_delivery(
+    handler: Callable[[Job], object], error: str, clock: Clock
+) -> None:
+    async def main() -> None:
+        app = connect_async("memory:", Registry(), clock=clock)
+        app.job("/work")(handler)
+        await app.messages.send("/work", retries=0)
+        assert (await asyncio.wait_for(app.messages.deliver_due(), 30)).buried == 1
+        (dead,) = await app.messages.dead()
+        assert re.search(error, dead.error)
+
+    asyncio.run(main())
+
+
+def test_a_handler_that_ends_its_thread_does_not_end_the_worker(clock: Clock) -> None:
+    app = opened("memory:", clock, leaves)
+    app.messages.send("/work", retries=0)
+    thread = threading.Thread(target=app.messages.deliver_due)
+    thread.start()
+    thread.join()
+    assert [each.attempts for each in app.messages.dead()] == [1]
+
+
+def test_a_delivery_that_is_cancelled_cancels_the_handler_and_is_tried_again_soon(clock: Clock) -> None:
+    ended: list[str] = []
+
+    async def main() -> None:
+        app = connect_async("memory:", Registry(), clock=clock)
+        began = asyncio.Event()
+
+        @app.job("/work")
+        async def work(job: Job) -> None:
+            began.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended.append(job.id)
+
+        await app.messages.send("/work", id="one")
+        delivering = asyncio.ensure_future(app.messages.deliver_due())
+        await began.wait()
+        delivering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await delivering
+        assert ended == ["one"]
+        assert (await app.messages.deliver_due()).next_due == clock.now + timedelta(microseconds=12_182_494)
+
+    asyncio.run(main())

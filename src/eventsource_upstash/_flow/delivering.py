@@ -266,7 +266,11 @@ def _after(attempt: int) -> int:
 
 def _line(error: BaseException) -> str:
     """What went wrong, in a line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR]
+    try:
+        text = str(error)
+    except Exception:  # a handler's own exceptions may be broken as well
+        text = "(its text cannot be made)"
+    return " ".join(f"{type(error).__name__}: {text}".split())[:MAX_ERROR]
 
 
 def _datetime(moment_us: int | None) -> datetime | None:

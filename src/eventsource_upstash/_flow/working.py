@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -22,10 +23,10 @@ class Jobs:
     """The jobs of an app, by their paths. Filled by `App.job`; whoever delivers a message calls `run`.
 
     Args:
-        awaits: Whether handlers may be `async def`: they may in an event loop.
+        awaits: Awaits what an `async def` handler answers; None where there is no event loop, and so no such handler.
     """
 
-    def __init__(self, *, awaits: bool) -> None:
+    def __init__(self, *, awaits: Callable[[Awaitable[object]], Awaitable[object]] | None) -> None:
         self._awaits = awaits
         self._handlers: dict[str, JobHandler] = {}
 
@@ -56,7 +57,7 @@ class Jobs:
             raise RegistrationError(f"job {path}: the path has a handler already; each job has a path of its own")
         if not callable(handler):
             raise RegistrationError(f"job {path}: {handler!r} is no function; a handler takes the Job")
-        if _is_async(handler) and not self._awaits:
+        if _is_async(handler) and self._awaits is None:
             raise RegistrationError(
                 f"job {path}: an async handler needs an event loop. Register it on the app that connect_async makes, "
                 "or write it with a plain def"
@@ -83,14 +84,14 @@ class Jobs:
         handler = self._handlers.get(job.path)
         if handler is None:
             raise Misuse(f"there is no job {job.path!r}; register its handler: @app.job({job.path!r})")
-        answer = handler(job) if _is_async(handler) else await port.call(lambda: handler(job))
+        answer = handler(job) if _is_async(handler) else await port.call(lambda: _called(handler, job))
         if inspect.isawaitable(answer):
             answer = await self._awaited(job.path, answer)
         return _encoded(job.path, answer)
 
     async def _awaited(self, path: str, answer: Awaitable[object]) -> object:
-        if self._awaits:
-            return await answer
+        if self._awaits is not None:
+            return await self._awaits(answer)
         if inspect.iscoroutine(answer):
             answer.close()  # it has done nothing yet, and would be found never awaited
         raise Misuse(f"job {path}: its handler answered something to await, and there is no event loop here")
@@ -99,6 +100,16 @@ class Jobs:
 def _is_async(handler: JobHandler) -> bool:
     call = cast("object", getattr(handler, "__call__", None))  # noqa: B004  # of an object whose class has an async one
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+
+
+def _called(handler: JobHandler, job: Job) -> object:
+    try:
+        return handler(job)
+    except SystemExit as error:
+        if threading.current_thread() is threading.main_thread():
+            raise  # a signal's handler raises it there to end the process
+        # A thread would end by it, and nobody would deliver from then on.
+        raise RuntimeError(f"the handler would have ended the process: SystemExit({error.code!r})") from error
 
 
 def _takes_one(handler: JobHandler) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -23,6 +23,27 @@ async def iterate(pages: AsyncGenerator[Sequence[T], None]) -> AsyncIterator[T]:
         await pages.aclose()
 
 
+async def apart(work: Awaitable[T]) -> T:
+    """Await somebody else's work in a task of its own, so that what is cancelled within it is not taken for the caller.
+
+    Raises:
+        RuntimeError: It was cancelled from within.
+        CancelledError: The caller was cancelled; the work was too, and has ended.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody is told that it was not
+        raise
+    if task.cancelled():
+        raise RuntimeError("it was cancelled from within")
+    return task.result()
+
+
 class EventLoopPort:
     """Waits by suspending the calling task. The loop is looked up at each wait, so one port serves many loops."""
 
@@ -37,7 +58,14 @@ class EventLoopPort:
 
         When the task is cancelled meanwhile, the work goes on to its end in its thread: it owns what it opened.
         """
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+
+        def guarded() -> T:
+            try:
+                return work()
+            except StopIteration as error:  # no future can hold one: whoever awaits it would wait for ever
+                raise RuntimeError("what was called raised StopIteration") from error
+
+        return await asyncio.get_running_loop().run_in_executor(None, guarded)
 
     async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
         """Suspend for so long, or until the signal is set, from whatever thread."""

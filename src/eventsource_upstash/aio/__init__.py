@@ -19,7 +19,7 @@ from .._flow.notifying import Notifying
 from .._flow.sealing import Sealing, needs_keys, sealed_log, sealing
 from .._flow.wiring import check, check_parts, job_url
 from .._flow.working import JobHandler, Jobs
-from .._io.event_loop import PORT, iterate
+from .._io.event_loop import PORT, apart, iterate
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.limits import Algorithm, OnFailure
@@ -288,7 +288,7 @@ class AsyncApp:
         self.registry = registry
         self.keys = keys
         self._clock = clock
-        self.jobs: Jobs = Jobs(awaits=True)
+        self.jobs: Jobs = Jobs(awaits=apart)
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
         self.event_store: AsyncEventStore = AsyncEventStore(
             backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys

@@ -10,7 +10,7 @@ from .._flow.delivering import Delivered
 from .._flow.messaging import Messaging
 from .._flow.sending import Sent
 from .._flow.working import Jobs
-from .._io.event_loop import PORT
+from .._io.event_loop import PORT, apart
 from ..ports import Backend, Buried, NoticeTransport
 
 
@@ -35,7 +35,7 @@ class AsyncMessages:
         jobs: Jobs | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.flow: Messaging = Messaging(backend, transport, PORT, jobs or Jobs(awaits=True), clock)
+        self.flow: Messaging = Messaging(backend, transport, PORT, jobs or Jobs(awaits=apart), clock)
         self._backend = backend
 
     def __repr__(self) -> str:

@@ -288,7 +288,7 @@ class App:
         self.registry = registry
         self.keys = keys
         self._clock = clock
-        self.jobs: Jobs = Jobs(awaits=False)
+        self.jobs: Jobs = Jobs(awaits=None)
         self.notifier: Notifier = Notifier(transport)
         self.event_store: EventStore = EventStore(
             backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys

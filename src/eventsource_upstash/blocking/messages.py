@@ -35,7 +35,7 @@ class Messages:
         jobs: Jobs | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.flow: Messaging = Messaging(backend, transport, PORT, jobs or Jobs(awaits=False), clock)
+        self.flow: Messaging = Messaging(backend, transport, PORT, jobs or Jobs(awaits=None), clock)
         self._backend = backend
 
     def __repr__(self) -> str:
