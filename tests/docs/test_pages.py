@@ -38,9 +38,7 @@ def test_python_comes_from_snippets(block: Block) -> None:
         tested = [module.read_text("utf-8") for module in modules()]
         assert shown in ["\n".join(line for line in text.splitlines() if line.strip()) for text in tested]
         return
-    assert len(block.includes) == len(block.lines), (
-        f"{block}: code comes from docs/snippets or examples"
-    )
+    assert len(block.includes) == len(block.lines), f"{block}: code comes from docs/snippets or examples"
     for include in block.includes:
         path = ROOT / include["path"]
         assert path.is_file()

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from eventsource_upstash import AsyncApp, Memory, Recorded, Registry, SQLite, connect, connect_async
+from eventsource_upstash.sql import sql_projection
 from eventsource_upstash.web import Endpoint, asgi_app
 
 registry = Registry()
@@ -178,3 +181,10 @@ async def forgotten() -> None:
     app.event_store.append("task-1", TaskCreated("1"))  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     await app  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     list(app.event_store.read())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+sql_tasks = sql_projection("tasks", registry)
+
+
+@sql_tasks.on(TaskCreated)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def another_sql_event(connection: sa.Connection, event: TaskCompleted) -> None: ...
