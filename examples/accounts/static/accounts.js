@@ -74,8 +74,10 @@ class Row {
       ? `The order service knows revision ${known.revision}`
       : `On its way to the order service: revision ${account.revision}`;
     for (const button of this.root.querySelectorAll(".actions button")) {
+      const held = button === document.activeElement;
       button.hidden = !ALLOWED[account.status].includes(button.dataset.action);
       button.setAttribute("aria-label", `${button.textContent}: ${account.name}`);
+      if (held && button.hidden) this.focus(); // the button goes, the focus must not
     }
     this.history();
   }
@@ -98,9 +100,9 @@ class Row {
   }
 
   start(action) {
-    if (!action || this.busy) return;
+    if (!action) return;
     if (action === "activate") {
-      this.run(() => this.does.change(this.account, "activate", ""));
+      if (!this.busy) this.run(() => this.does.change(this.account, "activate", ""));
       return;
     }
     this.action = action;
@@ -128,11 +130,8 @@ class Row {
     this.busy = true;
     this.root.setAttribute("aria-busy", "true");
     this.fail("");
-    const held = this.root.contains(document.activeElement);
     try {
       await work();
-      // The button that was pressed may be gone: the focus must not be.
-      if (held && !this.root.contains(document.activeElement)) this.find(".actions button:not([hidden])")?.focus();
     } catch (problem) {
       this.fail(problem.message);
     } finally {
@@ -145,6 +144,10 @@ class Row {
     this.form.hidden = true;
     this.form.replaceChildren();
     this.fail("");
+    this.focus();
+  }
+
+  focus() {
     (this.find(`.actions [data-action="${this.action}"]:not([hidden])`) ?? this.find(".actions button:not([hidden])"))?.focus();
   }
 

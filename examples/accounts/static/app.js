@@ -18,6 +18,7 @@ let accounts = [];
 let standings = new Map(); // account -> what the order service knows of it
 let status = ""; // which accounts are shown
 let billed = false;
+let behind = false; // whether one of the functions has something to catch up with
 let position = 0; // what the view of accounts must have reached
 let decided = 0; // what the view of orders must have reached
 let unsure = null; // the last new account of which nobody knows whether it was opened: sent again, it is the same one
@@ -33,7 +34,7 @@ function draw(more) {
   get("accounts-empty").textContent = status ? `No account is ${status}.` : "No account yet. Open one above, and follow it.";
 }
 
-const onItsWay = () => accounts.some(({ id, revision }) => (standings.get(id)?.revision ?? 0) < revision);
+const onItsWay = () => behind || accounts.some(({ id, revision }) => (standings.get(id)?.revision ?? 0) < revision);
 
 // -- Asking, never twice at a time --
 
@@ -55,7 +56,10 @@ async function look() {
   while (wanted) {
     wanted = false;
     const asked = await Promise.allSettled([
-      api.accounts(status, position).catch((problem) => (problem.status === 409 ? ((position = 0), Promise.reject(problem)) : Promise.reject(problem))),
+      api.accounts(status, position).catch((problem) => {
+        if (problem.status === 409) position = 0; // the log ends before it: it is not the log that was known
+        throw problem;
+      }),
       api.standings(),
       api.orders(decided),
       showFunctions(api.status),
@@ -66,6 +70,7 @@ async function look() {
     if (mine || theirs) draw(mine ? mine.more : !get("accounts-more").hidden);
     if (orders) showOrders(orders.items, accounts);
     if (functions?.queries) billed = functions.queries.billed;
+    behind = Object.values(functions ?? {}).some((each) => each?.lag || each?.reactor?.pending);
     const down = Object.values(functions ?? {}).filter((each) => each === null).length;
     connection(down === 0 ? "live" : down === 4 ? "lost" : "part", down);
   }
@@ -86,7 +91,7 @@ async function change(account, name, reason) {
   });
   position = Math.max(position, done.position);
   say(`${account.name} is ${done.value.status}.`);
-  await refresh();
+  refresh();
 }
 
 async function order(account, item, quantity) {
@@ -99,7 +104,7 @@ async function order(account, item, quantity) {
     decided = Math.max(decided, problem.value.position);
     toast(problem.message, true);
   }
-  await refresh();
+  refresh();
 }
 
 get("open").addEventListener("submit", async (event) => {

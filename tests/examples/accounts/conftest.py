@@ -14,6 +14,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from eventsource_upstash import Recorded
 from examples.accounts import commands, processor, queries
 from examples.accounts.hosting import Handler, lambda_handler, starlette
 from examples.accounts.orders import service
@@ -100,6 +101,7 @@ class Functions:
         self.face = face
         self.backends = {"commands": accounts, "processor": accounts, "queries": accounts, "orders": orders}
         self.handlers: dict[str, Handler] = {}
+        self.blocking: dict[str, Any] = {}  # Any: each has an app
         self._made: dict[str, Caller] = {}
         self._open = contextlib.ExitStack()
 
@@ -114,6 +116,7 @@ class Functions:
             return over_asgi(self._open.enter_context(TestClient(starlette(awaits(self.backends[name])))))
         function = blocks(self.backends[name])
         self._open.callback(function.close)
+        self.blocking[name] = function
         self.handlers[name] = lambda_handler(function)
         return over_lambda(self.handlers[name])
 
@@ -137,6 +140,11 @@ class Functions:
     def order(self, account: str, item: str = "Tea", quantity: int = 1, **headers: str) -> Reply:
         wanted = {"account": account, "item": item, "quantity": quantity}
         return self["orders"].call("POST", "/orders", wanted, **headers)
+
+    def logs(self) -> tuple[list[Recorded[object]], list[Recorded[object]]]:
+        """Both logs, read by the functions on Lambda."""
+        stores = [self.blocking[name].app.event_store for name in ("commands", "orders")]
+        return list(stores[0].read()), list(stores[1].read())
 
     def close(self) -> None:
         self._open.close()

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -28,10 +27,8 @@ from examples.accounts.orders import domain as orders
 from examples.accounts.orders.domain import OrderAccepted, OrderRefused, StandingCameLate, StandingLearned
 from examples.accounts.reactors import orders_context
 
-if TYPE_CHECKING:
-    from .history import Answered
-
-from tests.examples.accounts.history import Changed, Decided, violations
+from tests.examples.accounts.history import Answered, Changed, Decided, violations
+from tests.examples.accounts.load import Load, Told, open_accounts
 
 ROOT = Path(__file__).parents[3]
 
@@ -78,6 +75,7 @@ class Services:
         }
         self.all = {name: Service(name, folder / "errors.txt") for name in ("commands", "processor", "orders")}
         self.variables = {**self.backends, "ORDERS_URL": self.all["orders"].url}
+        self.http = httpx.Client(timeout=60, trust_env=False)
 
     def __enter__(self) -> Services:
         for service in self.all.values():
@@ -88,59 +86,23 @@ class Services:
         for service in self.all.values():
             service.kill()
             service.listener.close()
+        self.http.close()
 
     def strike(self, name: str) -> None:
         self.all[name].kill()
         self.all[name].start(self.variables)
 
-
-class Caller:
-    """Somebody who changes accounts and places orders, and sends again what was not answered."""
-
-    def __init__(self, services: Services, seed: int, done: threading.Semaphore) -> None:
-        self._dice = random.Random(seed)
-        self._services = services
-        self._seed = seed
-        self._done = done
-        self.answers: list[Answered] = []
-
-    def run(self, ids: list[str]) -> None:
-        with httpx.Client(timeout=60, trust_env=False) as http:
-            for number in range(CALLS):
-                account = self._dice.choice(ids)
-                key = f"{self._seed}-{number}"
-                if self._dice.random() < 0.5:
-                    self._order(http, account, key)
-                else:
-                    self._change(http, account, self._dice.choice(["activate", "suspend"]), key)
-                self._done.release()
-
-    def _order(self, http: httpx.Client, account: str, key: str) -> None:
-        url = f"{self._services.all['orders'].url}/orders"
-        reply = send(http, "POST", url, {"account": account, "item": f"Item {key}", "quantity": 1}, key)
-        if reply.status_code != 404:  # else nothing was decided: the order service does not know the account yet
-            assert reply.status_code in {201, 409}, reply.text
-            told = reply.json()
-            self.answers.append(Decided(told["id"], account, told["decision"]))
-
-    def _change(self, http: httpx.Client, account: str, command: str, key: str) -> None:
-        url = f"{self._services.all['commands'].url}/accounts/{account}/commands/{command}"
-        reply = send(http, "PUT", url, {"reason": "Because"}, key)
-        if reply.status_code != 409:  # else the rules refused: nothing to suspend yet
-            assert reply.status_code == 200, reply.text
-            told = reply.json()
-            self.answers.append(Changed(account, told["status"], told["revision"]))
-
-
-def send(http: httpx.Client, method: str, url: str, value: object, key: str) -> httpx.Response:
-    """Send a request until it is answered; whoever died meanwhile may have done it, and the key makes that safe."""
-    while True:
-        try:
-            reply = http.request(method, url, json=value, headers={"Idempotency-Key": key})
-        except httpx.TransportError:
-            continue
-        if reply.status_code != 503:
-            return reply
+    def call(self, name: str, method: str, path: str, value: object, key: str) -> tuple[int, Told]:
+        """Send a request until it is answered; whoever died meanwhile may have done it, and the key makes that safe."""
+        while True:
+            try:
+                reply = self.http.request(
+                    method, f"{self.all[name].url}{path}", json=value, headers={"Idempotency-Key": key}
+                )
+            except httpx.TransportError:
+                continue
+            if reply.status_code != 503:
+                return reply.status_code, reply.json()
 
 
 @contextmanager
@@ -156,9 +118,8 @@ def an_hour_later(services: Services) -> Iterator[None]:
         yield
 
 
-def log_of(backend: str, context: object) -> list[Recorded[object]]:
-    assert context in {registry, orders.registry}
-    with connect(backend, registry if context is registry else orders.registry) as app:
+def orders_log(backend: str) -> list[Recorded[object]]:
+    with connect(backend, orders.registry) as app:
         return list(app.event_store.read())
 
 
@@ -168,11 +129,9 @@ def test_functions_that_are_killed_under_load(tmp_path: Path) -> None:
     dice = random.Random(seed)
     done = threading.Semaphore(0)
     with Services(tmp_path) as services, ThreadPoolExecutor(CALLERS) as pool:
-        callers = [Caller(services, seed + number, done) for number in range(CALLERS)]
-        with httpx.Client(timeout=60, trust_env=False) as http:
-            url = f"{services.all['commands'].url}/accounts"
-            ids = [str(send(http, "POST", url, {"name": f"A{n}"}, f"a{n}").json()["id"]) for n in range(ACCOUNTS)]
-        running = [pool.submit(caller.run, ids) for caller in callers]
+        callers = [Load(services.call, seed + number, done.release) for number in range(CALLERS)]
+        ids = open_accounts(services.call, ACCOUNTS)
+        running = [pool.submit(caller.run, ids, CALLS) for caller in callers]
         for _ in range(KILLS):
             for _ in range(dice.randrange(2, CALLERS * CALLS // KILLS)):
                 done.acquire()
@@ -193,7 +152,7 @@ def test_functions_that_are_killed_under_load(tmp_path: Path) -> None:
             shown = {key: account.revision for key, account in app.projection_store.view(accounts).items()}
             log = list(app.event_store.read())
     answers = [answer for caller in callers for answer in caller.answers]
-    assert violations(log, log_of(services.backends["ORDERS_BACKEND"], orders.registry), answers) == []
+    assert violations(log, orders_log(services.backends["ORDERS_BACKEND"]), answers) == []
     assert shown == {each.stream.removeprefix("account-"): each.revision for each in log}
     assert {type(answer) for answer in answers} == {Changed, Decided}
     assert "Traceback" not in (tmp_path / "errors.txt").read_text()
