@@ -25,7 +25,7 @@ from .function import FUNCTIONS, check
 
 COMMAND = "make accounts"
 
-LIVED = 2.0
+LIVED = 1.0
 """Seconds that a process has to live to be started again at once. What dies sooner waits for as long."""
 
 
@@ -60,7 +60,7 @@ class Services:
                 print(f"  {name:<10} {self.url(name)}", flush=True)
 
     async def run(self, told: asyncio.Event) -> None:
-        """Serve until told to stop: then the page ends first, and whoever it asks after it."""
+        """Serve until told to stop."""
         keepers = [asyncio.ensure_future(self._keep(name)) for name in FUNCTIONS]
         try:
             await told.wait()
@@ -68,8 +68,9 @@ class Services:
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
-            await asyncio.gather(*(end(process) for process in self._running.values()))
+            # Before they end: who waits for one that has ended is refused then, and ends as well.
             self.close()
+            await asyncio.gather(*(end(process) for process in self._running.values()))
 
     def close(self) -> None:
         for listener in self.listeners.values():

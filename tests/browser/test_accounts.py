@@ -168,7 +168,7 @@ def test_text_is_text(page: Page) -> None:
     account.get_by_role("button", name="Activate").click()
     stands(account, "active")
     order(account, "<b>bold</b>")
-    expect(page.locator(".order .what")).to_have_text("1 × <b>bold</b>")
+    expect(page.locator(".order .what")).to_have_text(re.compile("<b>bold</b>"))
     expect(page.locator("#accounts img, #orders b")).to_have_count(0)
 
 

@@ -26,7 +26,6 @@ from examples.accounts.domain import AccountActivated, AccountOpened, AccountSus
 from examples.accounts.orders import domain as orders
 from examples.accounts.orders.domain import OrderAccepted, OrderRefused, StandingCameLate, StandingLearned
 from examples.accounts.reactors import orders_context
-
 from tests.examples.accounts.history import Answered, Changed, Decided, violations
 from tests.examples.accounts.load import Load, Told, open_accounts
 

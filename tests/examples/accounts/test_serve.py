@@ -1,4 +1,4 @@
-"""`make accounts` and `make accounts-upstash`: all by one command, each started again alone, and nothing left behind."""
+"""`make accounts` and `make accounts-upstash`: one command for all, each started again alone, nothing left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions on an Upstash on this machine: notifications and messages arrive by QStash, and all of it misbehaves."""
+"""The functions on an Upstash on this machine: QStash carries what goes between them, and all of it misbehaves."""
 
 from __future__ import annotations
 
