@@ -167,6 +167,17 @@ def test_other_methods_and_other_paths(call: Call) -> None:
         assert call(path=path).status == 404
 
 
+@pytest.mark.parametrize("host", ["[::1", "a]b", "", "\x00", "a b"])
+def test_a_host_that_can_be_none_is_no_failure(host: str) -> None:
+    through = QStash(ORIGIN, token="t", current_signing_key="c" * 32, next_signing_key="n" * 32)
+    for transport, status in ((None, 200), (through, 401)):
+        app = App(Memory(), Registry(), transport)
+        app.job(PATH)(work)
+        endpoint = JobEndpoint(app)
+        assert endpoint.handle(Request("POST", f"http://{host}{PATH}", {}, b"")).status == status
+        assert endpoint.handle(Request("POST", f"http://{host}/other", {}, b"")).status == 404
+
+
 def test_below_a_mount(call: Call) -> None:
     """Told of the mount by the server; the URL that is signed has it where the app is known to be there."""
     assert call(mount="/api").status == 200

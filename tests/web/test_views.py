@@ -10,7 +10,16 @@ import pytest
 
 from eventsource_upstash import AsyncApp, Memory, Misuse, UpstashRedis
 from eventsource_upstash.local import LocalUpstash
-from eventsource_upstash.web import ViewEndpoint, asgi_view, etag, lambda_view, not_modified, validators, wsgi_view
+from eventsource_upstash.web import (
+    Request,
+    ViewEndpoint,
+    asgi_view,
+    etag,
+    lambda_view,
+    not_modified,
+    validators,
+    wsgi_view,
+)
 from tests.web.players import AsyncCaller, Caller, Left, Noise, Players, Retired
 
 
@@ -70,6 +79,11 @@ def test_listings(players: Players, caller: Caller) -> None:
 def test_bad_input(players: Players, caller: Caller, query: str) -> None:
     players.score(("a", 3))
     answer = caller.send(f"?{query}")
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+def test_a_host_that_can_be_none_is_no_failure(here: Players) -> None:
+    answer = ViewEndpoint(here.app, here.players).handle(Request("GET", "http://[::1/?limit=0", {}, b""), "")
     assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
 
 

@@ -17,6 +17,7 @@ from ..domain.jobs import Job, NotRetryable, RetryLater
 from ..errors import Misuse
 from ..ports import ID_HEADER, MAX_MESSAGE_BYTES, NoticeTransport, Unverified, Verifier
 from .endpoint import NON_RETRYABLE, Request, Response, problem
+from .paths import path_and_query
 
 _log: Final = logging.getLogger("eventsource_upstash.jobs")
 
@@ -76,7 +77,7 @@ class JobHandling:
 
     def _path(self, request: Request, mounted: str | None) -> str | None:
         """The path of the job that a request is for: as the sender addressed it, or as the mount has it."""
-        whole = unquote(urlsplit(request.url).path)
+        whole = unquote(path_and_query(request.url)[0])
         known = self._base is not None and whole.startswith(f"{self._prefix}/")
         public = whole[len(self._prefix) :] if known else None
         return next((path for path in (public, mounted, whole) if path is not None and path in self._jobs), None)
@@ -85,7 +86,7 @@ class JobHandling:
         """The answer to a request that is not genuine; None for one that is."""
         if not self._verifies:
             return None
-        query = urlsplit(request.url).query
+        _, query = path_and_query(request.url)
         addressed = request.url if self._base is None else f"{self._base}{path}" + (f"?{query}" if query else "")
         try:
             verifier = self._verifier_for(addressed, cached=not query)

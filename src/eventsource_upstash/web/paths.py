@@ -1,12 +1,25 @@
-"""The part of a path that names a document."""
+"""The path and the query of a URL, and the part of a path that names a document."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from .endpoint import Response, problem
 
 NOT_FOUND: Final[Response] = problem(404, "there is nothing at this path")
+
+_URL: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)(?:\?([^#]*))?")  # RFC 3986, appendix B
+
+
+def path_and_query(url: str) -> tuple[str, str]:
+    """The path and the query of a URL, as they stand there.
+
+    Of any URL: what `urllib` refuses, with a host that can be none, is what a caller can make of a request's `Host`.
+    """
+    match = _URL.match(url)
+    assert match is not None  # it matches the empty text
+    return match[1], match[2] or ""
 
 
 def key_of(path: str, mounted: str, routed: str) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -30,6 +30,7 @@ from . import feed as feeds
 from .conditional import check_cache_control, not_modified, validators
 from .endpoint import Request, Response, problem
 from .feed import SOON, Feed, Pace
+from .paths import path_and_query
 
 D = TypeVar("D")
 
@@ -273,7 +274,7 @@ def _one(query: Mapping[str, list[str]], name: str) -> str | None:
 def _query(request: Request, *methods: str) -> Mapping[str, list[str]]:
     if request.method not in methods:
         raise _Refused(problem(405, "this can only be read", {"allow": ", ".join(methods)}))
-    return parse_qs(urlsplit(request.url).query, keep_blank_values=True)
+    return parse_qs(path_and_query(request.url)[1], keep_blank_values=True)
 
 
 def _yes(query: Mapping[str, list[str]], name: str, *, default: str) -> bool:
