@@ -34,8 +34,23 @@ _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 
-_NOT_OURS: Final = frozenset({"connection", "content-length", "eventsource-message-id", "host", "transfer-encoding"})
-"""Headers that whoever sends the message sets."""
+_NOT_OURS: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "eventsource-message-id",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that whoever sends the message sets: its id, and what holds for one connection only (RFC 9110, 7.6.1)."""
 
 
 def new_id() -> str:
@@ -45,9 +60,10 @@ def new_id() -> str:
 
 def check_id(id: object, what: str = "id", longest: int = MAX_ID) -> None:
     """Refuse what can be no id of a message or a schedule. Raises `Misuse`."""
-    if not isinstance(id, str) or not 0 < len(id) <= longest or not _ID.fullmatch(id):
+    # It may become a part of a path, where dots alone mean another path.
+    if not isinstance(id, str) or not 0 < len(id) <= longest or not _ID.fullmatch(id) or not id.strip("."):
         shown = repr(id[:40]) if isinstance(id, str) else repr(type(id))
-        raise Misuse(f"{what}={shown}: it has 1 to {longest} letters, digits and . _ -")
+        raise Misuse(f"{what}={shown}: it has 1 to {longest} letters, digits and . _ -, not dots alone")
 
 
 def check_destination(destination: object) -> None:
@@ -97,6 +113,8 @@ def check_headers(headers: Mapping[str, str] | None, *, body: bytes) -> dict[str
         Misuse: A name or a value can be none, or is set by whoever sends the message. Values are not repeated.
     """
     found: dict[str, str] = {}
+    if headers is not None and not isinstance(cast("object", headers), Mapping):
+        raise Misuse(f"headers are a dict of names and values, not a {type(headers).__name__}")
     for name, value in (headers or {}).items():
         if not isinstance(cast("object", name), str) or not _HEADER_NAME.fullmatch(name):
             raise Misuse(f"header {name!r}: a name has letters, digits and a few signs, no space and no ':'")
