@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in `.venv` and its like; a second run finds it ready.
-# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT (of an example), TODO_BACKEND and API_BACKEND (of those two examples).
+# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT (of an example), and what an example takes (TODO_BACKEND, API_BACKEND, QUOTA_BACKEND, QUOTA_DATABASE).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,6 +11,8 @@ ARGS ?=
 export PORT ?= 8000
 export TODO_BACKEND ?= sqlite:todo.db
 export API_BACKEND ?= sqlite:api.db
+export QUOTA_BACKEND ?= sqlite:quota.db
+export QUOTA_DATABASE ?= sqlite:///quota-table.db
 
 bin := .venv/bin
 setup = @bash .ci/setup .venv "$(PYTHON)"
@@ -52,6 +54,16 @@ api: ## serve the API example at http://127.0.0.1:8000
 api-upstash: ## serve the API example on an Upstash on this machine
 	$(setup) todo
 	@exec $(bin)/python -m examples.api.serve_upstash $(ARGS)
+
+.PHONY: quota
+quota: ## serve the quota example at http://127.0.0.1:8000
+	$(setup) quota
+	@exec $(bin)/python -m examples.quota.serve
+
+.PHONY: quota-upstash
+quota-upstash: ## serve the quota example on an Upstash on this machine
+	$(setup) quota
+	@exec $(bin)/python -m examples.quota.serve_upstash $(ARGS)
 
 .PHONY: test
 test: ## run the test suite on each supported Python that is installed

@@ -1,0 +1,45 @@
+"""Bring the table in step by hand, with a progress bar: `python -m examples.quota.sync [--full]`.
+
+Stop it whenever you like, however hard: the next run goes on where this one was, and the table is exact after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tqdm import tqdm
+
+from eventsource_upstash import EventSourceError
+from eventsource_upstash.sql import Syncing
+
+from .service import Quota
+from .table import metadata
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m examples.quota.sync", description="Bring the SQL table in step.")
+    parser.add_argument("--full", action="store_true", help="copy the whole view, whatever is in the table")
+    arguments = parser.parse_args()
+    quota = Quota()
+    try:
+        metadata.create_all(quota.engine)
+        with tqdm(unit=" users" if arguments.full else "", unit_scale=True, desc="api_usage") as bar:
+
+            def progress(syncing: Syncing) -> None:
+                bar.total = syncing.total
+                bar.unit = " users" if syncing.full else " events"
+                bar.update(syncing.done - bar.n)
+
+            synced = quota.copy(None, progress, full=arguments.full)
+    except EventSourceError as error:
+        sys.exit(f"The table cannot be brought in step: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. What is in the table holds together; the next run goes on from there.")
+    finally:
+        quota.close()
+    print(f"{synced.upserted:,} rows written, {synced.deleted:,} deleted; in step with position {synced.position:,}.")
+
+
+if __name__ == "__main__":
+    main()
