@@ -68,11 +68,17 @@ class Services:
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
-            # Before they end: who waits for one that has ended is refused then, and ends as well.
-            self.close()
-            await asyncio.gather(*(end(process) for process in self._running.values()))
+            await self._end()
 
-    def close(self) -> None:
+    async def _end(self) -> None:
+        # The order service last: the processor may be in the middle of a message to it. Who waits for one that is gone
+        # already is refused as soon as nobody listens any more.
+        orders = self._running.get("orders")
+        if orders is None or orders.returncode is not None:
+            self.listeners["orders"].close()
+        await asyncio.gather(*(end(process) for name, process in self._running.items() if name != "orders"))
+        if orders is not None:
+            await end(orders)
         for listener in self.listeners.values():
             listener.close()
 

@@ -64,22 +64,6 @@ HISTORIES: dict[str, list[object]] = {
 }
 
 
-# --8<-- [start:rules]
-def test_an_account_that_does_not_pay() -> None:
-    (
-        given(account, OPENED, ACTIVATED)
-        .when(SuspendAccount(ID, "Does not pay"))
-        .then(SUSPENDED)
-        .when(SuspendAccount(ID, "Twice"))
-        .then_nothing()
-        .when(ActivateAccount(ID, "Has paid"))
-        .then(AccountActivated(ID, "Has paid"))
-    )
-
-
-# --8<-- [end:rules]
-
-
 @pytest.mark.parametrize(
     ("status", "command", "then"),
     [
@@ -172,7 +156,6 @@ KNOWN = StandingLearned("a", "active", 2)
 GONE = StandingLearned("a", "suspended", 3)
 
 
-# --8<-- [start:orders]
 def test_no_order_of_a_suspended_account() -> None:
     (
         given(ledger, KNOWN)
@@ -195,7 +178,6 @@ def test_what_comes_late_changes_nothing() -> None:
     )
 
 
-# --8<-- [end:orders]
 
 
 @pytest.mark.parametrize("standing", ["opened", "suspended", "archived", "of a later release"])
