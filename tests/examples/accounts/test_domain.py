@@ -178,8 +178,6 @@ def test_what_comes_late_changes_nothing() -> None:
     )
 
 
-
-
 @pytest.mark.parametrize("standing", ["opened", "suspended", "archived", "of a later release"])
 def test_orders_are_accepted_of_active_accounts_only(standing: str) -> None:
     given(ledger, KNOWN, StandingLearned("a", standing, 3)).when(PlaceOrder("1", "a", "Tea", 1)).then(
