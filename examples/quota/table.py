@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sqlalchemy import Column, Connection, DateTime, Integer, MetaData, String, Table, func, select
+from sqlalchemy.dialects.mysql import VARCHAR
 
 from .domain import Usage
 
 metadata = MetaData()
 
+# MySQL and MariaDB take "a" and "A" for one key, unless they are told otherwise.
+Name = String(64).with_variant(VARCHAR(64, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+
 # --8<-- [start:table]
 api_usage = Table(
     "api_usage",
     metadata,
-    Column("user_id", String(64), primary_key=True),
+    Column("user_id", Name, primary_key=True),
     Column("plan", String(16), nullable=False),
     Column("month", String(7), nullable=False),
     Column("used", Integer, nullable=False),
