@@ -20,7 +20,7 @@ Handler = Callable[[Any, Any], Mapping[str, Any]]
 
 def create_handler(service: Service | None = None) -> Handler:
     """The handler, over a service of its own or the one that is handed in."""
-    text = ["application/problem+json", "image/svg+xml"]
+    text = ["text/", "application/json", "application/problem+json", "image/svg+xml"]  # the rest travels as base64
     return Mangum(create_app(service), lifespan="off", text_mime_types=text)  # its lifespan would be one request's
 
 

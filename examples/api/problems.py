@@ -55,7 +55,9 @@ class NotModified(Exception):
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error, as it is sent."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return Response(json.dumps(body), status, dict(headers or {}), "application/problem+json")
+    return Response(
+        json.dumps(body), status, {"Cache-Control": "no-store", **(headers or {})}, "application/problem+json"
+    )
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:

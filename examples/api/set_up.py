@@ -17,6 +17,8 @@ async def main() -> None:
         for doubt in await service.app.check():
             print(doubt, file=sys.stderr)
         await service.set_up()
+        if service.billed:
+            await service.app.schedules.ensure_sweep()  # catches up what no notification announced
     finally:
         await service.close()
 

@@ -6,7 +6,7 @@ import { say } from "/static/toast.js";
 
 const OFTEN = 1_500; // milliseconds between two looks
 const RARELY = 5_000; // where each look costs money
-const PER_PAGE = 20;
+const PER_PAGE = 8;
 
 let me = null; // { user, ends } of the session, by this machine's clock
 let overview = null; // what the clock and the dead letters are, which is asked for less often
@@ -23,13 +23,15 @@ function fault(error, where) {
     return;
   }
   if (where) {
-    where.textContent = error.message;
+    where.textContent = whole(error.message);
     where.hidden = false;
     if (error.status === 429) countDown(where, error.message);
   } else {
     say(error.message, true);
   }
 }
+
+const whole = (message) => message.replace(/ s\.$/, "\u00a0s."); // a number stays with its unit
 
 const clear = (where) => {
   where.hidden = true;
@@ -76,7 +78,7 @@ onAnswer((method, path, status, milliseconds, headers) => {
   part("took", `${Math.round(milliseconds)} ms`);
   while (by("traffic").childElementCount > 60) by("traffic").lastElementChild.remove();
   tally[status === 304 ? "kept" : "sent"] += 1;
-  by("tally").textContent = `${tally.kept} of ${tally.kept + tally.sent} served from cache`;
+  by("tally").textContent = `${tally.kept} of ${tally.kept + tally.sent} from cache`;
   if (headers.has("X-RateLimit-Limit")) meter(headers);
 });
 
@@ -109,7 +111,7 @@ function countDown(where, message) {
   counting = setInterval(() => {
     seconds -= 1;
     if (where.hidden || !/Too many/.test(where.textContent)) clearInterval(counting);
-    else if (seconds > 0) where.textContent = message.replace(/in [0-9]+ s/, `in ${seconds} s`);
+    else if (seconds > 0) where.textContent = whole(message.replace(/in [0-9]+ s/, `in ${seconds} s`));
     else {
       clearInterval(counting);
       clear(where);
@@ -285,9 +287,10 @@ function drawOverview() {
   by("dead-count").textContent = dead.length ? String(dead.length) : "";
   by("dead-empty").hidden = dead.length > 0;
   rows(by("dead"), dead, (letter) => letter.id, copy("dead-template"), (row, letter) => {
-    row.querySelector(".to").textContent = letter.destination;
-    row.querySelector(".why").textContent = `${letter.error} (${count(letter.attempts, "attempt")}, ${clock(new Date(letter.at))})`;
-    row.querySelector(".revive").setAttribute("aria-label", `Deliver again: ${letter.destination}`);
+    const path = new URL(letter.destination, location).pathname;
+    row.querySelector(".to").textContent = path;
+    row.querySelector(".why").textContent = `${letter.error}, at ${clock(new Date(letter.at))}`;
+    row.querySelector(".revive").setAttribute("aria-label", `Deliver again: ${path}`);
   });
 }
 
