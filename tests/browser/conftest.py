@@ -28,9 +28,12 @@ ARGUMENTS = [
 
 
 class Server:
-    """The example, served; it can be killed and started again on the same port."""
+    """An example, served; it can be killed and started again on the same port."""
 
-    def __init__(self, backend: str, variables: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, backend: str, variables: dict[str, str] | None = None, module: str = "examples.todo.serve"
+    ) -> None:
+        self.module = module
         self.backend = backend
         self.variables = variables or {}
         self.port = 0
@@ -38,9 +41,15 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "examples.todo.serve"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
-            env={**os.environ, "PORT": str(self.port), "TODO_BACKEND": self.backend, **self.variables},
+            env={
+                **os.environ,
+                "PORT": str(self.port),
+                "TODO_BACKEND": self.backend,
+                "API_BACKEND": self.backend,
+                **self.variables,
+            },
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -345,11 +345,16 @@ def test_it_fits_and_can_be_read(window: Window, tmp_path: Path, scheme: str, wi
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     beside = page.evaluate("document.querySelector('.log').getBoundingClientRect().top < 200")
     assert beside == (width == 1200)
-    ratios = page.evaluate(CONTRASTS)
+    ratios = page.evaluate(CONTRASTS, READ)
     assert {name: ratio for name, ratio in ratios.items() if ratio < 4.5} == {}
 
 
-CONTRASTS = """() => {
+READ = [
+    ".text", ".task.done .text", ".position", ".type", ".about", "time", "#tally-text", "#lag", ".name h1",
+    "#connection", ".flow dt", ".flow dd", ".foot a", "#add .primary",
+]  # fmt: skip
+
+CONTRASTS = """(queries) => {
   const parse = (color) => (color.match(/[\\d.]+/g) ?? []).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
     .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
@@ -362,9 +367,7 @@ CONTRASTS = """() => {
     return [255, 255, 255];
   };
   const ratios = {};
-  for (const query of [".text", ".task.done .text", ".position", ".type", ".about", "time", "#tally-text", "#lag",
-                       ".name h1",
-                       "#connection", ".flow dt", ".flow dd", ".foot a", "#add .primary"]) {
+  for (const query of queries) {
     const element = document.querySelector(query);
     const [one, other] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
     ratios[query] = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
