@@ -348,14 +348,13 @@ async function mine(best) {
     drawOverview();
   }
   const inside = best.some((entry) => entry.player.name === me.user);
-  by("around").hidden = inside;
-  if (inside) return;
-  try {
-    ranked(by("around-board"), (await get(`/leaderboard/${me.user}`)).value, me.user);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    by("around").hidden = true; // no points yet
+  if (inside) {
+    by("around").hidden = true;
+    return;
   }
+  const around = (await get(`/leaderboard/${me.user}`)).value;
+  by("around").hidden = !me || around.length === 0;
+  if (me) ranked(by("around-board"), around, me.user);
 }
 
 let reachable = true;
