@@ -62,7 +62,11 @@ def cloud(sites: dict[str, str]) -> Iterator[LocalUpstash]:
 
 def environment(cloud: LocalUpstash, names: set[str]) -> dict[str, str]:
     """What somebody has who sets these variables and no others."""
-    own = {"EVENTSOURCE_NOTIFY_URL": f"{PUBLIC}/projections", "EVENTSOURCE_NAMESPACE": "todo"}
+    own = {
+        "EVENTSOURCE_NOTIFY_URL": f"{PUBLIC}/projections",
+        "EVENTSOURCE_JOBS_URL": PUBLIC,
+        "EVENTSOURCE_NAMESPACE": "todo",
+    }
     given = {**cloud.environment(), **own}
     assert names <= set(given)
     return {name: given[name] for name in names}
@@ -172,7 +176,7 @@ def test_the_function_is_complete(tmp_path: Path, cloud: LocalUpstash) -> None:
     module, _, name = re.findall(r"Handler: (\S+)", built["template.yaml"])[0].partition(".")
     assert (f"{module}.py", name) == ("lambda_function.py", "handler")
     names = set(re.findall(r"^ +([A-Z_]+): !Ref", built["template.yaml"], re.MULTILINE))
-    assert names == table() - {"EVENTSOURCE_NAMESPACE"}
+    assert names == table() - {"EVENTSOURCE_NAMESPACE", "EVENTSOURCE_JOBS_URL"}
     (tmp_path / "lambda_function.py").write_text(built["lambda_function.py"])
 
     with subprocess.Popen(

@@ -25,6 +25,7 @@ from eventsource_upstash.blocking import projector as blocking_projector
 from eventsource_upstash.blocking import reactions as blocking_reactions
 from eventsource_upstash.blocking import schedules as blocking_schedules
 from eventsource_upstash.blocking import views as blocking_views
+from eventsource_upstash.sql import AsyncSync, Sync
 from eventsource_upstash.web import asgi, endpoint, job_asgi, jobs, view_asgi, view_endpoint
 
 BLOCKING_MODULES = (
@@ -60,6 +61,7 @@ BLOCKING = classes_of(BLOCKING_MODULES)
 ASYNC = classes_of(ASYNC_MODULES)
 PAIRS = [(cls, ASYNC[f"Async{name}"]) for name, cls in BLOCKING.items() if f"Async{name}" in ASYNC]
 FACES = list(PAIRS)
+PAIRS.append((Sync, AsyncSync))
 PAIRS.append((endpoint.Endpoint, asgi.AsyncEndpoint))
 PAIRS.append((jobs.JobEndpoint, job_asgi.AsyncJobEndpoint))
 PAIRS.append((view_endpoint.ViewEndpoint, view_asgi.AsyncViewEndpoint))

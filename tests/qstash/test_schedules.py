@@ -23,7 +23,7 @@ from eventsource_upstash import (
 )
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.backends.qstash import Delivery, QStash, Sweep
-from eventsource_upstash.backends.qstash.schedules import Scheduling
+from eventsource_upstash.backends.qstash.schedules import Sweeping
 from eventsource_upstash.local.qstash.settings import TOKEN
 from eventsource_upstash.local.server import LocalUpstash
 from eventsource_upstash.testing.colours import Colour
@@ -133,13 +133,13 @@ def test_through_a_client_of_the_official_package(upstash: LocalUpstash, colour:
             client = qstash.QStash(TOKEN, base_url=upstash.qstash_url, retry=False)
         else:
             client = qstash.AsyncQStash(TOKEN, base_url=upstash.qstash_url, retry=False)
-        scheduling = Scheduling(colour.port, QStash(URL, client=client, namespace="todo"))
+        sweeping = Sweeping(colour.port, QStash(URL, client=client, namespace="todo"))
         sweeps = [
-            await scheduling.ensure_sweep(),
-            await scheduling.ensure_sweep(),
-            await scheduling.ensure_sweep("0 0 * * *"),
+            await sweeping.ensure_sweep(),
+            await sweeping.ensure_sweep(),
+            await sweeping.ensure_sweep("0 0 * * *"),
         ]
-        assert [one.schedule_id for one in await scheduling.list()] == ["todo-sweep"]
+        assert [one.id for one in Schedules(transport(upstash)).list()] == ["todo-sweep"]
         if colour is Colour.BLOCKING:
             client.http._client.close()
         else:
@@ -174,11 +174,11 @@ def test_schedules_of_ones_own(upstash: LocalUpstash, site: Site, colour: Colour
     "cron", ["", "* * * *", "* * * * * *", "@daily", "* * * * *\n", "*  * * * *", "CRON_TZ= * * * * *", 5]
 )
 def test_no_cron(cron: str) -> None:
-    scheduling = Scheduling(Carrier(), QStash(URL, token="t"))
+    schedules = Schedules(QStash(URL, token="t"))
     with pytest.raises(Misuse, match="five fields"):
-        run(scheduling.ensure_sweep(cron))
+        schedules.ensure_sweep(cron)
     with pytest.raises(Misuse, match="five fields"):
-        run(scheduling.create(cron, JOB))
+        schedules.create(cron, JOB)
 
 
 def test_a_cron_that_only_the_service_can_tell_is_none(upstash: LocalUpstash) -> None:
@@ -188,14 +188,22 @@ def test_a_cron_that_only_the_service_can_tell_is_none(upstash: LocalUpstash) ->
         Schedules(transport(upstash)).create("99 * * * *", JOB)
 
 
-def test_no_schedule() -> None:
-    scheduling = Scheduling(Carrier(), QStash(URL, token="t"))
-    with pytest.raises(Misuse) as misuse:
-        run(scheduling.create("* * * * *", "two words", schedule_id="a/b", label="a:b", retries=-1, timeout=0))
-    for name in ("destination", "schedule_id", "label", "retries", "timeout"):
-        assert name in str(misuse.value)
-    with pytest.raises(Misuse, match="schedule_id"):
-        run(scheduling.delete("../keys"))
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"destination": "two words"}, "destination"),
+        ({"schedule_id": "a/b"}, "schedule_id"),
+        ({"retries": -1}, "retries"),
+        ({"method": "SEND"}, "method"),
+    ],
+)
+def test_no_schedule(given: dict[str, Any], why: str) -> None:
+    schedules = Schedules(QStash(URL, token="t"))
+    with pytest.raises(Misuse, match=why):
+        schedules.create(**{"cron": "* * * * *", "destination": JOB, **given})
+    for method in (schedules.get, schedules.delete, schedules.pause, schedules.resume):
+        with pytest.raises(Misuse, match="schedule_id"):
+            method("../keys")
 
 
 @pytest.mark.parametrize("face", [Schedules, AsyncSchedules])
@@ -208,12 +216,12 @@ def test_notifications_go_elsewhere(face: type[Schedules] | type[AsyncSchedules]
             Face(colour, through).ensure_sweep()
 
 
-def test_the_package_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_package_is_not_needed(monkeypatch: pytest.MonkeyPatch, upstash: LocalUpstash) -> None:
     monkeypatch.setitem(sys.modules, "qstash", None)
-    scheduling = Scheduling(Carrier(answer(404, {}), answer(body={"scheduleId": "todo-sweep"})), QStash(URL, token="t"))
-    assert run(scheduling.ensure_sweep()).changed  # the sweep does without
-    with pytest.raises(Misuse, match="pip install qstash"):
-        run(scheduling.list())
+    schedules = Schedules(transport(upstash))
+    assert schedules.ensure_sweep().changed
+    assert schedules.create("0 8 * * *", JOB, schedule_id="report") == "report"
+    assert [one.id for one in schedules.list()] == ["report", "todo-sweep"]
 
 
 @pytest.mark.parametrize(
@@ -231,12 +239,12 @@ def test_the_package_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_may_go_wrong(answers: list[Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
-        run(Scheduling(Carrier(*answers), QStash("group", token=CARRIED)).ensure_sweep())
+        run(Sweeping(Carrier(*answers), QStash("group", token=CARRIED)).ensure_sweep())
 
 
 def test_what_the_sweep_is_asked_for_with() -> None:
     carrier = Carrier(answer(404, {}), answer(body={"scheduleId": "todo-sweep"}))
-    sweep = run(Scheduling(carrier, QStash(URL, token="t", namespace="todo")).ensure_sweep("0 * * * *"))
+    sweep = run(Sweeping(carrier, QStash(URL, token="t", namespace="todo")).ensure_sweep("0 * * * *"))
     asked, made = carrier.requests
     assert (asked.method, asked.url) == ("GET", "https://qstash.upstash.io/v2/schedules/todo-sweep")
     assert (made.method, made.url) == ("POST", f"https://qstash.upstash.io/v2/schedules/{URL}")

@@ -56,7 +56,7 @@ class Schedules:
 
         Cost: one request, two where something changes.
         """
-        from ..backends.qstash.schedules import Scheduling as Sweeping
+        from ..backends.qstash.schedules import Sweeping
 
         if self._transport is None or self._transport.timetable(PORT) is None:
             raise Misuse(f"the sweep needs QStash; with {self._transport!r} a worker polls: app.worker()")

@@ -1,4 +1,4 @@
-"""The official package `qstash`: a client of it that was handed in, and the one that manages schedules."""
+"""The official package `qstash`: a client of it that was handed in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from ..._io.port import Port
 from ...domain.events import Receipt
-from ...errors import EventSourceError, Misuse, OutcomeUnknown, Refused, Unavailable
+from ...errors import EventSourceError, OutcomeUnknown, Refused, Unavailable
 from ...ports import ID_HEADER, Message
 from .messages import not_before
 from .notices import message
@@ -46,36 +46,6 @@ def client_problems(client: object) -> list[str]:
 
 class Missing(Refused):
     """There is nothing by that name."""
-
-
-async def ask_once(port: Port, token: str, url: str, work: Callable[[qstash.QStash], T]) -> T:
-    """Have a client of the official package do something, one that is made for that. Raises as `ask`.
-
-    Raises:
-        Misuse: The package is not installed.
-    """
-    try:
-        import qstash
-    except ImportError:
-        raise Misuse("schedules of your own go through the official package: pip install qstash") from None
-
-    def do() -> T:
-        # It would send whatever fails five times more, and a schedule without an id would then be there several times.
-        client = qstash.QStash(token, retry=False, base_url=url)
-        try:
-            return work(client)
-        finally:
-            # It has no way to be closed; its connections would be found open when it is collected.
-            close = getattr(getattr(client.http, "_client", None), "close", None)
-            if close is not None:
-                close()
-
-    try:
-        return await port.call(do)
-    except EventSourceError:
-        raise
-    except Exception as error:
-        raise _meaning(error) from error
 
 
 async def ask(port: Port, client: OfficialClient, work: Callable[[qstash.QStash], T]) -> T:

@@ -1,9 +1,10 @@
-"""Schedules of QStash: the sweep, which catches up whatever no notification announced, and jobs of the app's own."""
+"""The sweep: a schedule of QStash that catches up whatever no notification announced."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -14,13 +15,10 @@ from ...domain.events import FREE, Receipt
 from ...errors import Misuse, Refused
 from .answers import exchange
 from .notices import message
-from .settings import destination_problems, is_whole, refuse, shown, word_problems
+from .settings import shown
 from .transport import QStash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import qstash
     from qstash.schedule import Schedule
 
 T = TypeVar("T")
@@ -68,11 +66,8 @@ _stored: Final = msgspec.json.Decoder(_Stored)
 _created: Final = msgspec.json.Decoder(_Created)
 
 
-class Scheduling:
-    """The schedules of one QStash, over a port. The faces are `Schedules` and `AsyncSchedules`.
-
-    The sweep goes over the port. Everything else goes through the official package, which is imported when it is first
-    needed.
+class Sweeping:
+    """The sweep of one QStash, over a port. The faces are `Schedules` and `AsyncSchedules`.
 
     Args:
         port: Where to send and to wait.
@@ -84,7 +79,7 @@ class Scheduling:
 
     def __init__(self, port: Port, transport: object) -> None:
         if not isinstance(transport, QStash):
-            raise Misuse(f"there are no schedules without QStash; notifications go through {transport!r}")
+            raise Misuse(f"there is no sweep without QStash; notifications go through {transport!r}")
         transport.check_port(port)
         self._port = port
         self.transport = transport
@@ -120,88 +115,14 @@ class Scheduling:
         _log.info("the sweep %s runs at %s", self.sweep_id, cron)
         return Sweep(self.sweep_id, cron, changed=True, receipt=receipt + more)
 
-    async def create(
-        self,
-        cron: str,
-        destination: str,
-        body: str | bytes = b"",
-        *,
-        schedule_id: str | None = None,
-        content_type: str | None = None,
-        method: Method | None = None,
-        headers: Mapping[str, str] | None = None,
-        retries: int | None = None,
-        timeout: int | None = None,
-        label: str | None = None,
-    ) -> str:
-        """See `Schedules.create`."""
-        check_cron(cron)
-        problems = destination_problems("destination", destination)
-        problems += word_problems("schedule_id", schedule_id) if schedule_id is not None else []
-        problems += word_problems("label", label) if label is not None else []
-        if retries is not None and not is_whole(retries, 0):
-            problems.append(f"retries={retries!r}: it is a number from 0")
-        if timeout is not None and not is_whole(timeout, 1):
-            problems.append(f"timeout={timeout!r}: it is a number of whole seconds from 1")
-        refuse(problems)
-        return await self._ask(
-            lambda client: client.schedule.create(
-                cron=cron,
-                destination=destination,
-                body=body,
-                schedule_id=schedule_id,
-                content_type=content_type,
-                method=method,
-                headers=dict(headers) if headers is not None else None,
-                retries=retries,
-                timeout=timeout,
-                label=label,
-            )
-        )
-
-    async def list(self) -> list[Schedule]:
-        """See `Schedules.list`."""
-        return await self._ask(lambda client: client.schedule.list())
-
-    async def get(self, schedule_id: str) -> Schedule | None:
-        """See `Schedules.get`."""
-        from .official import Missing
-
-        try:
-            return await self._on(schedule_id, lambda client: client.schedule.get(schedule_id))
-        except Missing:
-            return None
-
-    async def delete(self, schedule_id: str) -> None:
-        """See `Schedules.delete`."""
-        from .official import Missing
-
-        try:
-            await self._on(schedule_id, lambda client: client.schedule.delete(schedule_id))
-        except Missing:
-            return
-
-    async def pause(self, schedule_id: str) -> None:
-        """See `Schedules.pause`."""
-        await self._on(schedule_id, lambda client: client.schedule.pause(schedule_id))
-
-    async def resume(self, schedule_id: str) -> None:
-        """See `Schedules.resume`."""
-        await self._on(schedule_id, lambda client: client.schedule.resume(schedule_id))
-
-    async def _on(self, schedule_id: str, work: Callable[[qstash.QStash], T]) -> T:
-        refuse(word_problems("schedule_id", schedule_id))  # it becomes a part of a path
-        return await self._ask(work)
-
-    async def _ask(self, work: Callable[[qstash.QStash], T]) -> T:
-        from .official import ask, ask_once
-
-        if self.transport.client is not None:
-            return await ask(self._port, self.transport.client, work)
-        return await ask_once(self._port, self.transport.token, self.transport.url, work)
-
     async def _ensure_through_client(self, cron: str) -> Sweep:
-        schedule = await self.get(self.sweep_id)
+        from .official import Missing, ask
+
+        client = self.transport.client
+        assert client is not None
+        schedule: Schedule | None = None
+        with suppress(Missing):
+            schedule = await ask(self._port, client, lambda client: client.schedule.get(self.sweep_id))
         if schedule is not None:
             flow = schedule.flow_control
             stored = _Stored(
@@ -216,7 +137,9 @@ class Scheduling:
             if self._fits(stored, cron):
                 return Sweep(self.sweep_id, cron, changed=False, paused=stored.is_paused, receipt=Receipt(1))
         given, name = self.transport.delivery, self.transport.namespace
-        await self._ask(
+        await ask(
+            self._port,
+            client,
             lambda client: client.schedule.create(
                 cron=cron,
                 destination=self.transport.destination,
@@ -228,7 +151,7 @@ class Scheduling:
                 timeout=given.timeout,
                 label=given.label or name,
                 flow_control=None if given.parallelism is None else {"key": name, "parallelism": given.parallelism},
-            )
+            ),
         )
         return Sweep(self.sweep_id, cron, changed=True, receipt=Receipt(2, 0, len(message(0))))
 
