@@ -249,14 +249,39 @@ class BeginsAnew(MemoryMailbox):
 
 class KeepsTheFirst(MemoryMailbox):
     async def save(self, schedule: Schedule, now_us: int) -> None:
-        known = self._state.mail.schedules.get(schedule.id)
-        if known is None or known[0].paused != schedule.paused:
+        if schedule.id not in self._state.mail.schedules:
             await super().save(schedule, now_us)
 
 
 class NeverRests(MemoryMailbox):
+    async def rest(self, id: str, now_us: int, *, paused: bool) -> bool:
+        return True
+
+
+class RestsAsItIsSaved(MemoryMailbox):
+    """Each save says anew whether it rests."""
+
     async def save(self, schedule: Schedule, now_us: int) -> None:
-        await super().save(Schedule(schedule.id, schedule.cron, schedule.destination, schedule.body), now_us)
+        await super().save(schedule, now_us)
+        await self.rest(schedule.id, now_us, paused=schedule.paused)
+
+
+class GoesOnAnew(MemoryMailbox):
+    """To go on sets the moment, also of one that does not rest."""
+
+    async def rest(self, id: str, now_us: int, *, paused: bool) -> bool:
+        await super().rest(id, now_us, paused=True)
+        return await super().rest(id, now_us, paused=paused)
+
+
+class KeepsAnyMoment(MemoryMailbox):
+    """Also one that a wrong clock set."""
+
+    async def save(self, schedule: Schedule, now_us: int) -> None:
+        _, due_us = self._state.mail.schedules.get(schedule.id, (None, None))
+        await super().save(schedule, now_us)
+        if due_us is not None:
+            self._state.mail.schedules[schedule.id] = (schedule, due_us)
 
 
 class ListsAsTheyCame(MemoryMailbox):

@@ -293,6 +293,22 @@ def test_schedules_come_and_go(clock: Clock) -> None:
             app.schedules.create(cron, "/work")
 
 
+def test_what_is_replaced_or_deleted_while_it_is_paused_stays_so(clock: Clock) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    timetable = app.messages.flow.timetable
+    assert timetable is not None
+    app.schedules.create("0 * * * *", "/work", "old", schedule_id="s")
+    found = app.schedules.get("s")
+    app.schedules.create("5 * * * *", "/work", "new", schedule_id="s")
+    app.schedules.pause("s")
+    assert found is not None
+    run(timetable.put(found))  # by somebody who looked before
+    assert [(each.body, each.paused) for each in app.schedules.list()] == [(b"old", True)]
+    app.schedules.delete("s")
+    assert not run(timetable.pause("s", paused=False))
+    assert app.schedules.list() == []
+
+
 def moments(cron: str, begin: datetime, count: int) -> list[str]:
     at = round(begin.timestamp()) * 1_000_000
     found: list[str] = []

@@ -31,7 +31,7 @@ class Timing:
         self._signal = signal
 
     async def put(self, schedule: Schedule) -> Receipt:
-        """See `Timetable.put`."""
+        """See `Timetable.put`. One that is there goes on resting, or not, as it did."""
         check_destination(schedule.destination)
         await self._mailbox.save(schedule, self._clock() // 1000)
         self._signal.set()
@@ -51,13 +51,9 @@ class Timing:
 
     async def pause(self, id: str, *, paused: bool) -> bool:
         """See `Timetable.pause`."""
-        schedule = await self.get(id)
-        if schedule is None:
-            return False
-        if schedule.paused is not paused:
-            given = (schedule.destination, schedule.body, schedule.headers, schedule.retries, schedule.method)
-            await self.put(Schedule(schedule.id, schedule.cron, *given, paused))
-        return True
+        found = await self._mailbox.rest(id, self._clock() // 1000, paused=paused)
+        self._signal.set()
+        return found
 
 
 class Scheduling:

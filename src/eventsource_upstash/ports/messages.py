@@ -206,8 +206,15 @@ class Mailbox(Protocol):
     async def save(self, schedule: Schedule, now_us: int) -> None:
         """Create or replace a schedule: it is due at its next moment after now.
 
-        One that has the same cron as before keeps its moment. One that goes on after a pause is due at its next moment
-        from then, not at those that it has rested through.
+        One that has the same cron as before keeps its moment, if that is not later. One that is replaced rests, or does
+        not, as it did before.
+        """
+        ...
+
+    async def rest(self, id: str, now_us: int, *, paused: bool) -> bool:
+        """Let a schedule rest, or go on; nothing happens to one that does so already. False: there is none.
+
+        One that goes on is due at its next moment from now, not at those that it has rested through.
         """
         ...
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ...domain.cron import next_due, next_or_never
 from ...ports import Buried, Claimed, Message, Schedule
 from ..rules import DEAD_FOR_US, REMEMBERED_FOR_US, scheduled
@@ -164,9 +166,20 @@ class MemoryMailbox:
         moment = next_due(schedule.cron, now_us)
         with self._state.lock:
             known, due_us = self._state.mail.schedules.get(schedule.id, (None, None))
-            if known is not None and due_us is not None and known.cron == schedule.cron:
-                moment = due_us
+            if known is not None:
+                schedule = replace(schedule, paused=known.paused)
+                if due_us is not None and known.cron == schedule.cron:
+                    moment = min(moment, due_us)  # it is later only where it was set by a clock that was wrong
             self._state.mail.schedules[schedule.id] = (schedule, None if schedule.paused else moment)
+
+    async def rest(self, id: str, now_us: int, *, paused: bool) -> bool:
+        """See `Mailbox.rest`."""
+        with self._state.lock:
+            known, _ = self._state.mail.schedules.get(id, (None, None))
+            if known is not None and known.paused is not paused:
+                due_us = None if paused else next_due(known.cron, now_us)
+                self._state.mail.schedules[id] = (replace(known, paused=paused), due_us)
+            return known is not None
 
     async def schedules(self) -> list[Schedule]:
         """See `Mailbox.schedules`."""

@@ -52,7 +52,8 @@ _FIRST_SCHEDULE: Final = "SELECT min(due_us) FROM schedules WHERE due_us IS NOT 
 _SCHEDULE: Final = "id, cron, destination, body, headers, retries, method, paused"
 _DUE_SCHEDULES: Final = f"SELECT {_SCHEDULE}, due_us FROM schedules WHERE due_us <= ? ORDER BY due_us, id"
 _MOVE: Final = "UPDATE schedules SET due_us = ? WHERE id = ?"
-_MOMENT: Final = "SELECT due_us FROM schedules WHERE id = ? AND cron = ?"
+_KNOWN_SCHEDULE: Final = "SELECT paused, cron, due_us FROM schedules WHERE id = ?"
+_REST: Final = "UPDATE schedules SET paused = ?, due_us = ? WHERE id = ?"
 _SAVE: Final = f"INSERT OR REPLACE INTO schedules ({_SCHEDULE}, due_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SCHEDULES: Final = f"SELECT {_SCHEDULE} FROM schedules ORDER BY id"
 _REMOVE: Final = "DELETE FROM schedules WHERE id = ?"
@@ -140,8 +141,11 @@ class SQLiteMailbox:
         moment = next_due(schedule.cron, now_us)
 
         def work(cursor: sqlite3.Cursor) -> None:
-            (kept,) = cursor.execute(_MOMENT, (schedule.id, schedule.cron)).fetchone() or (None,)
-            due_us = None if schedule.paused else moment if kept is None else kept
+            due_us, paused = moment, schedule.paused
+            if (row := cursor.execute(_KNOWN_SCHEDULE, (schedule.id,)).fetchone()) is not None:
+                paused, cron, kept = row
+                if kept is not None and cron == schedule.cron:
+                    due_us = min(moment, kept)  # it is later only where it was set by a clock that was wrong
             cursor.execute(
                 _SAVE,
                 (
@@ -152,12 +156,23 @@ class SQLiteMailbox:
                     _encoded(schedule.headers),
                     schedule.retries,
                     schedule.method,
-                    schedule.paused,
-                    due_us,
+                    paused,
+                    None if paused else due_us,
                 ),
             )
 
         await self._write(work)
+
+    async def rest(self, id: str, now_us: int, *, paused: bool) -> bool:
+        """See `Mailbox.rest`."""
+
+        def work(cursor: sqlite3.Cursor) -> bool:
+            row = cursor.execute(_KNOWN_SCHEDULE, (id,)).fetchone()
+            if row is not None and bool(row[0]) is not paused:
+                cursor.execute(_REST, (paused, None if paused else next_due(row[1], now_us), id))
+            return row is not None
+
+        return await self._write(work)
 
     async def schedules(self) -> list[Schedule]:
         """See `Mailbox.schedules`."""

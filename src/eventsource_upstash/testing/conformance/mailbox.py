@@ -297,12 +297,41 @@ class MailboxSchedules(Contract):
     @in_colour
     async def test_a_schedule_that_rests_sends_nothing(self, lab: Lab) -> None:
         await box(lab).save(hourly(), NOW)
-        await box(lab).save(hourly(paused=True), NOW)
+        assert await box(lab).rest("hourly", NOW, paused=True)
+        assert await box(lab).schedules() == [hourly(paused=True)]
         assert await box(lab).next_due() is None
         assert await names(box(lab), NOW + DAY) == []
-        await box(lab).save(hourly(), ELEVEN + DAY)
+        assert await box(lab).rest("hourly", ELEVEN + DAY, paused=False)
         assert await names(box(lab), ELEVEN + DAY + HOUR - 1) == []
         assert await names(box(lab), ELEVEN + DAY + HOUR) == [f"hourly-{ELEVEN + DAY + HOUR}"]
+
+    @in_colour
+    async def test_one_that_is_saved_again_goes_on_resting_or_not_as_it_did(self, lab: Lab) -> None:
+        await box(lab).save(hourly(paused=True), NOW)
+        await box(lab).save(hourly(), NOW)
+        assert await box(lab).schedules() == [hourly(paused=True)]
+        assert await box(lab).next_due() is None
+        assert await box(lab).rest("hourly", NOW, paused=False)
+        await box(lab).save(hourly(paused=True), NOW)
+        assert await box(lab).schedules() == [hourly()]
+        assert await box(lab).next_due() == ELEVEN
+
+    @in_colour
+    async def test_one_that_goes_on_already_keeps_its_moment(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW)
+        assert await box(lab).rest("hourly", ELEVEN + 5, paused=False)
+        assert await box(lab).next_due() == ELEVEN
+
+    @in_colour
+    async def test_only_a_schedule_that_is_there_can_rest(self, lab: Lab) -> None:
+        assert not await box(lab).rest("hourly", NOW, paused=True)
+        assert await box(lab).schedules() == []
+
+    @in_colour
+    async def test_a_moment_that_a_wrong_clock_set_is_set_right_by_the_next_save(self, lab: Lab) -> None:
+        await box(lab).save(hourly(), NOW + 365 * DAY)
+        await box(lab).save(hourly(), NOW)
+        assert await box(lab).next_due() == ELEVEN
 
     @in_colour
     async def test_schedules_are_listed_in_order(self, lab: Lab) -> None:
