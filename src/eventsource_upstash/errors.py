@@ -407,4 +407,4 @@ class ReactorStopped(ProjectionStopped):
         self.projection = reactor
         self.position = position
         self.result = result
-        self.others = ()
+        self.others: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from ..domain.events import FREE, CatchUp
+from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import LogRewound
@@ -42,15 +42,15 @@ class Pass:
     """The state of one catch-up: what is left to do, and what went wrong."""
 
     def __init__(self, reach: Reach, until: int | None, deadline: float | None) -> None:
-        self.everybody = reach.everybody
-        self.open = {projection.id: projection for projection in reach.projections}
-        self.parking = {each.id for each in reach.projections if each.on_error == "park"}
-        self.building = reach.building
+        self.everybody: bool = reach.everybody
+        self.open: dict[ProjectionId, Projection[object]] = {each.id: each for each in reach.projections}
+        self.parking: set[ProjectionId] = {each.id for each in reach.projections if each.on_error == "park"}
+        self.building: bool = reach.building
         self.until = until
         self.deadline = deadline
         # Only who brings all of them to the head may say that no notification is outstanding. So nobody is let go of
         # at the head: it may have moved by the time that the last one gets there.
-        self.settles = reach.everybody and until is None
+        self.settles: bool = reach.everybody and until is None
         self.failures: list[Failure] = []
         self.rewound: LogRewound | None = None
         self.serving: dict[ProjectionId, int] = {}
@@ -58,12 +58,12 @@ class Pass:
         self.aside: dict[ProjectionId, int] = {}
         self.latest: dict[Build, Progress] = {}
         self.switched: set[Build] = set()
-        self.applied = 0
-        self.head = 0
-        self.receipt = FREE
-        self.rear = True
-        self.ended = False
-        self.unsent = False
+        self.applied: int = 0
+        self.head: int = 0
+        self.receipt: Receipt = FREE
+        self.rear: bool = True
+        self.ended: bool = False
+        self.unsent: bool = False
 
     def next_pull(self, page_size: int) -> Pull | None:
         """What to pull next: front and rear in turns, so that neither a busy log nor a new projection starves."""

@@ -80,7 +80,7 @@ class Outboxes:
         self._held: set[ProjectionId] = set()
         self.error: Exception | None = None
         self.stopped: dict[ProjectionId, Stopped] = {}
-        self.unsent = False
+        self.unsent: bool = False
         self.receipt: Receipt = FREE
 
     @property

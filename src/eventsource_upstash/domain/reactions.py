@@ -36,11 +36,11 @@ class Append:
         metadata: Mapping[str, object] = NO_METADATA,
         tags: Sequence[str] = (),
     ) -> None:
-        self.stream = stream
-        self.events = events
-        self.expected_revision = expected_revision
-        self.metadata = metadata
-        self.tags = tags
+        self.stream: str = stream
+        self.events: tuple[object, ...] = events
+        self.expected_revision: int | Expectation = expected_revision
+        self.metadata: Mapping[str, object] = metadata
+        self.tags: Sequence[str] = tags
 
 
 @dataclass(frozen=True)
