@@ -29,7 +29,7 @@ ONE_PYTHON = re.compile(
     r"""
     tests/sql/(.*(postgresql|mariadb) | test_(kills|memory|servers))
     | tests/local/ | tests/packaging/ | tests/docs/test_deploy | tests/views/.*upstash
-    | tests/examples/(.*upstash | ((accounts|api)/)?test_(bad_input|promise|serve))
+    | tests/examples/(.*upstash | ((accounts|api)/)?test_(bad_input|every_order|promise|serve))
     | tests/qstash/test_(agreement|schedules)
     | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
     | tests/conformance/(test_guards | test_mailbox | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)

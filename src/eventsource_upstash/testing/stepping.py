@@ -180,6 +180,17 @@ _REFUSE: Final = "is refused"
 _ANOTHER_WORLD: Final = "the world is not the same each time it is made, so its schedules cannot be told apart"
 
 
+class _Dropped(BaseException):
+    """Raised where an actor waits that is not needed any more."""
+
+
+def _drop(actor: Actor) -> None:
+    # `close` alone leaves an asynchronous generator that it waits for running (until Python 3.13), so that cannot end.
+    with suppress(_Dropped):
+        actor.throw(_Dropped)
+    actor.close()
+
+
 class _Run:
     """One schedule: the choices that are given, and then the first option each time."""
 
@@ -211,7 +222,7 @@ class _Run:
             # Not before the check: a process that crashed runs no `finally` either.
             for actor in self.world.actors.values():
                 with suppress(RuntimeError):  # it waits in a `finally`: it cannot be ended any better
-                    actor.close()
+                    _drop(actor)
 
     def next_prefix(self) -> list[int] | None:
         """The choices of the next schedule; None when this was the last one."""

@@ -39,6 +39,11 @@ class Decided:
 Answered = Changed | Decided
 
 
+def recorded(*events: object, stream: str = "account-a") -> list[Recorded[object]]:
+    """A log of one stream."""
+    return [Recorded(number, stream, number, "", 1, event) for number, event in enumerate(events, 1)]
+
+
 def violations(
     accounts: Iterable[Recorded[object]], orders: Sequence[Recorded[object]], answers: Iterable[Answered]
 ) -> list[str]:

@@ -26,7 +26,7 @@ from examples.accounts.domain import AccountActivated, AccountOpened, AccountSus
 from examples.accounts.orders import domain as orders
 from examples.accounts.orders.domain import OrderAccepted, OrderRefused, StandingCameLate, StandingLearned
 from examples.accounts.reactors import orders_context
-from tests.examples.accounts.history import Answered, Changed, Decided, violations
+from tests.examples.accounts.history import Answered, Changed, Decided, recorded, violations
 from tests.examples.accounts.load import Load, Told, open_accounts
 
 ROOT = Path(__file__).parents[3]
@@ -157,10 +157,6 @@ def test_functions_that_are_killed_under_load(tmp_path: Path) -> None:
     assert "Traceback" not in (tmp_path / "errors.txt").read_text()
 
 
-def of(*events: object, stream: str = "account-a") -> list[Recorded[object]]:
-    return [Recorded(number, stream, number, "", 1, event) for number, event in enumerate(events, 1)]
-
-
 GOOD_ACCOUNTS = (AccountOpened("a", "Tea"), AccountActivated("a"), AccountSuspended("a", "Because"))
 LEARNED = (StandingLearned("a", "opened", 1), StandingLearned("a", "active", 2), StandingLearned("a", "suspended", 3))
 GOOD_ORDERS = (
@@ -173,9 +169,9 @@ GOOD_ORDERS = (
 
 def test_a_history_that_is_as_it_should_be() -> None:
     answers = [Changed("a", "suspended", 3), Decided("1", "a", "accepted"), Decided("2", "a", "refused")]
-    assert violations(of(*GOOD_ACCOUNTS), of(*GOOD_ORDERS), answers) == []
+    assert violations(recorded(*GOOD_ACCOUNTS), recorded(*GOOD_ORDERS), answers) == []
     late = (LEARNED[0], LEARNED[2], StandingCameLate("a", "active", 2))
-    assert violations(of(*GOOD_ACCOUNTS), of(*late), []) == []
+    assert violations(recorded(*GOOD_ACCOUNTS), recorded(*late), []) == []
 
 
 @pytest.mark.parametrize(
@@ -198,5 +194,5 @@ def test_a_history_that_is_as_it_should_be() -> None:
     ],
 )
 def test_what_the_promise_forbids_is_found(history: tuple[object, ...], answers: list[Answered], told: str) -> None:
-    (found,) = violations(of(*GOOD_ACCOUNTS), of(*history), answers)
+    (found,) = violations(recorded(*GOOD_ACCOUNTS), recorded(*history), answers)
     assert told in found
