@@ -34,7 +34,7 @@ def test_messages() -> None:
     assert app.messages.deliver_due().delivered == 1
     # --8<-- [end:schedule]
     # --8<-- [start:dead]
-    app.messages.send("/workers/unknown", retries=0, id="lost")
+    app.messages.send("/workers/remind", b"not JSON", id="lost")
     app.messages.deliver_due()
     (dead,) = app.messages.dead()
     assert app.messages.revive(dead.message.id)

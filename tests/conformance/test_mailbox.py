@@ -32,6 +32,8 @@ GUARDS: dict[type[MemoryMailbox], tuple[str, ...]] = {
     broken.RevivesNobody: ("test_what_is_revived_begins_anew",),
     broken.RevivesAnybody: ("test_only_the_buried_can_be_revived",),
     broken.NeverKnowsTheTime: ("test_it_tells_when_the_next_is_due", "test_it_tells_when_a_schedule_is_due"),
+    broken.HandsOutAnything: ("test_who_has_no_job_for_it_is_not_handed_a_message",),
+    broken.LeavesNothing: ("test_it_tells_what_waits_for_those_who_have_the_job",),
     broken.StumblesOverNothing: ("test_nothing_is_put_and_nothing_is_lost_by_it",),
     broken.LooksThenTakes: ("test_several_who_claim_at_once_never_get_the_same",),
     broken.SendsForEachCaller: ("test_a_schedule_sends_once_to_several_who_claim_at_once",),

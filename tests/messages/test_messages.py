@@ -88,7 +88,7 @@ def test_who_is_killed_amid_a_delivery_loses_no_message(
     app.messages.send("/work", retries=0)
     mailbox = app.backend.mailbox(PORT)
     assert mailbox is not None
-    run(mailbox.claim(clock.us, clock.us + LEASE_US, 1))  # and then it was killed
+    run(mailbox.claim(clock.us, clock.us + LEASE_US, 1, ("/work",)))  # and then it was killed
     assert app.messages.deliver_due().delivered == 0
     clock.move(minutes=15)
     assert app.messages.deliver_due().delivered == 1
@@ -101,7 +101,7 @@ def test_a_message_that_kills_whoever_delivers_it_is_given_up(clock: Clock) -> N
     mailbox = app.backend.mailbox(PORT)
     assert mailbox is not None
     for _ in range(7):
-        assert run(mailbox.claim(clock.us, clock.us + LEASE_US, 1))
+        assert run(mailbox.claim(clock.us, clock.us + LEASE_US, 1, ("/work",)))
         clock.move(minutes=15)
     assert app.messages.deliver_due().buried == 1
     assert "the process ended" in app.messages.dead()[0].error
@@ -168,9 +168,47 @@ def test_a_handler_says_how_to_go_on(clock: Clock) -> None:
     assert app.messages.deliver_due().next_due == EIGHT + timedelta(seconds=60)
     clock.move(seconds=60)
     assert app.messages.deliver_due()[:3] == (0, 1, 1)
-    app.messages.send("/nobody/has/it", retries=0)
-    assert app.messages.deliver_due().buried == 1
-    assert "no job" in app.messages.dead(1)[0].error or "no job" in app.messages.dead()[1].error
+
+
+def test_a_message_waits_for_a_process_that_has_its_job(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    got: list[Job] = []
+    mine = opened(SQLite(tmp_path / "a.db"), clock, got.append)
+    theirs = connect(SQLite(tmp_path / "a.db"), Registry(), clock=clock)
+    mine.messages.send("/other", "theirs", retries=0)
+    mine.messages.send("/work", "mine")
+    assert mine.messages.deliver_due() == (1, 0, 0, None, 1)
+    assert caplog.messages == []  # whoever has it may be about to
+    clock.move(minutes=1)
+    for _ in range(3):
+        assert mine.messages.deliver_due() == (0, 0, 0, None, 1)
+    (said,) = caplog.messages
+    assert said.startswith("messages wait for jobs that this process does not have: 1 for '/other' since 60 s.")
+    clock.move(minutes=10)
+    mine.messages.deliver_due()
+    assert len(caplog.messages) == 2
+    theirs.job("/other")(got.append)
+    assert theirs.messages.deliver_due() == (1, 0, 0, None, 0)
+    assert [(job.body, job.attempt) for job in got] == [(b"mine", 1), (b"theirs", 1)]
+    mine.close()
+    theirs.close()
+
+
+def test_a_message_that_no_process_had_the_job_for_in_a_week_is_given_up(clock: Clock) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    app.messages.send("/gone", id="a")
+    app.schedules.create("0 0 * * *", "/gone", schedule_id="daily")
+    clock.move(days=6)
+    assert app.messages.deliver_due()[:3] == (0, 0, 0)
+    clock.move(days=1)
+    done = app.messages.deliver_due()
+    assert (done.buried, done.left) == (1, 2)
+    (dead,) = app.messages.dead()
+    assert (dead.message.id, dead.error) == ("a", "no process had the job /gone in a week")
+    app.job("/gone")(lambda job: None)
+    assert app.messages.revive("a")
+    assert app.messages.deliver_due().delivered == 3
 
 
 class Answering(BlockingPort):
@@ -347,6 +385,7 @@ def test_a_machine_without_time_zones_loses_no_schedule(clock: Clock, monkeypatc
     got: list[Job] = []
     app = opened("memory:", clock, got.append)
     app.schedules.create("CRON_TZ=Europe/Berlin 0 * * * *", "/work")
+    app.messages.send("/work", "not by the clock")
     clock.move(hours=1)
 
     def unknown(name: str) -> None:
@@ -356,6 +395,7 @@ def test_a_machine_without_time_zones_loses_no_schedule(clock: Clock, monkeypatc
         without.setattr("zoneinfo.ZoneInfo", unknown)
         with pytest.raises(Misuse, match=r"'Europe/Berlin' is not known here.*tzdata"):
             app.messages.deliver_due()
+        assert [job.body for job in got] == [b"not by the clock"]  # and it keeps nothing else back
     assert app.messages.deliver_due().delivered == 1
     assert app.messages.deliver_due().next_due == clock.now + timedelta(hours=1)
 

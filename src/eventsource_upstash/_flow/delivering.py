@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Final, NamedTuple
 
@@ -12,7 +13,7 @@ from .._io.port import HttpRequest, Port, Signal
 from ..domain.events import FREE, Receipt
 from ..domain.jobs import MAX_AFTER, Job, NotRetryable, RetryLater
 from ..errors import EventSourceError, Misuse
-from ..ports import ID_HEADER, Claimed, Mailbox, Message
+from ..ports import ID_HEADER, URLS, Claimed, Left, Mailbox, Message
 from .working import Jobs
 
 _log: Final = logging.getLogger("eventsource_upstash.messages")
@@ -42,6 +43,15 @@ REMEMBERS: Final = 86_400.0
 MAX_IDLE: Final = 60.0
 """Most seconds between two looks at the mailbox."""
 
+LEFT_US: Final = 60_000_000
+"""How long a message waits for a process that has its job before the others log it, in microseconds."""
+
+REMIND_US: Final = 600_000_000
+"""How long until the others log it again."""
+
+FORSAKEN_US: Final = 7 * 86_400_000_000
+"""How long a message waits for a process that has its job before it is given up: a week, in microseconds."""
+
 MAX_ERROR: Final = 300
 """Characters of what went wrong that are kept with a message."""
 
@@ -54,12 +64,14 @@ class Delivered(NamedTuple):
         failed: Deliveries that failed: they are tried again, or given up.
         buried: Those of them that are not tried any more.
         next_due: When the next message or schedule is due, in UTC; None where there is none.
+        left: Messages that are due, for jobs that this process does not have: they wait for one that has them.
     """
 
     delivered: int
     failed: int
     buried: int
     next_due: datetime | None
+    left: int = 0
 
 
 class Posting:
@@ -115,6 +127,8 @@ class Delivering:
         self._jobs = jobs
         self._port = port
         self._clock = clock
+        self._looked_us: int | None = None
+        self._told_us: int | None = None
 
     @property
     def now_us(self) -> int:
@@ -125,18 +139,65 @@ class Delivering:
         """See `Messages.deliver_due`. Ends after the message in hand when `stop` is raised."""
         due_by = self.now_us
         delivered = failed = buried = 0
-        next_us = await self.mailbox.next_due()
+        untold: Misuse | None = None
+        next_us = await self.mailbox.next_due(self._places)
         while next_us is not None and next_us <= due_by and not (stop is not None and stop.raised):
-            # One at a time, so that the lease of each begins when its delivery does.
-            for claimed in await self.mailbox.claim(due_by, max(self.now_us, due_by) + LEASE_US, 1):
+            try:
+                # One at a time, so that the lease of each begins when its delivery does.
+                claims = await self.mailbox.claim(due_by, max(self.now_us, due_by) + LEASE_US, 1, self._places)
+            except Misuse as error:  # what is due is a schedule, and its next moment cannot be told here
+                untold = error
+                break
+            for claimed in claims:
                 failure = await self._deliver(claimed)
                 if failure is None:
                     delivered += 1
                 else:
                     failed += 1
                     buried += failure.never
-            next_us = await self.mailbox.next_due()
-        return Delivered(delivered, failed, buried, _datetime(next_us))
+            next_us = await self.mailbox.next_due(self._places)
+        left = forsaken = 0
+        if stop is None or (not stop.raised and self._to_look(due_by)):
+            left, forsaken = await self._left(due_by)
+        if untold is not None:
+            raise untold
+        return Delivered(delivered, failed, buried + forsaken, _datetime(next_us), left)
+
+    @property
+    def _places(self) -> tuple[str, ...]:
+        """Where this process delivers to. Jobs may be registered at any time."""
+        return (URLS, *self._jobs.paths)
+
+    def _to_look(self, now_us: int) -> bool:
+        """Whether it is time to look for what nobody delivers: the first time, and then each minute."""
+        if self._looked_us is not None and 0 <= now_us - self._looked_us < LEFT_US:
+            return False
+        self._looked_us = now_us
+        return True
+
+    async def _left(self, now_us: int) -> tuple[int, int]:
+        """How many messages wait for jobs that this process does not have, and how many of them it gave up."""
+        left = await self.mailbox.left(now_us, self._places)
+        late = [each for each in left if each.since_us <= now_us - LEFT_US]
+        if late and (self._told_us is None or not 0 <= now_us - self._told_us < REMIND_US):
+            self._told_us = now_us
+            _log.error("%s", _told(late, now_us))
+        forsaken = 0
+        for each in late:
+            if each.since_us <= now_us - FORSAKEN_US:
+                forsaken += await self._give_up(each.path, now_us)
+        return sum(each.messages for each in left) - forsaken, forsaken
+
+    async def _give_up(self, path: str, now_us: int) -> int:
+        """Bury what nobody had a job for in a week, so that it does not pile up; answer how many there were."""
+        error = f"no process had the job {path} in a week"
+        count = 0
+        with suppress(Misuse):  # as above
+            while claims := await self.mailbox.claim(now_us - FORSAKEN_US, now_us + LEASE_US, 100, (path,)):
+                for claimed in claims:
+                    count += await self.mailbox.bury(claimed, now_us, error)
+        _log.error("%d messages were given up: %s", count, error)
+        return count
 
     async def run(self, port: Port, wake: Signal, stop: Signal, poll_interval: float) -> None:
         """Deliver what is due, again and again, until `stop` is raised.
@@ -156,8 +217,9 @@ class Delivering:
             try:
                 outcome = await self.deliver_due(stop)
             except Exception as error:  # whatever it is, the deliverer stays: the next try may do
-                failing += 1
-                pause = min(MAX_IDLE, poll_interval * 2 ** min(failing, 10))
+                if not isinstance(error, Misuse):  # that is a schedule's trouble: messages are delivered
+                    failing += 1
+                    pause = min(MAX_IDLE, poll_interval * 2 ** min(failing, 10))
                 if str(error) != told:  # the same trouble once more is not news
                     told = str(error)
                     _log.error("%s", error, exc_info=error.__cause__ or not isinstance(error, EventSourceError))
@@ -257,6 +319,19 @@ class Delivering:
 
         asked = retry_after(answer.headers, lambda: self._clock() / 1e9)
         raise _Failed(f"it was answered with status {answer.status}", asked or None, never=never)
+
+
+def _told(left: Sequence[Left], now_us: int) -> str:
+    """What waits for a process that has the job, in a line."""
+    listed = [
+        f"{each.messages} for {each.path!r} since {(now_us - each.since_us) // 1_000_000} s" for each in left[:10]
+    ]
+    if len(left) > len(listed):
+        listed.append(f"and for {len(left) - len(listed)} more jobs")
+    return (
+        f"messages wait for jobs that this process does not have: {', '.join(listed)}. Register their handlers here, "
+        f"as in @app.job({left[0].path!r}), or let a process run that has them"
+    )
 
 
 def _after(attempt: int) -> int:

@@ -7,13 +7,18 @@ from typing import Final
 
 from ..domain.events import StoredEvent
 from ..errors import Misuse
-from ..ports import Commit, Log, Message, Progress, Pull, Pulled, Role, Schedule, Views
+from ..ports import URLS, Commit, Log, Message, Progress, Pull, Pulled, Role, Schedule, Views
 
 REMEMBERED_FOR_US: Final = 86_400_000_000
 """How long the ids of messages that arrived are remembered at least, in microseconds: a day."""
 
 DEAD_FOR_US: Final = 30 * 86_400_000_000
 """How long messages that were given up are kept at least, in microseconds: thirty days."""
+
+
+def place_of(message: Message) -> str:
+    """Where a message is delivered to: the path of a job, or `URLS`."""
+    return message.destination if message.destination.startswith("/") else URLS
 
 
 def scheduled(schedule: Schedule, due_us: int) -> Message:

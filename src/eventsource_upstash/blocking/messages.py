@@ -89,12 +89,13 @@ class Messages:
         call: the message is tried again when it is due again, and among the `dead` after its last retry.
 
         Returns:
-            How many arrived and how many failed, and when the next one is due.
+            How many arrived, failed, and wait for a process that has their job; and when the next one is due.
 
         Raises:
-            Misuse: This app does not deliver its messages itself.
+            Misuse: This app does not deliver its messages itself; or a schedule is due, and this process cannot tell
+                its next moment: cronsim or its time zone is missing. Messages are delivered all the same.
 
-        Cost: one step of the backend; three more for each message.
+        Cost: two steps of the backend; three more for each message.
         """
         return run(self.flow.deliver_due())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -14,6 +14,9 @@ NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 ID_HEADER: Final = "eventsource-message-id"
 """The header that a message's id travels in: the same however often it is sent, so that a receiver can tell repeats."""
+
+URLS: Final = ""
+"""Stands for all URLs, where the paths of jobs are told that somebody delivers to."""
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 """Largest body of a message: what every plan of QStash takes."""
@@ -128,6 +131,20 @@ class Claimed(NamedTuple):
     lease_us: int
 
 
+class Left(NamedTuple):
+    """Messages that are due, and not delivered by whoever has no job for them.
+
+    Attributes:
+        path: The path of that job.
+        messages: How many there are.
+        since_us: Since when the first of them is due, in microseconds since 1970.
+    """
+
+    path: str
+    messages: int
+    since_us: int
+
+
 class Buried(NamedTuple):
     """A message that is not tried any more: its retries are used up, or no retry could help.
 
@@ -169,13 +186,23 @@ class Mailbox(Protocol):
         """Keep messages, in one step; those whose id is known are passed over."""
         ...
 
-    async def claim(self, now_us: int, lease_us: int, limit: int) -> list[Claimed]:
+    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
         """The messages that are due and that nobody holds, held from now on, until `lease_us`.
 
         Those first that were due first; one whose lease ended is due from then. Each claim is an attempt.
 
         In the same step each schedule that is due becomes a message, with the id `{schedule}-{moment it was due}`: one,
-        however many moments have passed, and its next moment is set after now.
+        however many moments have passed, and its next moment is set after now. A schedule whose next moment cannot be
+        told on this machine is left to those who can tell it.
+
+        Args:
+            now_us: Now, in microseconds since 1970.
+            lease_us: Until when nobody else is handed them.
+            limit: At most how many.
+            places: Where the caller delivers to: paths of jobs, and `URLS`. Others are not handed out.
+
+        Raises:
+            Misuse: A schedule is due whose next moment cannot be told here, and there was no message to hand out.
         """
         ...
 
@@ -191,8 +218,15 @@ class Mailbox(Protocol):
         """It was not delivered, and is not tried any more. False as for `done`."""
         ...
 
-    async def next_due(self) -> int | None:
-        """When the next message or schedule is due, in microseconds since 1970, held ones when their lease ends."""
+    async def next_due(self, places: Collection[str]) -> int | None:
+        """When the next message to one of these places is due, or the next schedule, in microseconds since 1970.
+
+        Held ones when their lease ends.
+        """
+        ...
+
+    async def left(self, now_us: int, places: Collection[str]) -> list[Left]:
+        """What is due and held by nobody, for jobs that are none of these places, in order of paths."""
         ...
 
     async def buried(self, limit: int) -> list[Buried]:

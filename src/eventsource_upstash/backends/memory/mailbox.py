@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from ...domain.cron import next_due, next_or_never
-from ...ports import Buried, Claimed, Message, Schedule
-from ..rules import DEAD_FOR_US, REMEMBERED_FOR_US, scheduled
+from ...errors import Misuse
+from ...ports import URLS, Buried, Claimed, Left, Message, Schedule
+from ..rules import DEAD_FOR_US, REMEMBERED_FOR_US, place_of, scheduled
 
 if TYPE_CHECKING:
     from .state import State
@@ -47,28 +48,36 @@ class Mail:
         self.buried: dict[str, Buried] = {}
         self.schedules: dict[str, tuple[Schedule, int | None]] = {}
         self._number = 0
-        self._line: list[tuple[int, int, str]] = []  # a heap; what has changed since is passed over
+        # A heap for each place; what has changed since is passed over.
+        self._lines: dict[str, list[tuple[int, int, str]]] = {}
 
     def add(self, message: Message, due_us: int, schedule_id: str | None = None) -> None:
         """Keep a message, if its id is not known."""
         if message.id not in self.letters and message.id not in self.finished and message.id not in self.buried:
             self._number += 1
             letter = self.letters[message.id] = Letter(message, due_us, self._number, schedule_id)
-            heapq.heappush(self._line, (due_us, letter.number, message.id))
+            self.move(letter, due_us, None)
 
     def move(self, letter: Letter, due_us: int, lease_us: int | None) -> None:
         """Set when a message can be claimed next, and who holds it until then."""
         letter.due_us, letter.lease_us = due_us, lease_us
-        heapq.heappush(self._line, (due_us, letter.number, letter.message.id))
+        line = self._lines.setdefault(place_of(letter.message), [])
+        heapq.heappush(line, (due_us, letter.number, letter.message.id))
 
-    def first(self) -> Letter | None:
-        """The message that can be claimed first."""
-        while self._line:
-            due_us, number, name = self._line[0]
+    def first(self, places: Collection[str]) -> Letter | None:
+        """The message to one of these places that can be claimed first."""
+        found = [letter for place in places if (letter := self._first(place)) is not None]
+        return min(found, key=lambda letter: (letter.due_us, letter.number), default=None)
+
+    def _first(self, place: str) -> Letter | None:
+        line = self._lines.get(place, [])
+        while line:
+            due_us, number, name = line[0]
             letter = self.letters.get(name)
             if letter is not None and (letter.due_us, letter.number) == (due_us, number):
                 return letter
-            heapq.heappop(self._line)
+            heapq.heappop(line)
+        self._lines.pop(place, None)
         return None
 
     def held(self, claimed: Claimed) -> Letter | None:
@@ -89,19 +98,27 @@ class MemoryMailbox:
             for message in messages:
                 self._state.mail.add(message, max(message.not_before_us, now_us))
 
-    async def claim(self, now_us: int, lease_us: int, limit: int) -> list[Claimed]:
+    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
         """See `Mailbox.claim`."""
         claimed: list[Claimed] = []
+        unknown: Misuse | None = None
         with self._state.lock:
             mail = self._state.mail
             for name, (schedule, due_us) in mail.schedules.items():
                 if due_us is not None and due_us <= now_us:
+                    try:
+                        after_us = next_or_never(schedule.cron, now_us)
+                    except Misuse as error:
+                        unknown = error
+                        continue
                     mail.add(scheduled(schedule, due_us), due_us, name)
-                    mail.schedules[name] = (schedule, next_or_never(schedule.cron, now_us))
-            while len(claimed) < limit and (letter := mail.first()) is not None and letter.due_us <= now_us:
+                    mail.schedules[name] = (schedule, after_us)
+            while len(claimed) < limit and (letter := mail.first(places)) is not None and letter.due_us <= now_us:
                 letter.attempts += 1
                 mail.move(letter, lease_us, lease_us)
                 claimed.append(Claimed(letter.message, letter.attempts, letter.schedule_id, lease_us))
+        if unknown is not None and not claimed:
+            raise unknown
         return claimed
 
     async def done(self, claimed: Claimed, now_us: int) -> bool:
@@ -137,14 +154,25 @@ class MemoryMailbox:
                 del mail.buried[oldest]
             return True
 
-    async def next_due(self) -> int | None:
+    async def next_due(self, places: Collection[str]) -> int | None:
         """See `Mailbox.next_due`."""
         with self._state.lock:
             mail = self._state.mail
             moments = [due_us for _, due_us in mail.schedules.values() if due_us is not None]
-            if (letter := mail.first()) is not None:
+            if (letter := mail.first(places)) is not None:
                 moments.append(letter.due_us)
             return min(moments, default=None)
+
+    async def left(self, now_us: int, places: Collection[str]) -> list[Left]:
+        """See `Mailbox.left`."""
+        found: dict[str, Left] = {}
+        with self._state.lock:
+            for letter in self._state.mail.letters.values():
+                place = place_of(letter.message)
+                if letter.due_us <= now_us and place != URLS and place not in places:
+                    known = found.get(place, Left(place, 0, letter.due_us))
+                    found[place] = Left(place, known.messages + 1, min(known.since_us, letter.due_us))
+        return [found[place] for place in sorted(found)]
 
     async def buried(self, limit: int) -> list[Buried]:
         """See `Mailbox.buried`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -10,9 +10,11 @@ import msgspec
 
 from ..._io.port import Port
 from ...domain.cron import next_due, next_or_never
-from ...ports import Buried, Claimed, Message, Schedule
+from ...errors import Misuse
+from ...ports import URLS, Buried, Claimed, Left, Message, Schedule
 from ..rules import DEAD_FOR_US, REMEMBERED_FOR_US, scheduled
 from .database import Database
+from .schema import PLACE
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,7 +29,8 @@ _ADD: Final = (
 )
 _MESSAGE: Final = "id, destination, body, headers, not_before_us, retries, method"
 _DUE: Final = (
-    f"SELECT {_MESSAGE}, attempts, schedule_id, number FROM messages WHERE due_us <= ? ORDER BY due_us, number LIMIT ?"
+    f"SELECT {_MESSAGE}, attempts, schedule_id, number, due_us FROM messages WHERE {PLACE} = ? AND due_us <= ? "
+    "ORDER BY due_us, number LIMIT ?"
 )
 _HOLD: Final = "UPDATE messages SET attempts = attempts + 1, due_us = ?1, lease_us = ?1 WHERE number = ?2"
 _DELETE: Final = "DELETE FROM messages WHERE id = ? AND lease_us = ?"
@@ -46,7 +49,11 @@ _REVIVE: Final = (
     "UPDATE messages SET due_us = ?, buried_us = NULL, attempts = 0, error = NULL "
     "WHERE id = ? AND buried_us IS NOT NULL"
 )
-_FIRST: Final = "SELECT min(due_us) FROM messages WHERE due_us IS NOT NULL"
+_FIRST: Final = f"SELECT min(due_us) FROM messages WHERE {PLACE} = ? AND due_us IS NOT NULL"
+_LEFT: Final = (
+    f"SELECT {PLACE}, count(*), min(due_us) FROM messages WHERE due_us <= ? AND due_us IS NOT NULL "
+    f"GROUP BY {PLACE} ORDER BY {PLACE}"
+)
 _FIRST_SCHEDULE: Final = "SELECT min(due_us) FROM schedules WHERE due_us IS NOT NULL"
 
 _SCHEDULE: Final = "id, cron, destination, body, headers, retries, method, paused"
@@ -77,21 +84,32 @@ class SQLiteMailbox:
 
         await self._write(work)
 
-    async def claim(self, now_us: int, lease_us: int, limit: int) -> list[Claimed]:
+    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
         """See `Mailbox.claim`."""
 
-        def work(cursor: sqlite3.Cursor) -> list[Claimed]:
+        def work(cursor: sqlite3.Cursor) -> tuple[list[Claimed], Misuse | None]:
+            unknown: Misuse | None = None
             for row in cursor.execute(_DUE_SCHEDULES, (now_us,)).fetchall():
                 schedule, due_us = _schedule(row), row[8]
+                try:
+                    after_us = next_or_never(schedule.cron, now_us)
+                except Misuse as error:
+                    unknown = error
+                    continue
                 _add(cursor, scheduled(schedule, due_us), due_us, schedule.id)
-                cursor.execute(_MOVE, (next_or_never(schedule.cron, now_us), schedule.id))
+                cursor.execute(_MOVE, (after_us, schedule.id))
+            due = [row for place in places for row in cursor.execute(_DUE, (place, now_us, limit)).fetchall()]
+            due.sort(key=lambda row: (row[10], row[9]))
             claimed: list[Claimed] = []
-            for row in cursor.execute(_DUE, (now_us, limit)).fetchall():
+            for row in due[:limit]:
                 cursor.execute(_HOLD, (lease_us, row[9]))
                 claimed.append(Claimed(_message(row), row[7] + 1, row[8], lease_us))
-            return claimed
+            return claimed, unknown
 
-        return await self._write(work)
+        claimed, unknown = await self._write(work)
+        if unknown is not None and not claimed:
+            raise unknown
+        return claimed
 
     async def done(self, claimed: Claimed, now_us: int) -> bool:
         """See `Mailbox.done`."""
@@ -118,14 +136,20 @@ class SQLiteMailbox:
 
         return await self._write(work)
 
-    async def next_due(self) -> int | None:
+    async def next_due(self, places: Collection[str]) -> int | None:
         """See `Mailbox.next_due`."""
 
         def work(cursor: sqlite3.Cursor) -> int | None:
-            found = [cursor.execute(statement).fetchone()[0] for statement in (_FIRST, _FIRST_SCHEDULE)]
+            found = [cursor.execute(_FIRST, (place,)).fetchone()[0] for place in places]
+            found.append(cursor.execute(_FIRST_SCHEDULE).fetchone()[0])
             return min((moment for moment in found if moment is not None), default=None)
 
         return await self._read(work)
+
+    async def left(self, now_us: int, places: Collection[str]) -> list[Left]:
+        """See `Mailbox.left`."""
+        rows = await self._read(lambda cursor: cursor.execute(_LEFT, (now_us,)).fetchall())
+        return [Left(*row) for row in rows if row[0] != URLS and row[0] not in places]
 
     async def buried(self, limit: int) -> list[Buried]:
         """See `Mailbox.buried`."""

@@ -117,6 +117,9 @@ INDEX_LOG: Final = (
 )
 """What finds events by type and tag."""
 
+PLACE: Final = "CASE WHEN substr(destination, 1, 1) = '/' THEN destination ELSE '' END"
+"""Where a message is delivered to: the path of a job; nothing for a URL. Written just so, it is found by an index."""
+
 MAILBOX: Final = (
     # A message that is due some time has `due_us`: while somebody holds it, that is when the lease ends. One that was
     # given up has `buried_us` instead.
@@ -138,7 +141,7 @@ MAILBOX: Final = (
         body BLOB NOT NULL
     )
     """,
-    "CREATE INDEX messages_due ON messages (due_us) WHERE due_us IS NOT NULL",
+    f"CREATE INDEX messages_due ON messages ({PLACE}, due_us, number) WHERE due_us IS NOT NULL",
     "CREATE INDEX messages_buried ON messages (buried_us) WHERE buried_us IS NOT NULL",
     "CREATE TABLE delivered_messages (id TEXT PRIMARY KEY, delivered_us INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX delivered_messages_by_time ON delivered_messages (delivered_us)",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ...ports import Claimed, Mailbox, Message, Schedule
+from ...ports import URLS, Claimed, Left, Mailbox, Message, Schedule
 from .kit import Contract, Lab, in_colour
 
 NOW: int = 1_700_000_000_000_000
@@ -21,6 +21,9 @@ ELEVEN: int = NOW + 2_800 * SECOND
 """The next full hour."""
 
 CALLERS = 4
+
+PLACES = (URLS, "/work", "/b", "/c")
+"""Where those deliver to who claim here."""
 
 
 def message(id: str, due_us: int = 0) -> Message:
@@ -42,7 +45,7 @@ def box(lab: Lab) -> Mailbox:
 
 async def claim(mailbox: Mailbox, now_us: int = NOW, limit: int = 10) -> list[Claimed]:
     """What is due then, held for a minute."""
-    return await mailbox.claim(now_us, now_us + LEASE, limit)
+    return await mailbox.claim(now_us, now_us + LEASE, limit, PLACES)
 
 
 async def names(mailbox: Mailbox, now_us: int = NOW, limit: int = 10) -> list[str]:
@@ -193,17 +196,41 @@ class MailboxMessages(Contract):
 
     @in_colour
     async def test_it_tells_when_the_next_is_due(self, lab: Lab) -> None:
-        assert await box(lab).next_due() is None
+        assert await box(lab).next_due(PLACES) is None
         await box(lab).put([message("late", NOW + DAY), message("a")], NOW)
-        assert await box(lab).next_due() == NOW
+        assert await box(lab).next_due(PLACES) == NOW
         held = await one(box(lab))
-        assert await box(lab).next_due() == NOW + LEASE
+        assert await box(lab).next_due(PLACES) == NOW + LEASE
         await box(lab).again(held, NOW + HOUR, "no luck")
-        assert await box(lab).next_due() == NOW + HOUR
+        assert await box(lab).next_due(PLACES) == NOW + HOUR
         await box(lab).bury(await one(box(lab), NOW + HOUR), NOW + HOUR, "no luck")
-        assert await box(lab).next_due() == NOW + DAY
+        assert await box(lab).next_due(PLACES) == NOW + DAY
         await box(lab).done(await one(box(lab), NOW + DAY), NOW + DAY)
-        assert await box(lab).next_due() is None
+        assert await box(lab).next_due(PLACES) is None
+
+    @in_colour
+    async def test_who_has_no_job_for_it_is_not_handed_a_message(self, lab: Lab) -> None:
+        await box(lab).put([Message("a", "/a"), Message("b", "/b", not_before_us=NOW + 5), message("c", NOW + 9)], NOW)
+        await box(lab).put([Message("url", "https://example.com/a", not_before_us=NOW + 7)], NOW)
+        assert await box(lab).next_due(("/b", "/none")) == NOW + 5
+        assert await box(lab).next_due((URLS, "/work")) == NOW + 7
+        assert await box(lab).next_due(()) is None
+        assert await box(lab).claim(NOW + DAY, NOW + DAY + LEASE, 10, ("/none",)) == []
+        claims = await box(lab).claim(NOW + DAY, NOW + DAY + LEASE, 2, ("/work", URLS, "/b"))
+        assert [each.message.id for each in claims] == ["b", "url"]
+        (last,) = await box(lab).claim(NOW + DAY, NOW + DAY + LEASE, 2, ("/a",))
+        assert (last.message.id, last.attempt) == ("a", 1)
+
+    @in_colour
+    async def test_it_tells_what_waits_for_those_who_have_the_job(self, lab: Lab) -> None:
+        await box(lab).put([Message("b1", "/x", not_before_us=NOW + 5), Message("b2", "/x"), Message("a", "/a")], NOW)
+        await box(lab).put([Message("url", "https://example.com/a"), message("c"), Message("l", "/x2")], NOW + 9)
+        assert await box(lab).left(NOW + 5, PLACES) == [Left("/a", 1, NOW), Left("/x", 2, NOW)]
+        await box(lab).claim(NOW, NOW + LEASE, 1, ("/x",))
+        assert await box(lab).left(NOW + 5, ("/a",)) == [Left("/x", 1, NOW + 5)]
+        (held,) = await box(lab).claim(NOW, NOW + LEASE, 1, ("/a",))
+        await box(lab).bury(held, NOW, "no luck")
+        assert await box(lab).left(NOW + 5, ("/x",)) == []
 
     @in_colour
     async def test_nothing_is_put_and_nothing_is_lost_by_it(self, lab: Lab) -> None:
@@ -264,7 +291,7 @@ class MailboxSchedules(Contract):
         await box(lab).save(hourly(), NOW)
         await box(lab).done(await one(box(lab), ELEVEN + DAY + 1), ELEVEN + DAY + 1)
         assert await names(box(lab), ELEVEN + DAY + HOUR - 1) == []
-        assert await box(lab).next_due() == ELEVEN + DAY + HOUR
+        assert await box(lab).next_due(PLACES) == ELEVEN + DAY + HOUR
 
     @in_colour
     async def test_a_schedule_does_not_wait_for_its_last_message(self, lab: Lab) -> None:
@@ -276,15 +303,15 @@ class MailboxSchedules(Contract):
     @in_colour
     async def test_it_tells_when_a_schedule_is_due(self, lab: Lab) -> None:
         await box(lab).save(hourly(), NOW)
-        assert await box(lab).next_due() == ELEVEN
+        assert await box(lab).next_due(PLACES) == ELEVEN
         await box(lab).put([message("a", ELEVEN + 1)], NOW)
-        assert await box(lab).next_due() == ELEVEN
+        assert await box(lab).next_due(PLACES) == ELEVEN
 
     @in_colour
     async def test_one_saved_with_the_same_cron_keeps_its_moment(self, lab: Lab) -> None:
         await box(lab).save(hourly(), NOW)
         await box(lab).save(hourly(), ELEVEN + 5)
-        assert await box(lab).next_due() == ELEVEN
+        assert await box(lab).next_due(PLACES) == ELEVEN
 
     @in_colour
     async def test_one_saved_with_another_cron_is_due_by_it(self, lab: Lab) -> None:
@@ -299,7 +326,7 @@ class MailboxSchedules(Contract):
         await box(lab).save(hourly(), NOW)
         assert await box(lab).rest("hourly", NOW, paused=True)
         assert await box(lab).schedules() == [hourly(paused=True)]
-        assert await box(lab).next_due() is None
+        assert await box(lab).next_due(PLACES) is None
         assert await names(box(lab), NOW + DAY) == []
         assert await box(lab).rest("hourly", ELEVEN + DAY, paused=False)
         assert await names(box(lab), ELEVEN + DAY + HOUR - 1) == []
@@ -310,17 +337,17 @@ class MailboxSchedules(Contract):
         await box(lab).save(hourly(paused=True), NOW)
         await box(lab).save(hourly(), NOW)
         assert await box(lab).schedules() == [hourly(paused=True)]
-        assert await box(lab).next_due() is None
+        assert await box(lab).next_due(PLACES) is None
         assert await box(lab).rest("hourly", NOW, paused=False)
         await box(lab).save(hourly(paused=True), NOW)
         assert await box(lab).schedules() == [hourly()]
-        assert await box(lab).next_due() == ELEVEN
+        assert await box(lab).next_due(PLACES) == ELEVEN
 
     @in_colour
     async def test_one_that_goes_on_already_keeps_its_moment(self, lab: Lab) -> None:
         await box(lab).save(hourly(), NOW)
         assert await box(lab).rest("hourly", ELEVEN + 5, paused=False)
-        assert await box(lab).next_due() == ELEVEN
+        assert await box(lab).next_due(PLACES) == ELEVEN
 
     @in_colour
     async def test_only_a_schedule_that_is_there_can_rest(self, lab: Lab) -> None:
@@ -331,7 +358,7 @@ class MailboxSchedules(Contract):
     async def test_a_moment_that_a_wrong_clock_set_is_set_right_by_the_next_save(self, lab: Lab) -> None:
         await box(lab).save(hourly(), NOW + 365 * DAY)
         await box(lab).save(hourly(), NOW)
-        assert await box(lab).next_due() == ELEVEN
+        assert await box(lab).next_due(PLACES) == ELEVEN
 
     @in_colour
     async def test_schedules_are_listed_in_order(self, lab: Lab) -> None:
