@@ -96,9 +96,11 @@ def cached(projection: Projection[D], cache_control: str = PUBLIC) -> Callable[.
 # --8<-- [end:cached]
 
 
-async def key_of(caller: SignedIn, idempotency_key: Annotated[str | None, Header()] = None) -> str | None:
+async def key_of(
+    caller: SignedIn, idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None
+) -> str | None:
     """What tells a request from the same one sent again: the caller's key, and the caller."""
-    return None if idempotency_key is None else f"{caller.user}/{idempotency_key[:200]}"
+    return None if idempotency_key is None else f"{caller.user}/{idempotency_key}"
 
 
 Key = Annotated[str | None, Depends(key_of)]

@@ -56,10 +56,16 @@ def is_problem(answer: Any, status: int) -> None:
     assert "pydantic" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/posts", "/reminders"])
+FIELDS = {"/posts": b"text", "/reminders": b"text", "/session": b"name", "/reports": b"fails"}
+
+
+@pytest.mark.parametrize("path", FIELDS)
 @pytest.mark.parametrize("name", BODIES)
-def test_a_text_that_cannot_be_is_refused(site: Here, user: Person, path: str, name: str) -> None:
+def test_a_body_that_cannot_be_is_refused(site: Here, user: Person, path: str, name: str) -> None:
     body, headers, status = BODIES[name]
+    if body == b"{}" and path == "/reports":
+        body = b'{"fails": null}'  # a report is asked for by {}
+    body = body.replace(b'"text"', b'"%s"' % FIELDS[path])
     before = site.head()
     is_problem(
         site.send("POST", path, content=body, headers={"authorization": f"Bearer {user.token}", **headers}), status
@@ -80,6 +86,22 @@ def test_a_name_that_cannot_be_is_refused(site: Here, name: str) -> None:
 def test_a_report_that_cannot_be_asked_for_is_refused(site: Here, user: Person, value: object) -> None:
     before = site.head()
     is_problem(user.call("POST", "/reports", value), 422)
+    assert site.head() == before
+
+
+@pytest.mark.parametrize("path", ["/posts", "/reminders", "/reports"])
+def test_a_key_that_cannot_be_is_refused(site: Here, user: Person, path: str) -> None:
+    before = site.head()
+    for key in ("", "x" * 201):
+        is_problem(user.call("POST", path, {} if path == "/reports" else {"text": "a"}, idempotency_key=key), 400)
+    assert site.head() == before
+
+
+def test_a_key_stands_for_one_request(site: Here, user: Person) -> None:
+    assert user.call("POST", "/posts", {"text": "One"}, idempotency_key="one").status_code == 201
+    before = site.head()
+    is_problem(user.call("POST", "/reminders", {"text": "Another"}, idempotency_key="one"), 422)
+    assert user.call("POST", "/posts", {"text": "Another"}, idempotency_key="one").json()["text"] == "One"
     assert site.head() == before
 
 
