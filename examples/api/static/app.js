@@ -344,7 +344,8 @@ async function mine(best) {
   drawReminders(reminders.value);
   if (performance.now() >= overviewDue) {
     overview = (await get("/overview")).value;
-    overviewDue = performance.now() + (overview.billed ? 6 * RARELY : 2 * OFTEN);
+    const open = reports.value.some((report) => report.state !== "ready"); // its message may be a dead letter soon
+    overviewDue = performance.now() + (!overview.billed ? 2 * OFTEN : open ? RARELY : 6 * RARELY);
     drawOverview();
   }
   const inside = best.some((entry) => entry.player.name === me.user);
