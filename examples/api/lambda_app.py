@@ -18,10 +18,14 @@ from .service import Service
 Handler = Callable[[Any, Any], Mapping[str, Any]]
 
 
+# --8<-- [start:handler]
 def create_handler(service: Service | None = None) -> Handler:
     """The handler, over a service of its own or the one that is handed in."""
     text = ["text/", "application/json", "application/problem+json", "image/svg+xml"]  # the rest travels as base64
     return Mangum(create_app(service), lifespan="off", text_mime_types=text)  # its lifespan would be one request's
+
+
+# --8<-- [end:handler]
 
 
 def __getattr__(name: str) -> Handler:

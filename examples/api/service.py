@@ -84,8 +84,10 @@ class Service:
         self.app = connect_async(self.settings.backend, registry, clock=clock)
         jobs.register(self)
         self.billed = self.app.backend.public
+        # --8<-- [start:limit]
         # A bucket of ten that is filled again ten seconds after the first was taken: ten at once, and not eleven.
         self.writes = self.app.rate_limit("writes", limit=10, window=10, algorithm="bucket")
+        # --8<-- [end:limit]
         store = self.app.projection_store
         self._sessions = store.view(sessions.sessions)
         self._posts = store.view(posts.posts)
@@ -97,9 +99,12 @@ class Service:
         self._folds = self.billed  # whether somebody folds without being asked
         self._own: int | None = None  # up to where every query of this process has to see, once that is known
 
+    # --8<-- [start:schedule]
     async def set_up(self) -> None:
         """Say when the clean-up is. Once for each deployment; said again it changes nothing."""
         await self.app.schedules.create(cleaning.CRON, cleaning.JOB, schedule_id=cleaning.SCHEDULE)
+
+    # --8<-- [end:schedule]
 
     async def start(self) -> Service:
         """Have what is appended folded, and what is due delivered, from now on."""
@@ -181,6 +186,7 @@ class Service:
 
     # -- Leaderboard --
 
+    # --8<-- [start:leaderboard]
     async def top(self, n: int) -> list[leaderboard.Ranked]:
         best = await self._players.index("points").top(n, at_least=await self.fresh(), timeout=PATIENCE)
         return [leaderboard.Ranked(rank, player) for rank, (_, player) in enumerate(best, 1)]
@@ -199,6 +205,8 @@ class Service:
         below = await _beyond(points, player, around, upwards=False)
         line = [*reversed(above), player, *below]
         return [leaderboard.Ranked(rank - len(above) + place, each) for place, each in enumerate(line)]
+
+    # --8<-- [end:leaderboard]
 
     # -- Reports --
 

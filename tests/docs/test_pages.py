@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language in {"python", "py", "pycon"}]
 README = ROOT / "README.md"
+EXAMPLE_TESTS = ROOT / "tests" / "examples"
 NAMED = re.compile(r"^::: eventsource_upstash\.([\w.]+)$", re.MULTILINE)
 LINK = re.compile(r"(?:\]\(|href=\"|src=\"|srcset=\")([^)\"\s]+)")
 
@@ -38,11 +39,11 @@ def test_python_comes_from_snippets(block: Block) -> None:
         tested = [module.read_text("utf-8") for module in modules()]
         assert shown in ["\n".join(line for line in text.splitlines() if line.strip()) for text in tested]
         return
-    assert len(block.includes) == len(block.lines), f"{block}: code comes from docs/snippets or examples"
+    assert len(block.includes) == len(block.lines), f"{block}: code comes from snippets, examples or their tests"
     for include in block.includes:
         path = ROOT / include["path"]
         assert path.is_file()
-        assert path.parent == SNIPPETS or path in examples()
+        assert path.parent == SNIPPETS or path in examples() or path.is_relative_to(EXAMPLE_TESTS)
         if include["section"]:
             assert include["section"] in sections(path)
 

@@ -61,6 +61,13 @@ class Site:
         """Where the log ends. In the tests' own loop: what the service holds is bound to none."""
         return asyncio.run(self.service.app.event_store.head())
 
+    def history(self, stream: str) -> list[str]:
+        """The names of a stream's events."""
+        return asyncio.run(self._history(stream))
+
+    async def _history(self, stream: str) -> list[str]:
+        return [recorded.type async for recorded in self.service.app.event_store.read_stream(stream)]
+
     def deliver(self, job: str, body: object, id: str) -> None:
         """Deliver a message to a job, as often as it is called."""
         asyncio.run(self.service.app.messages.send(job, body, id=id))
@@ -86,6 +93,10 @@ class Person:
         answer = self.call("POST", "/posts", {"text": text})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
+
+    def again(self) -> Person:
+        """The same person, who signs in once more: the session before has ended meanwhile."""
+        return Person(self.site, self.name, self.site.call("POST", "/session", {"name": self.name}).json()["token"])
 
     def likes(self, post: str) -> None:
         assert self.call("PUT", f"/posts/{post}/like").status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,6 @@ def test_the_log_does_not_know_the_token(here: Here) -> None:
 
     async def log() -> str:
         return repr([recorded async for recorded in here.service.app.event_store.read()])
-
-    import asyncio
 
     text = asyncio.run(log())
     assert user.name in text
@@ -230,38 +229,49 @@ def test_a_report_that_fails_is_a_dead_letter_until_it_is_revived(site: Site) ->
     assert user.call("POST", f"/dead-letters/{letter['id']}/revive").status_code == 404
 
 
+# --8<-- [start:reminder]
 def test_a_reminder_comes_a_day_later_and_not_before_and_once(site: Site) -> None:
     user = site.sign_in()
     kept = user.call("POST", "/reminders", {"text": "Call grandmother"}).json()
-    dropped = user.call("POST", "/reminders", {"text": "Never mind"}).json()
+
+    site.wait(DAY - 60)
+    (waiting,) = user.again().get("/reminders")  # the session has ended meanwhile
+    assert waiting["came_at"] is None
+
+    site.wait(61)
+    (came,) = user.again().get("/reminders")
+    assert came["came_at"] is not None
+
+    site.wait(DAY)
+    assert site.history(f"reminder-{kept['id']}") == ["reminder-set", "reminder-came"]
+
+
+# --8<-- [end:reminder]
+
+
+def test_a_reminder_is_of_its_user_and_does_not_come_when_it_is_cancelled(site: Site) -> None:
+    user = site.sign_in()
+    kept = user.call("POST", "/reminders", {"text": "Never mind"}).json()
     due = datetime.fromisoformat(kept["due"].replace("Z", "+00:00"))
     now = datetime.fromtimestamp(site.clock() / 1e9, timezone.utc)
     assert DAY - 5 < (due - now).total_seconds() <= DAY
-    assert user.call("DELETE", f"/reminders/{dropped['id']}").status_code == 204
-    assert site.sign_in().call("DELETE", f"/reminders/{kept['id']}").status_code == 404
-    site.wait(DAY - 60)
-    user = Again(site, user.name).person
-    assert [(each["text"], each["came_at"]) for each in user.get("/reminders")] == [("Call grandmother", None)]
-    site.wait(61)
-    (came,) = user.get("/reminders")
-    assert came["came_at"] is not None
-    at, head = came["came_at"], site.head()
-    site.wait(DAY / 2)
-    assert site.head() - head <= 2  # the clean-up may have come, but no second reminder
-    user = Again(site, user.name).person
-    assert [each["came_at"] for each in user.get("/reminders")] == [at]
+    other = site.sign_in()
+    assert other.get("/reminders") == []
+    assert other.call("DELETE", f"/reminders/{kept['id']}").status_code == 404
+    assert user.call("DELETE", f"/reminders/{kept['id']}").status_code == 204
+    site.wait(DAY + 1)
+    assert user.again().get("/reminders") == []
+    assert site.history(f"reminder-{kept['id']}") == ["reminder-set", "reminder-dropped"]
+
+
+def test_a_reminder_that_has_come_can_be_dismissed(site: Site) -> None:
+    user = site.sign_in()
+    kept = user.call("POST", "/reminders", {"text": "Call grandmother"}).json()
+    site.wait(DAY + 1)
+    user = user.again()
+    assert [each["id"] for each in user.get("/reminders")] == [kept["id"]]
     assert user.call("DELETE", f"/reminders/{kept['id']}").status_code == 204
     assert user.get("/reminders") == []
-
-
-class Again:
-    """The same person, a day later: the session has ended meanwhile."""
-
-    def __init__(self, site: Site, name: str) -> None:
-        from tests.examples.api.conftest import Person
-
-        token = site.call("POST", "/session", {"name": name}).json()["token"]
-        self.person = Person(site, name, token)
 
 
 def test_every_night_what_is_old_is_archived(site: Site) -> None:
@@ -272,11 +282,11 @@ def test_every_night_what_is_old_is_archived(site: Site) -> None:
     assert (overview["cron"], overview["paused"]) == ("0 3 * * *", False)
     runs = (overview["clean_ups"] or {"runs": 0})["runs"]
     site.wait(2 * DAY)
-    user = Again(site, user.name).person
+    user = user.again()
     assert (user.get("/overview")["clean_ups"] or {"runs": 0})["runs"] > runs
     assert site.call("GET", f"/posts/{old}").status_code == 200
     site.wait(29 * DAY)
-    user = Again(site, user.name).person
+    user = user.again()
     assert site.call("GET", f"/posts/{old}").status_code == 404
     assert all(post["id"] != old for post in user.get("/posts?limit=100")["items"])
     (standing,) = [each for each in user.get(f"/leaderboard/{user.name}") if each["player"]["name"] == user.name]
