@@ -170,6 +170,31 @@ def test_what_cannot_be_is_told_in_words_and_nothing_typed_is_lost(window: Windo
     expect(page.get_by_label("Your name")).to_be_focused()
 
 
+def test_who_signs_in_next_finds_nothing_of_whoever_was_there_before(window: Window) -> None:
+    page = sign_in(window, "ada")
+    page.get_by_label("What to be reminded of").fill("A secret")
+    page.get_by_role("button", name="Set", exact=True).click()
+    page.get_by_role("button", name="Make a report").click()
+    page.get_by_role("button", name="Eleven at once").click()
+    expect(page.get_by_role("alert").filter(has_text="Too many requests")).to_be_visible()
+    expect(page.locator(".report")).to_have_count(1)
+    expect(page.locator(".reminder")).to_have_count(1)
+    page.get_by_label("What do you want to say?").fill("Half a thought")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Your name")).to_be_focused()
+    expect(page.get_by_text("A report is asked for")).to_be_visible()
+    page.get_by_label("Your name").fill("eve")
+    page.get_by_label("Your name").press("Enter")
+    expect(page.locator("#who")).to_have_text("eve")
+    expect(page.locator("#next-run")).not_to_have_text("–")  # what is hers has been fetched
+    expect(page.locator("#meter-text")).to_have_text("10 left")
+    expect(page.get_by_label("What do you want to say?")).to_have_value("")
+    expect(page.get_by_role("alert").filter(has_text="Too many requests")).to_have_count(0)
+    expect(page.locator(".report, .reminder")).to_have_count(0)
+    expect(page.locator("#toast")).to_be_hidden()
+    expect(page.locator("#traffic .status").filter(has_text="401")).to_have_count(0)
+
+
 READ = [
     ".name h1", "#who", "#left", "#prolong", "#meter-text", "#write .primary", ".author", "time", ".said", "#cache",
     ".board .who", ".board .rank", ".points", ".traffic .status", ".traffic .path", ".traffic .took", ".badge",

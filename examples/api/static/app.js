@@ -1,8 +1,9 @@
 // The page: what is asked for, how often, and what is done with the answers.
 
-import { command, get, keepToken, onAnswer, Problem, signedIn } from "/static/http.js";
+import { command, Former, get, keepToken, Problem, signedIn } from "/static/http.js";
 import { by, clock, copy, moment, ranked, rows, span } from "/static/draw.js";
 import { say } from "/static/toast.js";
+import { full } from "/static/traffic.js";
 
 const OFTEN = 1_500; // milliseconds between two looks
 const RARELY = 5_000; // where each look costs money
@@ -17,6 +18,7 @@ let shown = PER_PAGE; // how many posts
 
 function fault(error, where) {
   if (!(error instanceof Problem)) throw error;
+  if (error instanceof Former) return; // whoever asked is not here any more
   if (error.status === 401 && me) {
     signedOut();
     say("Your session has ended. Please sign in again.", true);
@@ -52,56 +54,7 @@ async function attempt(work, where) {
   }
 }
 
-// -- Traffic: every answer leaves a line, and the limit's headers move the meter --
-
-const tally = { kept: 0, sent: 0 };
-const latest = new Map(); // method and path -> its last line: looks with the same outcome are counted there
-
-onAnswer((method, path, status, milliseconds, headers) => {
-  const name = `${method} ${path}`;
-  let line = latest.get(name);
-  if (method !== "GET" || line?.dataset.status !== String(status) || !line.isConnected) {
-    line = document.createElement("li");
-    for (const part of ["status", "method", "path", "times", "took"]) line.append(Object.assign(document.createElement("span"), { className: part }));
-    line.dataset.status = status;
-    line.dataset.kind = status === 304 ? "kept" : status >= 400 ? "refused" : status === 202 ? "later" : "sent";
-    line.dataset.times = 0;
-    by("traffic").prepend(line);
-    latest.set(name, line);
-  }
-  line.dataset.times = Number(line.dataset.times) + 1;
-  const part = (name, text) => (line.querySelector(`.${name}`).textContent = text);
-  part("status", status);
-  part("method", method);
-  part("path", path.replace(/[0-9a-f]{24}/, (id) => `…${id.slice(-4)}`));
-  part("times", line.dataset.times === "1" ? "" : `×${line.dataset.times}`);
-  part("took", `${Math.round(milliseconds)} ms`);
-  while (by("traffic").childElementCount > 60) by("traffic").lastElementChild.remove();
-  tally[status === 304 ? "kept" : "sent"] += 1;
-  by("tally").textContent = `${tally.kept} of ${tally.kept + tally.sent} from cache`;
-  if (headers.has("X-RateLimit-Limit")) meter(headers);
-});
-
-let refill = 0; // the timer that fills the meter again
-
-function meter(headers) {
-  const limit = Number(headers.get("X-RateLimit-Limit"));
-  const left = Number(headers.get("X-RateLimit-Remaining"));
-  const wait = Number(headers.get("X-RateLimit-Reset")) * 1_000 - Date.now();
-  drawMeter(left, limit);
-  clearTimeout(refill);
-  refill = setTimeout(() => drawMeter(limit, limit), Math.min(Math.max(wait, 0), 12_000));
-}
-
-function drawMeter(left, limit) {
-  const element = by("meter");
-  while (element.childElementCount < limit) element.append(document.createElement("span"));
-  [...element.children].forEach((dot, place) => dot.classList.toggle("used", place >= left));
-  element.setAttribute("aria-valuenow", left);
-  element.setAttribute("aria-valuemax", limit);
-  element.dataset.state = left === 0 ? "empty" : left <= 3 ? "low" : "fine";
-  by("meter-text").textContent = left === 0 ? "none left" : `${left} left`;
-}
+// -- Told to wait: a number that counts down --
 
 let counting = 0;
 
@@ -121,12 +74,25 @@ function countDown(where, message) {
 
 // -- Session --
 
+// What is drawn for whoever signed in goes with the session.
 function signedOut() {
   keepToken(null);
   me = null;
-  drawSession();
-  for (const id of ["reports", "reminders", "dead"]) by(id).replaceChildren();
+  overview = null;
+  overviewDue = 0;
+  announced = null;
+  for (const id of ["reports", "reminders", "dead"]) {
+    by(id).replaceChildren();
+    delete by(id).dataset.drawn;
+  }
+  for (const id of ["reports-empty", "dead-empty"]) by(id).hidden = false;
+  for (const id of ["next-run", "last-run"]) by(id).textContent = "–";
+  for (const id of ["dead-count", "reminder-after"]) by(id).textContent = "";
+  for (const id of ["write-error", "remind-error"]) clear(by(id));
   by("around").hidden = true;
+  full();
+  drawSession();
+  refresh().catch(() => {}); // the posts again, without what was possible with them
 }
 
 function began(session) {
@@ -161,8 +127,17 @@ by("sign-in").addEventListener("submit", async (event) => {
 
 by("prolong").addEventListener("click", () => attempt(async () => began(await command("POST", "/session/prolong"))));
 by("sign-out").addEventListener("click", async () => {
-  await attempt(() => command("DELETE", "/session"));
+  leaving = true;
+  try {
+    await looking?.catch(() => {});
+    await command("DELETE", "/session");
+  } catch (error) {
+    if (error.status !== 401) return fault(error); // it is not certain that the session has ended
+  } finally {
+    leaving = false;
+  }
   signedOut();
+  for (const id of ["write", "remind"]) by(id).reset(); // where a session ends by itself, what was being typed is kept
   by("name").focus();
 });
 
@@ -211,7 +186,7 @@ function drawPosts({ items, cursor }) {
     button.setAttribute("aria-pressed", String(post.liked_by.includes(me?.user)));
     button.setAttribute("aria-label", `Like the post of ${post.author}, ${post.liked_by.length} so far`);
     button.disabled = me === null || mine;
-    button.title = post.liked_by.length ? `Liked by ${post.liked_by.join(", ")}` : mine ? "Your own" : "Like it";
+    button.title = post.liked_by.length ? `Liked by ${post.liked_by.join(", ")}` : me === null ? "Sign in to like it" : mine ? "Your own" : "Like it";
   });
   by("posts-empty").hidden = items.length > 0;
   by("more").hidden = cursor === null || shown >= 100;
@@ -317,8 +292,10 @@ setInterval(tick, 1_000);
 
 let looking = null;
 let again = false;
+let leaving = false; // a look that overtakes signing out would be refused
 
 function refresh() {
+  if (leaving) return Promise.resolve();
   again = true;
   looking ??= look().finally(() => (looking = null));
   return looking;
@@ -327,19 +304,27 @@ function refresh() {
 async function look() {
   while (again) {
     again = false;
-    const [listing, board] = await Promise.all([get(`/posts?limit=${shown}`), get("/leaderboard?n=5")]);
-    by("cache").dataset.state = listing.changed ? "fetched" : "kept";
-    by("cache").textContent = listing.changed ? "200, fetched" : "304, from cache";
-    drawPosts(listing.value);
-    ranked(by("board"), board.value, me?.user);
-    by("board-empty").hidden = board.value.length > 0;
-    if (me) await mine(board.value);
+    try {
+      await everybodys();
+    } catch (error) {
+      if (!(error instanceof Former)) throw error;
+      again = true; // somebody has signed in or out meanwhile
+    }
   }
+}
+
+async function everybodys() {
+  const [listing, board] = await Promise.all([get(`/posts?limit=${shown}`), get("/leaderboard?n=5")]);
+  by("cache").dataset.state = listing.changed ? "fetched" : "kept";
+  by("cache").textContent = listing.changed ? "200, fetched" : "304, from cache";
+  drawPosts(listing.value);
+  ranked(by("board"), board.value, me?.user);
+  by("board-empty").hidden = board.value.length > 0;
+  if (me) await mine(board.value);
 }
 
 async function mine(best) {
   const [reports, reminders] = await Promise.all([get("/reports"), get("/reminders")]);
-  if (!me) return; // signed out meanwhile
   drawReports(reports.value);
   drawReminders(reminders.value);
   if (performance.now() >= overviewDue) {
@@ -354,8 +339,8 @@ async function mine(best) {
     return;
   }
   const around = (await get(`/leaderboard/${me.user}`)).value;
-  by("around").hidden = !me || around.length === 0;
-  if (me) ranked(by("around-board"), around, me.user);
+  by("around").hidden = around.length === 0;
+  ranked(by("around-board"), around, me.user);
 }
 
 let reachable = true;
@@ -378,7 +363,7 @@ async function run() {
 document.addEventListener("visibilitychange", () => document.hidden || refresh().catch(() => {}));
 
 async function begin() {
-  drawMeter(10, 10);
+  full();
   if (signedIn()) {
     try {
       began((await get("/session")).value);

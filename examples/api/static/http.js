@@ -9,6 +9,13 @@ export class Problem extends Error {
   }
 }
 
+// The answer to somebody who has signed out meanwhile: for nobody to see or to keep.
+export class Former extends Problem {
+  constructor() {
+    super("This was asked for in a session that is over.", 401);
+  }
+}
+
 const UNREACHABLE = "The server cannot be reached. Please try again in a moment.";
 const kept = new Map(); // path -> { etag, value }
 
@@ -27,6 +34,7 @@ export function keepToken(value) {
 export const onAnswer = (listener) => listeners.add(listener);
 
 async function request(method, path, { body, key, etag } = {}) {
+  const asking = token;
   const headers = { Accept: "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -38,10 +46,11 @@ async function request(method, path, { body, key, etag } = {}) {
     // The browser's own cache would turn a 304 into a 200: this page shows which one it was.
     response = await fetch(path, { method, headers, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw new Problem(UNREACHABLE);
+    throw token === asking ? new Problem(UNREACHABLE) : new Former();
   }
   const text = await response.text().catch(() => "");
   for (const each of listeners) each(method, path, response.status, performance.now() - began, response.headers);
+  if (token !== asking) throw new Former();
   let value = null;
   try {
     value = text ? JSON.parse(text) : null;
