@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from eventsource_upstash.backends.sqlite import builds, documents, indexes
+from eventsource_upstash.backends.sqlite import builds, documents, indexes, mailbox
 from eventsource_upstash.backends.sqlite.schema import CREATE
 from eventsource_upstash.domain.indexes import NUMBERS, Entries, encode_value
 from eventsource_upstash.domain.projections import ProjectionId
@@ -69,12 +69,15 @@ def test_there_are_statements_to_look_at() -> None:
         (indexes.BEFORE, "USING PRIMARY KEY (build=? AND index_name=? AND value>? AND (value,key)<(?,?))"),
         (indexes.ITEMS, "USING PRIMARY KEY (build=? AND key>?)"),
         (indexes.ENDED, "USING INDEX documents_that_end (build=? AND expires_us<?)"),
+        (mailbox.DUE, "USING INDEX messages_due (<expr>=? AND due_us<?)"),
+        (mailbox.FIRST, "USING INDEX messages_due (<expr>=? AND due_us>?)"),
     ],
 )
 def test_a_span_is_bounded_at_both_ends(cursor: sqlite3.Cursor, statement: str, searched: str) -> None:
     nothing = [None] * statement.count("?")
     plan = [row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", nothing)]
     assert plan[0].endswith(searched)
+    assert not any("SORT" in line or "TEMP" in line for line in plan)
 
 
 def score(number: int) -> str:

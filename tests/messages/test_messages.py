@@ -233,6 +233,7 @@ class Answering(BlockingPort):
         ((503, {"retry-after": "90"}), (0, 1, 0), 90),
         ((489, {"upstash-nonretryable-error": "true"}), (0, 1, 1), None),
         ((489, {}), (0, 1, 0), 12),
+        (UnicodeError("label empty"), (0, 1, 0), 12),
         (Unavailable("down"), (0, 1, 0), 12),
         (Misuse("no URL"), (0, 1, 1), None),
     ],
@@ -259,6 +260,8 @@ def test_what_an_answer_means(answer: Any, outcome: tuple[int, int, int], pause:
         ("ftp://example.com", {}),
         ("https://user:secret@example.com/", {}),
         ("https://example.com/a b", {}),
+        ("https://api..example.com/", {}),
+        (f"https://{'a' * 64}.example.com/", {}),
         ("/work", {"delay": -1}),
         ("/work", {"delay": float("nan")}),
         ("/work", {"delay": True}),
@@ -282,6 +285,15 @@ def test_no_message(where: str, options: dict[str, Any]) -> None:
         app.messages.send(where, options.pop("body", b""), **options)
     assert "secret" not in str(misuse.value)
     assert app.messages.deliver_due().next_due is None
+
+
+def test_the_last_moment_that_there_is(clock: Clock) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    end = datetime.max.replace(tzinfo=timezone.utc)
+    app.messages.send("/work", delay=end - clock.now)
+    assert app.messages.deliver_due().next_due == end
+    with pytest.raises(Misuse, match="delay="):
+        app.messages.send("/work", delay=end - clock.now + timedelta(microseconds=1))
 
 
 def test_a_worker_delivers_and_ends_after_the_message_in_hand() -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Final, NamedTuple
 
 from .._io.port import HttpRequest, Port, Signal
@@ -17,6 +17,8 @@ from ..ports import ID_HEADER, URLS, Claimed, Left, Mailbox, Message
 from .working import Jobs
 
 _log: Final = logging.getLogger("eventsource_upstash.messages")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 LEASE_US: Final = 15 * 60_000_000
 """How long nobody else is handed a message that is being delivered: fifteen minutes, in microseconds.
@@ -308,7 +310,9 @@ class Delivering:
             answer = await self._port.send(request)
         except Misuse as error:
             raise _Failed(_line(error), never=True) from error
-        except EventSourceError as error:
+        except Exception as error:  # also what nobody has thought of: the next message shall not wait for it
+            if not isinstance(error, EventSourceError):
+                _log.error("message %s could not be sent", message.id, exc_info=error)
             raise _Failed(_line(error)) from error
         if 200 <= answer.status < 300:
             return
@@ -349,4 +353,4 @@ def _line(error: BaseException) -> str:
 
 
 def _datetime(moment_us: int | None) -> datetime | None:
-    return None if moment_us is None else datetime.fromtimestamp(moment_us / 1_000_000, timezone.utc)
+    return None if moment_us is None else _EPOCH + timedelta(microseconds=moment_us)

@@ -84,6 +84,7 @@ async def send_async(request: HttpRequest) -> HttpResponse:
 def _target(url: str) -> tuple[httpx.URL, str]:
     target = httpx.URL(url)
     host_of(url)  # refuses some that httpx would ask the network about
+    target.raw_host.decode("ascii").encode("idna")  # as does the system's look-up, with an error that is no HTTP's
     return target, target.netloc.decode("ascii")
 
 

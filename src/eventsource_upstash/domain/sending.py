@@ -30,7 +30,9 @@ _FOREVER_US: Final = 253_402_300_800_000_000
 """The year 10000: whoever names a later moment counts in something else than seconds."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]+")
-_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
+# Of a host, no part is empty or longer than what the names of the internet have (RFC 1035).
+_HOST: Final = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\]"
+_URL: Final = re.compile(rf"https?://(?:{_HOST})(?::[0-9]{{1,5}})?(?:[/?][!-~]*)?")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")
 
@@ -152,7 +154,7 @@ def due_us(delay: float | timedelta | None, not_before: datetime | float | None,
         raise Misuse("delay and not_before are both given: it is one or the other")
     if delay is not None:
         microseconds = _microseconds(delay)
-        if microseconds is None or not 0 <= microseconds <= _FOREVER_US - now_us:
+        if microseconds is None or not 0 <= microseconds < _FOREVER_US - now_us:
             raise Misuse(f"delay={delay!r}: it is a number of seconds from 0, or a timedelta")
         return now_us + microseconds if microseconds else 0
     if not_before is None:

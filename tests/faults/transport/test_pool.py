@@ -267,7 +267,9 @@ def test_a_silent_server_leaves_the_outcome_unknown(server: Server, colour: Colo
         stepped(colour, hurried())
 
 
-@pytest.mark.parametrize("url", ["https://[half", "https://host:port/", "nonsense", "ftp://example.com/"])
+@pytest.mark.parametrize(
+    "url", ["https://[half", "https://host:port/", "nonsense", "ftp://example.com/", "https://a..b/"]
+)
 def test_a_url_that_is_none_is_misuse(colour: Colour, url: str) -> None:
     port = blocking.PORT if colour == "blocking" else event_loop.PORT
     with pytest.raises(Misuse, match="https://"):

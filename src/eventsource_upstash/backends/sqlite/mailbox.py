@@ -28,7 +28,7 @@ _ADD: Final = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MESSAGE: Final = "id, destination, body, headers, not_before_us, retries, method"
-_DUE: Final = (
+DUE: Final = (
     f"SELECT {_MESSAGE}, attempts, schedule_id, number, due_us FROM messages WHERE {PLACE} = ? AND due_us <= ? "
     "ORDER BY due_us, number LIMIT ?"
 )
@@ -49,7 +49,7 @@ _REVIVE: Final = (
     "UPDATE messages SET due_us = ?, buried_us = NULL, attempts = 0, error = NULL "
     "WHERE id = ? AND buried_us IS NOT NULL"
 )
-_FIRST: Final = f"SELECT min(due_us) FROM messages WHERE {PLACE} = ? AND due_us IS NOT NULL"
+FIRST: Final = f"SELECT min(due_us) FROM messages WHERE {PLACE} = ? AND due_us IS NOT NULL"
 _LEFT: Final = (
     f"SELECT {PLACE}, count(*), min(due_us) FROM messages WHERE due_us <= ? AND due_us IS NOT NULL "
     f"GROUP BY {PLACE} ORDER BY {PLACE}"
@@ -98,7 +98,7 @@ class SQLiteMailbox:
                     continue
                 _add(cursor, scheduled(schedule, due_us), due_us, schedule.id)
                 cursor.execute(_MOVE, (after_us, schedule.id))
-            due = [row for place in places for row in cursor.execute(_DUE, (place, now_us, limit)).fetchall()]
+            due = [row for place in places for row in cursor.execute(DUE, (place, now_us, limit)).fetchall()]
             due.sort(key=lambda row: (row[10], row[9]))
             claimed: list[Claimed] = []
             for row in due[:limit]:
@@ -140,7 +140,7 @@ class SQLiteMailbox:
         """See `Mailbox.next_due`."""
 
         def work(cursor: sqlite3.Cursor) -> int | None:
-            found = [cursor.execute(_FIRST, (place,)).fetchone()[0] for place in places]
+            found = [cursor.execute(FIRST, (place,)).fetchone()[0] for place in places]
             found.append(cursor.execute(_FIRST_SCHEDULE).fetchone()[0])
             return min((moment for moment in found if moment is not None), default=None)
 
