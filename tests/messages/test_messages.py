@@ -338,6 +338,8 @@ def test_schedules_come_and_go(clock: Clock) -> None:
     assert app.schedules.list() == []
     with pytest.raises(Misuse, match="a worker polls"):
         app.schedules.ensure_sweep()
+    with pytest.raises(Misuse, match="by POST only"):
+        app.schedules.create("* * * * *", "/work", method="GET")
     for cron in ("* * * *", "99 * * * *", "0 0 30 2 *", "CRON_TZ=Mars/Base 0 0 * * *"):
         with pytest.raises(Misuse, match=r"as in|'0 8 \* \* 1-5'"):
             app.schedules.create(cron, "/work")

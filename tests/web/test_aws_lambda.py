@@ -212,6 +212,12 @@ def test_a_body_that_is_not_base64(shape: Any, url: str, body: str) -> None:
 
 
 @pytest.mark.parametrize(("shape", "url"), SHAPES)
+def test_a_body_that_is_no_text_is_not_what_was_signed(shape: Any, url: str) -> None:
+    answer, folded = call(shape(url, body="\ud800", isBase64Encoded=False))
+    assert (answer["statusCode"], folded) == (401, 0)
+
+
+@pytest.mark.parametrize(("shape", "url"), SHAPES)
 def test_no_body_is_an_empty_one(shape: Any, url: str) -> None:
     for body in (None, ""):
         event = shape(url, body=body, isBase64Encoded=False)

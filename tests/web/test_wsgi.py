@@ -73,6 +73,7 @@ def test_a_notification() -> None:
         (environ(b"[]"), "489 Refused For Good"),
         (environ(b'{"position": 9}'), "500 Internal Server Error"),
         (environ(CONTENT_LENGTH="many"), "400 Bad Request"),
+        (environ(CONTENT_LENGTH="16"), "400 Bad Request"),
         (environ(CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="chunked"), "411 Length Required"),
     ],
 )

@@ -93,6 +93,9 @@ class Scheduling:
         check_retries(retries)
         if method not in METHODS:
             raise Misuse(f"method={method!r}: it is one of {', '.join(METHODS)}")
+        check_destination(destination)
+        if destination.startswith("/") and method != "POST":
+            raise Misuse(f"method={method!r}: a job, as {destination!r}, is called by POST only")
         content = encode_body(body)
         if len(content) > MAX_MESSAGE_BYTES:
             raise TooLarge(what="the body of a schedule", size=len(content), limit=MAX_MESSAGE_BYTES)

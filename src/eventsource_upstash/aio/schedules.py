@@ -84,7 +84,7 @@ class AsyncSchedules:
                 moment, and while it rests it goes on resting. Without one, a call that is made twice makes two.
             headers: What goes with it; `content-type` is `application/json` where it is not given.
             retries: How often a delivery that failed is tried again: 3 times without it.
-            method: How it is sent.
+            method: How it is sent; a job is called by POST only.
 
         Returns:
             The schedule's id.

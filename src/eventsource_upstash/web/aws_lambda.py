@@ -73,7 +73,7 @@ def request_of(event: Event) -> Request:
         if isinstance(values, list) and values:
             headers.setdefault(str(name).lower(), str(cast("list[object]", values)[-1]))
     body = event.get("body")
-    raw = body.encode() if isinstance(body, str) else b""
+    raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
     if event.get("isBase64Encoded"):
         raw = base64.b64decode(raw, validate=True)
     return Request(method.upper(), _url(event, context, headers), headers, raw)

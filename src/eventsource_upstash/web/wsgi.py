@@ -69,9 +69,12 @@ def answer_of(environ: Environment, handle: Callable[[Request], Response], limit
     # Without a length, only some servers tell where the body ends; with others, reading on would wait for ever.
     length = environ.get("CONTENT_LENGTH") or (limit + 1 if environ.get("wsgi.input_terminated") else 0)
     try:
-        body = environ["wsgi.input"].read(min(max(int(length), 0), limit + 1))
+        wanted = min(max(int(length), 0), limit + 1)
     except ValueError:
         return problem(400, "the Content-Length is not a number")
+    body = environ["wsgi.input"].read(wanted)
+    if environ.get("CONTENT_LENGTH") and len(body) < wanted:
+        return problem(400, "the body ended before its Content-Length")  # the caller hung up; half of it is not it
     if not length and environ.get("HTTP_TRANSFER_ENCODING"):
         return problem(411, "the body has to come with a Content-Length")
     return handle(request_of(environ, body))
