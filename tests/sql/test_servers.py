@@ -7,9 +7,9 @@ import logging
 import pytest
 import sqlalchemy as sa
 
-from eventsource_upstash import Misuse, Unavailable, connect
-from eventsource_upstash.sql import SqlFollower, Sync, sync
-from tests.sql.accounts import Registered, accounts, rows_of, sql_users, users_table
+from eventsource_upstash import Misuse, ProjectionStopped, Unavailable, connect
+from eventsource_upstash.sql import SqlFollower, Sync, sql_projection, sync
+from tests.sql.accounts import Registered, Used, accounts, rows_of, sql_users, users_table
 from tests.sql.servers import PASSWORD, Servers, database, free_port
 
 
@@ -77,4 +77,46 @@ def test_a_connection_that_is_cut_within_the_transaction_loses_nothing(databases
         assert cut
         assert app.projector.catch_up().complete
         assert rows_of(engine, table) == {"a": (1, 0), "b": (2, 0)}
+        engine.dispose()
+
+
+def test_a_lock_that_a_handler_does_not_get_in_time_is_no_failure_of_the_event(databases: Servers) -> None:
+    known = accounts()
+    app = connect("memory:", known.registry)
+    with database(databases.mariadb) as empty:
+        engine = sa.create_engine(empty.url, connect_args={"init_command": "SET innodb_lock_wait_timeout = 0"})
+        table = users_table()
+        table.create(engine)
+        app.projector.follow(SqlFollower(engine, sql_users(known.registry, table, on_error="skip")))
+        app.event_store.append("users", Registered("a", 1))
+        app.projector.catch_up()
+        app.event_store.append("users", Used("a", 5))
+        with engine.begin() as other:
+            other.execute(table.update().values(quota=7))
+            with pytest.raises(Unavailable, match="code 1205"):
+                app.projector.catch_up()
+        assert app.projector.catch_up().complete
+        assert rows_of(engine, table) == {"a": (7, 5)}
+        engine.dispose()
+
+
+def test_a_constraint_that_is_looked_at_at_the_end_stops_at_the_event_that_breaks_it(databases: Servers) -> None:
+    known = accounts()
+    app = connect("memory:", known.registry)
+    with database(databases.postgresql) as empty:
+        engine = sa.create_engine(empty.url, connect_args=empty.options)
+        table = users_table()
+        table.append_constraint(sa.UniqueConstraint("quota", deferrable=True, initially="DEFERRED"))
+        table.create(engine)
+        users = sql_projection("users", known.registry)
+
+        @users.on(Registered)
+        def registered(connection: sa.Connection, event: Registered) -> None:
+            connection.execute(table.insert().values(user=event.user, quota=event.quota, used=0))
+
+        app.projector.follow(SqlFollower(engine, users))
+        app.event_store.append("users", *[Registered(f"u{each}", each % 5) for each in range(8)])
+        with pytest.raises(ProjectionStopped, match="stopped at position 6: the transaction could not be ended after"):
+            app.projector.catch_up()
+        assert set(rows_of(engine, table)) == {f"u{each}" for each in range(5)}
         engine.dispose()

@@ -90,19 +90,31 @@ def is_contended(error: BaseException) -> bool:
 
 def told(error: BaseException) -> str:
     """An error of the database in a few words: no statement, no parameter, no address, nothing that was stored."""
-    if not isinstance(error, DBAPIError):
+    if not isinstance(error, StatementError):
         return type(error).__name__
-    code = _code(error)
-    name = type(error.orig if error.orig is not None else error).__name__
-    return name if code is None else f"{name}, code {code}"
+    code, name = _code(error), type(error).__name__
+    orig = type(error.orig).__name__
+    return ": ".join(dict.fromkeys([name, orig])) + ("" if code is None else f", code {code}")
+
+
+def is_aborted(error: DBAPIError) -> bool:
+    """Whether PostgreSQL takes no further statement, for one before it that failed."""
+    return _code(error) == "25P02"
+
+
+_HINT: Final = "Look at the table's columns and constraints, and at the rights of the database's user"
 
 
 @contextmanager
-def telling(what: str) -> Generator[None]:
+def telling(what: str, hint: str = _HINT) -> Generator[None]:
     """Turn what the database says about the library's own statements into the errors of the library.
 
+    Args:
+        what: What was done, for the message.
+        hint: What to do where it was refused.
+
     Raises:
-        Unavailable: A later try may do. Nothing was written.
+        Unavailable: A later try may do. Nothing was written, unless it was the answer to a commit that was lost.
         Refused: No later try will, unless something is changed first.
     """
     try:
@@ -113,29 +125,34 @@ def telling(what: str) -> Generator[None]:
         if isinstance(error, StatementError):
             error.hide_parameters = True
         if is_passing(error):
-            raise Unavailable(f"{what}: the database cannot serve it now ({told(error)}). Try again later") from None
-        remedy = (
-            "The disk is full"
-            if _code(error) in (_FULL_SQLITE, "53100", 1021)
-            else "Look at the table's columns and constraints, and at the rights of the database's user"
-        )
+            # PostgreSQL's drivers tell no code where a connection is not made, whether nobody is there or lets it in.
+            known = _is_sqlite(error) or _code(error) is not None
+            more = "" if known else "; if that does not help, look at the address, user and password of the engine"
+            raise Unavailable(
+                f"{what}: the database cannot serve it now ({told(error)}). Try again later{more}"
+            ) from None
+        remedy = "The disk is full" if _code(error) in (_FULL_SQLITE, "53100", 1021) else hint
         raise Refused(f"{what}: the database refused it ({told(error)}); nothing was written. {remedy}") from None
 
 
-def _is_sqlite(error: DBAPIError) -> bool:
-    return type(error.orig).__module__.startswith("sqlite3")
+def _is_sqlite(error: BaseException) -> bool:
+    return type(getattr(error, "orig", None)).__module__.startswith("sqlite3")
 
 
 def _code(error: BaseException) -> int | str | None:
-    """The database's own code: an SQLSTATE, a number of MySQL's, a primary result code of SQLite."""
+    """The database's own code: a number of MySQL's, an SQLSTATE, a primary result code of SQLite."""
     orig: object = getattr(error, "orig", None)
+    arguments = cast("tuple[object, ...]", getattr(orig, "args", ()))
+    first = arguments[0] if arguments else None
+    if isinstance(first, int):
+        # MySQL's. Its states, which some drivers tell as well, are too coarse: a lock's timeout has none of its own.
+        return first
+    if isinstance(first, dict):  # pg8000
+        first = cast("dict[object, object]", first).get("C")
+        return first if isinstance(first, str) else None
     for name in ("sqlstate", "pgcode"):
         state = getattr(orig, name, None)
         if isinstance(state, str):
             return state
     code = getattr(orig, "sqlite_errorcode", None)
-    if isinstance(code, int):
-        return code & 0xFF
-    arguments = cast("tuple[object, ...]", getattr(orig, "args", ()))
-    first = arguments[0] if arguments else None
-    return first if isinstance(first, int) else None
+    return code & 0xFF if isinstance(code, int) else None

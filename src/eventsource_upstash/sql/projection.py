@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import StatementError
 
 from ..domain.event_types import EventType, EventTypes, recorded_of
 from ..domain.events import Recorded, StoredEvent
@@ -13,6 +14,7 @@ from ..domain.folds import check_event_type, check_handler, failure
 from ..domain.names import check_part_name
 from ..domain.registry import Registry
 from ..errors import Misuse, RegistrationError
+from .engines import told
 
 E = TypeVar("E")
 H = TypeVar("H", bound=Callable[[Connection], object])
@@ -29,6 +31,13 @@ class _Handler(NamedTuple):
 
 class HandlerError(Exception):
     """Internal: what a handler raised, with the handler's name in front."""
+
+
+class TransactionEnded(Misuse):
+    """Internal: a handler has ended the transaction, or tried to."""
+
+    def __init__(self) -> None:
+        super().__init__("it ended the transaction, which is not the handler's: neither commit nor roll back there")
 
 
 class SqlProjection:
@@ -137,8 +146,13 @@ class SqlProjection:
             handler.handle(connection, argument)
             _check_open(connection)
         except Exception as error:
-            # It is kept beside the checkpoint, in clear: of an event with personal data only the class.
-            why = failure(error) if handler.event_type.personal is None else type(error).__name__
+            # It is kept beside the checkpoint, in clear. What a database says may repeat what was to be stored: of
+            # that, and of an event with personal data, only the class.
+            if isinstance(error, StatementError):
+                error.hide_parameters = True
+                why = told(error)
+            else:
+                why = failure(error) if handler.event_type.personal is None else type(error).__name__
             raise HandlerError(f"handler {handler.name}: {why}") from error
         return True
 
@@ -155,7 +169,7 @@ class SqlProjection:
 
 def _check_open(connection: Connection) -> None:
     if not connection.in_transaction():
-        raise Misuse("it ended the transaction, which is not the handler's: neither commit nor roll back there")
+        raise TransactionEnded
 
 
 def sql_projection(
@@ -179,7 +193,10 @@ def sql_projection(
     if type(version) is not int or version < 1:
         raise RegistrationError(f"SQL projection {name!r}: a version is a whole number from 1, not {version!r}")
     if on_error not in _POLICIES:
-        raise RegistrationError(f"SQL projection {name!r}: on_error={on_error!r}; it is 'stop' or 'skip'")
+        raise RegistrationError(
+            f"SQL projection {name!r}: on_error={on_error!r}; it is 'stop' or 'skip' ('park' is for views: rows of "
+            "tables have no keys that later events could wait behind)"
+        )
     if not isinstance(cast("object", registry), Registry):
         raise RegistrationError(f"SQL projection {name!r}: {registry!r} is no Registry")
     return SqlProjection(registry.types, name, version, on_error)
