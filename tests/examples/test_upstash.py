@@ -92,8 +92,14 @@ def test_the_same_for_event_loops(backend: str, cloud: Cloud) -> None:
 
 
 def test_no_worker_looks_at_the_log(backend: str) -> None:
+    def workers() -> set[str]:
+        return {thread.name for thread in threading.enumerate() if thread.name.startswith("eventsource-upstash-")}
+
+    todo = Todo("memory:").start()
+    assert workers()
+    todo.close()
     todo = Todo(backend).start()
-    assert [thread.name for thread in threading.enumerate() if "worker" in thread.name] == []
+    assert not workers()
     todo.close()
 
 
