@@ -89,6 +89,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target.partition("#")[0]).exists(), f"{page.relative_to(ROOT)}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pictures_are_found_on_the_site(page: Path) -> None:
+    """The site's build moves a page into a folder of its own, and mends Markdown's links, but none in plain HTML."""
+    if page.is_relative_to(DOCS):
+        assert re.findall(r"<(?:img|source)\b[^>]*", page.read_text("utf-8")) == []
+
+
 def test_no_page_is_forgotten() -> None:
     nav = (ROOT / "mkdocs.yml").read_text("utf-8")
     pages = {str(page.relative_to(DOCS)) for page in PAGES if page.is_relative_to(DOCS)}
