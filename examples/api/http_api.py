@@ -47,8 +47,8 @@ async def caller_of(service: Api, authorization: Annotated[str, Header()] = "") 
     """The caller's session: `Authorization: Bearer TOKEN`."""
     scheme, _, token = authorization.partition(" ")
     session = await service.session(token) if scheme.lower() == "bearer" and token else None
-    if session is None:  # never there, signed out, or ended by itself: nobody has to tell these apart
-        raise SignedOut
+    if session is None:
+        raise SignedOut  # or never there, or ended by itself: nobody has to tell these apart
     return Caller(token, session)
 
 

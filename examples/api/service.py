@@ -85,7 +85,7 @@ class Service:
         jobs.register(self)
         self.billed = self.app.backend.public
         # --8<-- [start:limit]
-        # A bucket of ten that is filled again ten seconds after the first was taken: ten at once, and not eleven.
+        # A bucket of ten, filled again ten seconds after the first was taken: ten at once, and not eleven.
         self.writes = self.app.rate_limit("writes", limit=10, window=10, algorithm="bucket")
         # --8<-- [end:limit]
         store = self.app.projection_store
