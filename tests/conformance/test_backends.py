@@ -6,20 +6,30 @@ from pathlib import Path
 
 from eventsource_upstash import Memory, SQLite
 from eventsource_upstash.ports import Backend
-from eventsource_upstash.testing import LogContract, MailboxContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing import (
+    LogContract,
+    MailboxContract,
+    PromisesContract,
+    TimedLimitsContract,
+    ViewsContract,
+)
 from eventsource_upstash.testing.conformance import FreeNotificationsContract, NotificationsContract
 from tests.conformance.separate import SeparateViews
 from tests.stepping.model import OwingMemory
 
 
-class TestMemory(FreeNotificationsContract, LogContract, ViewsContract, PromisesContract, MailboxContract):
+class TestMemory(
+    FreeNotificationsContract, LogContract, ViewsContract, PromisesContract, MailboxContract, TimedLimitsContract
+):
     reopens = False
 
     def open_backend(self, folder: Path) -> Backend:
         return Memory()
 
 
-class TestSQLite(FreeNotificationsContract, LogContract, ViewsContract, PromisesContract, MailboxContract):
+class TestSQLite(
+    FreeNotificationsContract, LogContract, ViewsContract, PromisesContract, MailboxContract, TimedLimitsContract
+):
     waits = True
 
     def open_backend(self, folder: Path) -> Backend:

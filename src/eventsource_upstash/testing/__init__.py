@@ -4,8 +4,8 @@
   and the decisions of an app do, without a backend.
 - **Stepping**: `explore` runs every order in which concurrent callers can meet, and a crash, a lost answer or a refusal
   at every wait; `pausing(backend)` is what they wait on.
-- **Conformance**: `LogContract`, `ViewsContract`, `PromisesContract`, `MailboxContract` and the two of notifications,
-  which the test class of a backend inherits.
+- **Conformance**: `LogContract`, `ViewsContract`, `PromisesContract`, `MailboxContract`, `LimitsContract` (or
+  `TimedLimitsContract`) and the two of notifications, which the test class of a backend inherits.
   They need pytest: `pip install eventsource-upstash[testing]`. See `eventsource_upstash.testing.conformance`.
 - **Corpus**: `check_corpus(registry, folder)` reads what older releases of an app have written; `add_to_corpus` adds
   the samples of a new version.
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from .conformance import (
         FreeNotificationsContract,
         KeysContract,
+        LimitsContract,
         LogContract,
         MailboxContract,
         NotificationsContract,
         PromisesContract,
+        TimedLimitsContract,
         ViewsContract,
     )
 
@@ -41,6 +43,7 @@ __all__ = [
     "FreeNotificationsContract",
     "InStream",
     "KeysContract",
+    "LimitsContract",
     "LogContract",
     "LogWrapper",
     "MailboxContract",
@@ -50,6 +53,7 @@ __all__ = [
     "PausingBackend",
     "PromisesContract",
     "ScheduleFailed",
+    "TimedLimitsContract",
     "ViewsContract",
     "ViewsWrapper",
     "World",

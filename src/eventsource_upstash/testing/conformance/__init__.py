@@ -48,6 +48,7 @@ pytest.register_assert_rewrite(
             "keys",
             "kit",
             "lasting",
+            "limits",
             "log_appending",
             "log_concurrency",
             "log_conditions",
@@ -74,6 +75,7 @@ pytest.register_assert_rewrite(
 from .keys import KeysContract, KeysLab  # noqa: E402
 from .kit import Contract, Lab, in_colour  # noqa: E402
 from .lasting import NothingIsLostForLong  # noqa: E402
+from .limits import LimitsCounting, LimitsInTime  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_conditions import LogConditions, LogDeciding  # noqa: E402
@@ -99,10 +101,12 @@ __all__ = [
     "KeysContract",
     "KeysLab",
     "Lab",
+    "LimitsContract",
     "LogContract",
     "MailboxContract",
     "NotificationsContract",
     "PromisesContract",
+    "TimedLimitsContract",
     "ViewsContract",
     "in_colour",
 ]
@@ -122,6 +126,14 @@ class LogContract(
     LogDeciding,
 ):
     """The contract of `Log`: every sentence of it that a test can hold."""
+
+
+class LimitsContract(LimitsCounting):
+    """The contract of a limiter that may have a clock of its own."""
+
+
+class TimedLimitsContract(LimitsContract, LimitsInTime):
+    """The contract of a limiter that goes by the time that it is told."""
 
 
 class MailboxContract(MailboxMessages, MailboxSchedules):
