@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import httpx
 
@@ -65,6 +66,8 @@ class Front:
         headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
         try:
             answer = await self._http.request(request.method, url, headers=headers, content=request.body)
+        except httpx.InvalidURL:
+            return problem(400, "The address is none: its query holds characters that have to be encoded.")
         except httpx.TransportError:
             return problem(502, f"{NAMES[function]} cannot be reached at the moment.", {"Retry-After": "1"})
         kept = {name: value for name, value in answer.headers.items() if name not in HOP_BY_HOP}
@@ -86,7 +89,7 @@ def route(request: Request) -> tuple[str, str]:
     """Which function a request is for, and the path there. Raises `Answer` for what is answered here."""
     if len(request.body) > MAX_BODY:
         raise Answer(problem(413, f"The request is too large: at most {MAX_BODY:,} bytes are possible."))
-    path = httpx.URL(request.url).raw_path.decode().partition("?")[0]  # as it came, encoded
+    path = quote(request.path)
     match request.parts:
         case [] | [""]:
             allow(request, "GET")
@@ -98,6 +101,9 @@ def route(request: Request) -> tuple[str, str]:
             return function, "/status"
         case ["accounts", _, "commands", _]:
             return "commands", path
+        case ["accounts"]:
+            allow(request, "GET", "POST")
+            return "commands" if request.method == "POST" else "queries", path
         case ["accounts", *_]:
             return "commands" if request.method == "POST" else "queries", path
         case ["orders" | "standings", *_]:

@@ -40,11 +40,14 @@ def starlette(function: AsyncFunction) -> Starlette:
         finally:
             await function.close()
 
-    async def respond(request: StarletteRequest) -> Plain:
+    async def respond(request: StarletteRequest, _: Exception | None = None) -> Plain:
         response = await function.respond(await read(request))
         return Plain(response.body, response.status, response.headers)
 
-    return Starlette(routes=[Route("/{path:path}", respond, methods=METHODS)], lifespan=lifespan)
+    # A method that nobody has heard of is for the function to refuse, too.
+    return Starlette(
+        routes=[Route("/{path:path}", respond, methods=METHODS)], exception_handlers={405: respond}, lifespan=lifespan
+    )
 
 
 async def read(request: StarletteRequest) -> Request:

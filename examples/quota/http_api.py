@@ -185,7 +185,10 @@ def _body(type: type[T]) -> T:
 
 def _key() -> str | None:
     """The caller's Idempotency-Key: the same request sent again does nothing again."""
-    return flask.request.headers.get("Idempotency-Key")
+    key = flask.request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= 200 and key.isascii() and key.isprintable()):
+        raise Invalid("Idempotency-Key is a printable text of 1 to 200 ASCII characters.")
+    return key
 
 
 def _at_least() -> int:
@@ -245,13 +248,19 @@ _STATUS: Mapping[type[Exception], int] = {
     OverQuota: 429,
     Invalid: 422,
     ConcurrencyError: 409,
-    IdempotencyKeyReused: 409,
+    IdempotencyKeyReused: 422,
     LogRewound: 409,
     StaleView: 503,
     Unavailable: 503,
     OutcomeUnknown: 503,
 }
 """What an error means to the caller. Whatever is not here is ours, and is not told."""
+
+_DETAIL: Mapping[type[Exception], str] = {
+    ConcurrencyError: "Somebody else was faster. Look again.",
+    IdempotencyKeyReused: "This Idempotency-Key stands for another request already. Use a new one.",
+    LogRewound: "The log has no such position (any more). Read without at_least.",
+}
 
 
 def _problem(error: Exception) -> flask.Response:
@@ -266,14 +275,15 @@ def _problem(error: Exception) -> flask.Response:
         status, detail = _STATUS[type(error)], str(error)
         if isinstance(error, OverQuota):
             headers = {"X-Quota-Limit": str(error.allowed), "X-Quota-Remaining": "0"}
-    elif isinstance(error, Misuse):  # a key or a position that can be none
-        status, detail = 422, "A header or a parameter cannot be what it is."
+    elif isinstance(error, Misuse) and type(error) not in _DETAIL:  # ours, or a parameter that nobody has thought of
+        _log.error("%s %s was not understood", flask.request.method, flask.request.path, exc_info=error)
+        status, detail = 400, "The request cannot be carried out as it is."
     elif isinstance(error, (EventSourceError, SQLAlchemyError)) and not isinstance(error, tuple(_STATUS)):
         _log.error("%s %s failed", flask.request.method, flask.request.path, exc_info=error)
         status, detail = 503, "This is not possible at the moment. Try again later."
     else:
         status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
-        detail = "Somebody else was faster. Look again." if status == 409 else "Not now. Try again in a moment."
+        detail = _DETAIL.get(type(error), "Not now. Try again in a moment.")
         if status == 500:
             _log.error("%s %s failed", flask.request.method, flask.request.path, exc_info=error)
             detail = "Something went wrong here, and was written down."

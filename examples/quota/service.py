@@ -148,7 +148,10 @@ class Quota:
 
     def execute(self, user: str, command: Command, key: str | None = None) -> Executed[Account]:
         """Execute a command on a user. Raises `Refusal` where it is refused."""
-        return self.app.event_store.execute(account, stream_of(checked_user(user)), command, idempotency_key=key)
+        stream = stream_of(checked_user(user))
+        # A key stands for one command: the same one on two of them is two requests.
+        key = key and f"{type(command).__name__}:{key}"
+        return self.app.event_store.execute(account, stream, command, idempotency_key=key)
 
     def call(self, user: str, endpoint: str, units: int = 1, key: str | None = None) -> Counted:
         """Count a call. Raises `OverQuota` where the month's calls are used up."""

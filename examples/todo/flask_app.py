@@ -25,6 +25,10 @@ def create_app(todo: Todo | None = None) -> flask.Flask:
             return answer(routes.follow(todo, plain))
         return answer(routes.respond(todo, plain))
 
+    @app.errorhandler(405)  # a method that nobody has heard of
+    def refused(_: Exception) -> flask.Response:
+        return endpoint("")
+
     @app.post("/projections")
     def notified() -> flask.Response:
         return answer(todo.notified(web.Request("POST", flask.request.url, headers(), body())))

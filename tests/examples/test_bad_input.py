@@ -69,6 +69,13 @@ def test_any_other_text_is_kept_as_it_is(caller: Caller, text: str) -> None:
     assert tasks[task["id"]]["text"] == tasks[task_id]["text"] == text
 
 
+@pytest.mark.parametrize("path", ["/", "/api/tasks", "/nowhere"])
+def test_a_method_that_nobody_has_heard_of_is_refused(caller: Caller, path: str) -> None:
+    reply = caller.call("BREW", path)
+    assert reply.status == (404 if path == "/nowhere" else 405)
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
 @pytest.mark.parametrize("unknown", UNKNOWN)
 def test_an_unknown_task_is_neither_changed_nor_deleted(caller: Caller, unknown: str) -> None:
     caller.add("Another")

@@ -105,6 +105,28 @@ def test_a_key_that_can_be_none_is_refused(client: FlaskClient, quota: Quota) ->
     head = quota.app.event_store.head()
     reply = client.post("/users/ada/calls", json={"endpoint": "/v1/x"}, headers={"Idempotency-Key": "k" * 300})
     assert (reply.status_code, quota.app.event_store.head()) == (422, head)
+    assert "Idempotency-Key is" in reply.get_json()["detail"]
+
+
+def test_a_key_stands_for_one_command(client: FlaskClient) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    assert client.post("/users/ada/calls", json={"endpoint": "/v1/x"}, headers=key).status_code == 200
+    assert client.put("/users/ada/plan", json={"plan": "team"}, headers=key).get_json()["plan"] == "team"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/users/bob/calls", 422, "stands for another request"),
+        ("/users/ada?at_least=999999", 409, "no such position"),
+    ],
+)
+def test_what_is_wrong_is_told(client: FlaskClient, path: str, status: int, told: str) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    assert client.post("/users", json={"user": "bob"}).status_code == 201
+    assert client.post("/users/ada/calls", json={"endpoint": "/v1/y"}, headers=key).status_code == 200
+    reply = client.get(path) if "?" in path else client.post(path, json={"endpoint": "/v1/x"}, headers=key)
+    assert (reply.status_code, told in reply.get_json()["detail"]) == (status, True)
 
 
 def test_a_failure_of_ours_tells_nothing(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
