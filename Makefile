@@ -12,7 +12,6 @@ export PORT ?= 8000
 export TODO_BACKEND ?= sqlite:todo.db
 export API_BACKEND ?= sqlite:api.db
 export QUOTA_BACKEND ?= sqlite:quota.db
-export QUOTA_DATABASE ?= sqlite:///quota-table.db
 
 bin := .venv/bin
 setup = @bash .ci/setup .venv "$(PYTHON)"

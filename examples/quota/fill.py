@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from eventsource_upstash import EventSourceError
 
 from .domain import CallCounted, UserRegistered, stream_of
-from .service import Quota
+from .service import Quota, why
 
 
 def fill(quota: Quota, users: int, *, show: bool = False) -> None:
@@ -28,13 +29,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.quota.fill", description="Make many users.")
     parser.add_argument("users", type=int, help="how many")
     arguments = parser.parse_args()
-    quota = Quota()
+    if arguments.users < 1:
+        parser.error("users: at least 1")
+    try:
+        quota = Quota()
+    except (EventSourceError, SQLAlchemyError, ImportError) as error:
+        sys.exit(f"It does not work: {why(error)}")
     try:
         fill(quota, arguments.users, show=True)
         print("Folding them into the view ...")
         quota.app.projector.catch_up()
     except EventSourceError as error:
-        sys.exit(f"It does not work: {error}")
+        sys.exit(f"It does not work: {why(error)}")
     except KeyboardInterrupt:
         sys.exit("Stopped.")
     finally:

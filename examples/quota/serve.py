@@ -21,7 +21,7 @@ from eventsource_upstash import EventSourceError
 from examples.todo.serve import HOST, expect_notifications, listen
 
 from .http_api import create_app
-from .service import DEFAULT_BACKEND, Quota
+from .service import DEFAULT_BACKEND, Quota, why
 
 
 def main() -> None:
@@ -42,11 +42,8 @@ def main() -> None:
         quota = Quota()
         app = create_app(quota)
         quota.step()
-    except SQLAlchemyError as error:
-        # Its text may repeat the URL of the database, and that a password.
-        sys.exit(f"The quota cannot be served: QUOTA_DATABASE cannot be used ({type(error).__name__}).")
-    except (EventSourceError, OSError, ValueError) as error:
-        sys.exit(f"The quota cannot be served: {error}")
+    except (EventSourceError, SQLAlchemyError, ImportError, OSError, ValueError) as error:
+        sys.exit(f"The quota cannot be served: {why(error)}")
     database = quota.engine.url.render_as_string(hide_password=True)
     server = make_server(HOST, port, app, threaded=True, fd=listener.fileno())
     print(f"Quota: http://{HOST}:{port}  (events in {backend}, table in {database}; Ctrl+C stops)", flush=True)

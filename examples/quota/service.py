@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventsource_upstash import Executed, Job, ProjectionStatus, connect
 from eventsource_upstash.sql import Sync, Synced, Syncing
@@ -217,3 +218,13 @@ class Quota:
     def send_sync(self) -> str:
         """Have the job called now, as the schedule will: a message, answered at once."""
         return self.app.messages.send(JOB).id
+
+
+def why(error: Exception) -> str:
+    """Why it does not work, for whoever started it."""
+    if isinstance(error, ImportError):
+        return f"QUOTA_DATABASE asks for a driver that is not installed ({error})."
+    if isinstance(error, SQLAlchemyError):
+        # Its text may repeat the URL of the database, and that a password.
+        return f"QUOTA_DATABASE cannot be used ({type(error).__name__})."
+    return str(error)

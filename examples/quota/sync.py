@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from eventsource_upstash import EventSourceError
 from eventsource_upstash.sql import Syncing
 
-from .service import Quota
+from .service import Quota, why
 from .table import metadata
 
 
@@ -21,7 +22,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.quota.sync", description="Bring the SQL table in step.")
     parser.add_argument("--full", action="store_true", help="copy the whole view, whatever is in the table")
     arguments = parser.parse_args()
-    quota = Quota()
+    try:
+        quota = Quota()
+    except (EventSourceError, SQLAlchemyError, ImportError) as error:
+        sys.exit(f"The table cannot be brought in step: {why(error)}")
     try:
         metadata.create_all(quota.engine)
         with tqdm(unit=" users" if arguments.full else "", unit_scale=True, desc="api_usage") as bar:
@@ -32,8 +36,8 @@ def main() -> None:
                 bar.update(syncing.done - bar.n)
 
             synced = quota.copy(None, progress, full=arguments.full)
-    except EventSourceError as error:
-        sys.exit(f"The table cannot be brought in step: {error}")
+    except (EventSourceError, SQLAlchemyError, ImportError) as error:
+        sys.exit(f"The table cannot be brought in step: {why(error)}")
     except KeyboardInterrupt:
         sys.exit("Stopped. What is in the table holds together; the next run goes on from there.")
     finally:

@@ -125,6 +125,30 @@ def test_progress_is_told(engine: sa.Engine, table: sa.Table) -> None:
     assert all(each.remaining is not None for each in told)
 
 
+def test_progress_of_a_copy_that_an_earlier_call_began(engine: sa.Engine, table: sa.Table) -> None:
+    known = accounts()
+    app = connect("memory:", known.registry)
+    app.event_store.append("user", *[Registered(f"u{each}", each) for each in range(6)])
+    told: list[Syncing] = []
+    job = Sync(engine, app.projection_store.view(known.users), table, page_size=2)
+    job.run(time_budget=0)
+    job.run(time_budget=0)
+    job.run(progress=told.append)
+    assert [(each.done, each.total, each.full) for each in told] == [(4, 6, True), (6, 6, True)]
+    assert [each.remaining is not None for each in told] == [True, True]
+
+
+def test_progress_over_events_from_an_empty_log_on(engine: sa.Engine, table: sa.Table) -> None:
+    known = accounts()
+    app = connect("memory:", known.registry)
+    told: list[Syncing] = []
+    job = Sync(engine, app.projection_store.view(known.users), table, page_size=2)
+    job.run()
+    app.event_store.append("user", *[Registered(f"u{each}", each) for each in range(4)])
+    job.run(progress=told.append)
+    assert [(each.done, each.total, each.full) for each in told] == [(2, 4, False), (4, 4, False)]
+
+
 def test_a_rebuild_and_a_raised_version_copy_everything(engine: sa.Engine, table: sa.Table) -> None:
     known = accounts()
     memory = Memory()

@@ -260,7 +260,9 @@ class _Run(Generic[D]):
         self.decided = False
         self.copying = False
         self.upserted = self.deleted = self.lost = 0
-        self.total = self.first = 0
+        self.total: int | None = None
+        self.earlier = 0  # documents that earlier calls have copied
+        self.first: int | None = None
         self.receipt = FREE
         self.state = _State()
 
@@ -349,8 +351,7 @@ class _Run(Generic[D]):
         )
         await self._write(state, (), ())
         self.begun = self.copying = True
-        if self.progress is not None:
-            self.total = await self.flow.total()
+        self.total = None
 
     async def _copy(self) -> bool:
         listed = await self.flow.listed(self.state.place)
@@ -367,7 +368,10 @@ class _Run(Generic[D]):
         if not listed.more or listed.last is None:
             state = state._replace(phase="sweep", place=None)
         await self._write(state, rows, ())
-        self._tell(copied, max(self.total, copied))
+        if self.progress is not None:
+            if self.total is None:  # the call's first step, of a copy that an earlier one may have begun
+                self.total, self.earlier = await self.flow.total(), copied - len(rows)
+            self._tell(copied, max(self.total, copied), self.earlier)
         return True
 
     async def _sweep(self) -> bool:
@@ -418,7 +422,7 @@ class _Run(Generic[D]):
             put += [flow.columns.row_of(key, document) for key, document in flow.decoded(got)]
             gone += [key for key in some if key not in got.documents]
             state = state._replace(parked=state.parked or int(got.progress.notes.parked > 0))
-        self.first = self.first or after
+        self.first = after if self.first is None else self.first
         await self._write(state._replace(position=end), put, gone)
         self._tell(end - self.first, goal - self.first)
         return True
@@ -431,9 +435,9 @@ class _Run(Generic[D]):
         self.upserted += len(put)
         self.state = after._replace(edition=self.state.edition + 1)
 
-    def _tell(self, done: int, total: int) -> None:
+    def _tell(self, done: int, total: int, earlier: int = 0) -> None:
         if self.progress is None:
             return
         elapsed = time.monotonic() - self.began
-        remaining = elapsed / done * (total - done) if done else None
+        remaining = elapsed / (done - earlier) * (total - done) if done > earlier else None
         self.progress(Syncing(done, total, self.upserted, self.deleted, self.copying, elapsed, remaining))

@@ -125,3 +125,20 @@ def test_the_command_shows_how_far_it_is(tmp_path: Path) -> None:
     ran = command("examples.quota.sync")
     assert ran.stdout.startswith("20 rows written, 0 deleted; in step with position ")
     assert "100%" in ran.stderr
+
+
+def test_a_database_that_cannot_be_used_is_said_without_its_url(tmp_path: Path) -> None:
+    variables = {
+        "QUOTA_BACKEND": f"sqlite:{tmp_path}/log.db",
+        "QUOTA_DATABASE": f"sqlite:///{tmp_path}/s3cret/table.db",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "examples.quota.sync"],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == ("The table cannot be brought in step: QUOTA_DATABASE cannot be used (OperationalError).\n")
