@@ -101,7 +101,7 @@ class Scheduling:
             raise TooLarge(what="the body of a schedule", size=len(content), limit=MAX_MESSAGE_BYTES)
         known = await self.timetable.get(name) if schedule_id is not None else None
         paused = known is not None and known.paused
-        checked = check_headers(headers, body=content)
+        checked = check_headers(headers, body=body)
         await self.timetable.put(Schedule(name, cron, destination, content, checked, retries, method, paused))
         return name
 

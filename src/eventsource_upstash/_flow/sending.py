@@ -63,7 +63,7 @@ def prepare(
         id,
         url,
         content,
-        check_headers(headers, body=content),
+        check_headers(headers, body=body),
         due_us(delay, not_before, now_us),
         retries,
     )

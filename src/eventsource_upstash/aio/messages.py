@@ -61,7 +61,8 @@ class AsyncMessages:
                 1 MiB.
             delay: How long it waits: seconds, or a timedelta.
             not_before: Not before when: a datetime with a time zone, or seconds since 1970. Not with `delay`.
-            headers: What goes with it; `content-type` is `application/json` where it is not given.
+            headers: What goes with it. Without a `content-type`, a text is `text/plain; charset=utf-8`, bytes are
+                `application/octet-stream`, anything else is `application/json`.
             retries: How often a delivery that failed is tried again: 3 times without it, after some 12 seconds, two and
                 a half minutes, half an hour; and so on up to a day.
             id: Names the message: letters, digits and `. _ -`. Sent again under the same id, it is taken and not

@@ -82,7 +82,8 @@ class AsyncSchedules:
             body: Bytes, a text, or anything that can be written as JSON.
             schedule_id: Names the schedule: with the same id again it is replaced; with the same cron it keeps its next
                 moment, and while it rests it goes on resting. Without one, a call that is made twice makes two.
-            headers: What goes with it; `content-type` is `application/json` where it is not given.
+            headers: What goes with it. Without a `content-type`, a text is `text/plain; charset=utf-8`, bytes are
+                `application/octet-stream`, anything else is `application/json`.
             retries: How often a delivery that failed is tried again: 3 times without it.
             method: How it is sent; a job is called by POST only.
 

@@ -14,7 +14,7 @@ from .event_types import EventTypes
 from .events import Expectation, NewEvent, Recorded
 from .names import check_stream, check_tags
 from .reactions import Append, Execute, Reaction, Send
-from .sending import check_destination, check_headers, check_retries, due_us, encode_body
+from .sending import MAX_MESSAGE_BYTES, check_destination, check_headers, check_retries, due_us, encode_body
 
 S = TypeVar("S")
 
@@ -224,10 +224,12 @@ def _send(reaction: Send, known: Outgoing, recorded_us: int, where: str) -> Outg
         check_destination(reaction.url)
         check_retries(reaction.retries)
         body = encode_body(reaction.body)
-        headers = check_headers(reaction.headers, body=body)
+        headers = check_headers(reaction.headers, body=reaction.body)
         due = due_us(reaction.delay, reaction.not_before, recorded_us)
     except Misuse as error:
         raise Misuse(f"{where}: Send: {error}") from None
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise Misuse(f"{where}: Send: the body has {len(body)} bytes, at most {MAX_MESSAGE_BYTES} are carried")
     return msgspec.structs.replace(
         known, target=reaction.url, body=body, headers=headers, due_us=due, retries=reaction.retries
     )

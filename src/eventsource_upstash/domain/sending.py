@@ -17,6 +17,9 @@ from .jobs import check_job_path
 MAX_RETRIES: Final = 100
 """Most retries that can be asked for."""
 
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""Largest body of a message: what every plan of QStash takes."""
+
 MAX_ID: Final = 255
 """Longest id of a message, in characters."""
 
@@ -75,13 +78,15 @@ def check_destination(destination: object) -> None:
     if destination.startswith("/"):
         check_job_path(destination)
         return
-    if len(destination) <= MAX_URL and _URL.fullmatch(destination):
+    if len(destination) <= MAX_URL and "#" not in destination and _URL.fullmatch(destination):
         return
     if len(destination) > MAX_URL:
         raise Misuse(f"the destination has {len(destination)} characters, at most {MAX_URL} are allowed")
     shown, query, _ = destination.partition("?")
     if "@" in shown:  # what stands before it may be a password
         raise Misuse("the destination holds a user name or a password; a token goes into a header")
+    if "#" in destination:
+        raise Misuse("the destination has a fragment (#...), which no server ever sees: leave it out")
     raise Misuse(
         f"destination {shown + ('?...' if query else '')!r}: it is a whole URL, as in 'https://orders.example.com/hooks',"
         " or the path of a job of this app, as in '/workers/report'; what a URL may not hold is written %20"
@@ -108,8 +113,15 @@ def encode_body(body: object) -> bytes:
         ) from None
 
 
-def check_headers(headers: Mapping[str, str] | None, *, body: bytes) -> dict[str, str]:
-    """A message's headers, names in lower case; a body that nobody said anything of is `application/json`.
+def check_headers(headers: Mapping[str, str] | None, *, body: object) -> dict[str, str]:
+    """A message's headers, names in lower case.
+
+    Without a `content-type`, a text is `text/plain; charset=utf-8`, bytes are `application/octet-stream`, and what is
+    written as JSON is `application/json`.
+
+    Args:
+        headers: As given.
+        body: The body as given, before it is encoded.
 
     Raises:
         Misuse: A name or a value can be none, or is set by whoever sends the message. Values are not repeated.
@@ -128,9 +140,15 @@ def check_headers(headers: Mapping[str, str] | None, *, body: bytes) -> dict[str
         if not isinstance(cast("object", value), str) or not _HEADER_VALUE.fullmatch(value):
             raise Misuse(f"header {lower!r}: its value is a text of visible ASCII characters, with spaces within only")
         found[lower] = value
-    if body:
-        found.setdefault("content-type", "application/json")
+    if not isinstance(body, (bytes, bytearray, str)) or body:
+        found.setdefault("content-type", _content_type(body))
     return found
+
+
+def _content_type(body: object) -> str:
+    if isinstance(body, str):
+        return "text/plain; charset=utf-8"
+    return "application/octet-stream" if isinstance(body, (bytes, bytearray)) else "application/json"
 
 
 def check_retries(retries: object) -> None:

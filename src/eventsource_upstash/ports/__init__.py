@@ -14,6 +14,7 @@ from ..domain.events import Appended, Receipt, StoredEvent
 from ..domain.indexes import NO_ENTRIES, Entries
 from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
+from ..domain.sending import MAX_MESSAGE_BYTES
 from .backend import Backend
 from .followers import Followed, Follower
 from .keys import Keys, KeyStore, SubjectKey
@@ -33,7 +34,6 @@ from .log import (
 )
 from .messages import (
     ID_HEADER,
-    MAX_MESSAGE_BYTES,
     NO_HEADERS,
     URLS,
     Buried,

@@ -18,9 +18,6 @@ ID_HEADER: Final = "eventsource-message-id"
 URLS: Final = ""
 """Stands for all URLs, where the paths of jobs are told that somebody delivers to."""
 
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-"""Largest body of a message: what every plan of QStash takes."""
-
 
 class Message(msgspec.Struct, frozen=True):
     """A message on its way to an HTTP endpoint.
