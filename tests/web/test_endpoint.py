@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import App, AsyncApp, Memory, Misuse, Projector
+from eventsource_upstash import App, Append, AsyncApp, Memory, Misuse, Projector
 from eventsource_upstash.web import (
     AsyncEndpoint,
     Endpoint,
@@ -152,6 +152,25 @@ def test_500_without_a_word_for_a_projection_that_is_stopped(colour: Colour, cap
         assert (response.status, json.loads(response.body)["title"]) == (500, "not folded yet; try again")
     assert app.projection_store.view(the.tasks).count() == 3
     assert "ZeroDivisionError: only we know this" in caplog.text, "the operator is told"
+
+
+def test_489_once_for_a_reactor_that_is_stopped_at_a_reaction(colour: Colour, caplog: pytest.LogCaptureFixture) -> None:
+    the = todo()
+    backend = Memory()
+    reactor = the.registry.reactor("copies")
+    reactor.on(TaskCreated)(lambda _: Append("copy", TaskCreated("1", "x"), expected_revision=7))
+    app = App(backend, the.registry, None)
+    coloured = AsyncApp(backend, the.registry, None)
+    app.event_store.append("task-1", TaskCreated("1", "x"))
+    for _ in range(2):
+        response = handle(colour, app, coloured, post(b'{"position": 1}'))
+        assert (response.status, response.headers["upstash-nonretryable-error"]) == (489, "true")
+        assert json.loads(response.body)["title"] == "a reactor has stopped"
+        assert not any(secret in response.body.decode() for secret in SECRETS)
+    assert app.projection_store.view(the.tasks).count() == 1, "everybody else is at the position"
+    assert "reactor 'copies' stopped at the reaction to the event at position 1" in caplog.text, "the operator is told"
+    app.reactions.discard(reactor)
+    assert handle(colour, app, coloured, post(b'{"position": 1}')).status == 200
 
 
 class Broken:

@@ -14,7 +14,7 @@ from .._flow.notifying import Notifying
 from .._io.blocking import run
 from ..blocking import App, Projector
 from ..domain.events import CatchUp
-from ..errors import Misuse
+from ..errors import Misuse, ReactorStopped
 from ..ports import NoticeTransport, Unverified, Verifier
 
 __all__ = [
@@ -133,8 +133,12 @@ class Handling:
 
     async def _fold(self, position: int) -> Response:
         _log.info("notified of position %d", position)
+        stopped: ReactorStopped | None = None
         try:
-            result: CatchUp = await self._catching_up.catch_up(None, self._time_budget)
+            try:
+                result: CatchUp = await self._catching_up.catch_up(None, self._time_budget)
+            except ReactorStopped as error:  # everything else is done, and is answered for
+                stopped, result = error, error.result
             if not result.complete:
                 # Out of time: hand the rest to another delivery, and let this one count. All of the rest, up to the
                 # head: appends beyond the position in the message owe no notification while this one is outstanding.
@@ -143,7 +147,11 @@ class Handling:
                 _log.warning("out of time, and nothing to notify with: the sender will have to try again")
                 return problem(500, "not folded yet; try again")
             if result.position >= position:
-                return _folded(result)
+                if stopped is None:
+                    return _folded(result)
+                # Not 500: to try it again at once would only be the same once more, four times for each append.
+                _log.error("%s", stopped)
+                return problem(NON_RETRYABLE, "a reactor has stopped", {"upstash-nonretryable-error": "true"})
         except Exception:
             _log.exception("the notification of position %d could not be met; the sender will try again", position)
         else:
@@ -193,7 +201,8 @@ class Endpoint:
         Returns:
             200 when every projection reached the position in the message, or when the time ended first and the rest was
             notified anew; 401 for what the verifier refused; 405 and 413 for what is no notification; 489 for a body
-            that no retry can mend; else 500, without detail, so that the sender tries again. It never raises.
+            that no retry can mend, and where all is done but a reaction that a reactor has stopped at; else 500,
+            without detail, so that the sender tries again. It never raises.
         """
         return run(self.flow.handle(request))
 
