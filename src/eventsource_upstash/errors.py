@@ -298,6 +298,13 @@ class LogRewound(EventSourceError):
                 f"a read of projection {projection!r} asked for position {checkpoint}, but the log ends at {head}: the "
                 "position is from before the log was restored, or from another log. Read without it"
             )
+        elif projection.startswith("reactor~"):  # its outbox
+            message = (
+                f"reactor {projection.removeprefix('reactor~')!r} has decided on events up to position {checkpoint}, "
+                f"but the log ends at {head}: the log is older than what was decided. Nothing more of it is carried "
+                "out. Restore the log; or take the reactor out of the code, delete what it keeps with "
+                f"projector.drop_version({projection!r}, 1), and put it back with since= the time of the restoration"
+            )
         else:
             message = (
                 f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is older "

@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventsource_upstash import (
-    Memory,
     Misuse,
     ProjectionStopped,
     ReactorStopped,
     Refused,
-    SQLite,
     Unavailable,
 )
-from eventsource_upstash.ports import Backend
-from eventsource_upstash.testing.colours import Colour, Face, settled
-from tests.reactors.support import Booked, Carrier, Orders, Placed, Shipped
-
-
-class Shop:
-    """An app of one colour over one backend, with its carrier."""
-
-    def __init__(self, colour: Colour, backend: Backend) -> None:
-        self.colour = colour
-        self.backend = backend
-        self.carrier = Carrier()
-
-    def open(self, orders: Orders) -> Face:
-        self.face = Face(self.colour, self.backend, orders.registry, self.carrier)
-        return self.face
-
-    def run(self, work: Any) -> Any:  # Any: a coroutine of whatever
-        return self.colour.run(work)
-
-    def place(self, *orders: str) -> None:
-        for each in orders:
-            self.run(self.face.append(f"order-{each}", Placed(each)))
-
-    def catch_up(self, **more: Any) -> Any:  # Any: as `Face.catch_up` has them
-        return self.run(self.face.catch_up(**more))
-
-    def events(self, kind: type) -> list[Any]:
-        return [each for each in self.run(self.face.read()) if isinstance(each.event, kind)]
-
-    def status(self, orders: Orders) -> Any:
-        return self.run(settled(self.face.app.reactions.status(orders.reactor)))
-
-    def retry(self, orders: Orders, key: str | None = None) -> Any:
-        return self.run(settled(self.face.app.reactions.retry(orders.reactor, key=key)))
-
-    def discard(self, orders: Orders, key: str | None = None) -> Any:
-        return self.run(settled(self.face.app.reactions.discard(orders.reactor, key=key)))
-
-    def pending(self, orders: Orders) -> list[Any]:
-        async def listed() -> list[Any]:
-            found = self.face.app.reactions.pending(orders.reactor)
-            return list(found) if isinstance(found, Iterator) else [each async for each in found]
-
-        found: list[Any] = self.run(listed())
-        return found
-
-
-@pytest.fixture(params=["memory-blocking", "sqlite-event loop", "memory-event loop", "sqlite-blocking"])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    backend, _, colour = request.param.partition("-")
-    made: Backend = Memory() if backend == "memory" else SQLite(tmp_path / "events.db")
-    yield Shop(Colour(colour), made)
-    made.close()
+from eventsource_upstash.testing.colours import Face, settled
+from tests.reactors.shops import Shop
+from tests.reactors.support import Booked, Orders, Placed, Shipped
 
 
 def test_what_is_decided_is_carried_out_in_the_same_catch_up(shop: Shop) -> None:
@@ -294,6 +239,6 @@ def test_delays_count_from_the_event(shop: Shop) -> None:
     shop.catch_up()
     first, second = shop.carrier.sent
     assert first.not_before_us == shop.events(Booked)[0].recorded_us + 24 * 3600 * 1_000_000
-    assert (first.retries, first.body, first.headers) == (0, b"text", {"content-type": "application/json"})
+    assert (first.retries, first.body, first.headers) == (0, b"text", {"content-type": "text/plain; charset=utf-8"})
     assert (second.destination, second.body, second.not_before_us) == ("https://b.example", b"x", 1893456000_000_000)
     assert callable(remind)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple
 
 from .._io.port import Port
 from ..domain.codec import decode_metadata, encode_tags
 from ..domain.events import Appended, Receipt
-from ..domain.outgoing import Outgoing, decode_command
+from ..domain.outgoing import NotHere, Outgoing, decode_command
 from ..domain.registry import Registry
-from ..errors import ConcurrencyError, Misuse, OutcomeUnknown, Unavailable
+from ..errors import ConcurrencyError, Misuse, OutcomeUnknown, Unavailable, UnknownEventType
 from ..ports import Backend, Message, Messages, NoticeTransport
 from .delivering import Posting
 from .executing import Executing
@@ -19,8 +19,21 @@ from .handling import Handling
 RETRIES: Final = 3
 """How often a command is decided again where others write its stream at the same time."""
 
-TRANSIENT: Final = (Unavailable, OutcomeUnknown)
-"""What may go better later. Whatever else is raised will be raised again."""
+PASSING: Final = (Unavailable, OutcomeUnknown, NotHere, UnknownEventType)
+"""What may go better later, or in a process with newer code, as during a deploy. Whatever else is raised will be raised
+again."""
+
+
+class Done(NamedTuple):
+    """A reaction that was carried out.
+
+    Attributes:
+        receipt: What it cost.
+        idle: Whether it was a command that decided nothing: nothing in the log tells that it was executed.
+    """
+
+    receipt: Receipt
+    idle: bool = False
 
 
 def carrier(
@@ -52,23 +65,43 @@ class Carrying:
         self._messages = messages
 
     async def publish(self, sends: Sequence[Outgoing]) -> Receipt:
-        """Hand messages over to whoever carries them. Raises what `Messages.publish` does, and `Misuse`."""
+        """Hand messages over to whoever carries them. Raises what `Messages.publish` does, and `NotHere`."""
         messages = self._messages()
         if messages is None:
-            raise Misuse(
+            raise NotHere(
                 "a reactor answered Send, and nobody carries messages here: hand the event store a notifier over "
                 "QStash, as in EventStore(..., notifier=Notifier(QStash.from_env())), or Memory() or SQLite(...), "
                 "which have a mailbox, or hand the projector messages="
             )
-        return await messages.publish(
-            [Message(each.id, each.target, each.body, each.headers, each.due_us, each.retries) for each in sends]
-        )
+        try:
+            return await messages.publish(
+                [Message(each.id, each.target, each.body, each.headers, each.due_us, each.retries) for each in sends]
+            )
+        except Misuse as error:
+            if any(each.target.startswith("/") for each in sends):  # where the app's jobs are is a matter of settings
+                raise NotHere(str(error)) from error
+            raise
 
-    async def do(self, outgoing: Outgoing) -> Receipt:
-        """Append, or execute. Raises whatever that raises; `Unavailable` where others were quicker each time."""
+    async def do(self, outgoing: Outgoing, stands: Callable[[], Awaitable[bool]]) -> Done:
+        """Append, or execute.
+
+        Args:
+            outgoing: The reaction.
+            stands: Whether it is still to be carried out. A command is asked for after the state that it decides on was
+                read: whoever saw it decide nothing, and took it out, may have gone on since.
+
+        Raises:
+            Overtaken: It is not to be carried out any more; nothing was done.
+            Unavailable: Others were quicker each time.
+            Exception: Whatever an append, or a decide handler, raises.
+        """
         if outgoing.kind == "append":
-            return await self._append(outgoing)
-        return await self._execute(outgoing)
+            return Done(await self._append(outgoing))
+        return await self._execute(outgoing, stands)
+
+    def is_private(self, outgoing: Outgoing) -> bool:
+        """Whether the words of what goes wrong with it may tell personal data, as it was decrypted for an aggregate."""
+        return any(each.personal for each in self._registry.aggregates if each.name == outgoing.aggregate)
 
     async def _append(self, outgoing: Outgoing) -> Receipt:
         tags = [encode_tags(each.tags) for each in outgoing.events]
@@ -85,21 +118,21 @@ class Carrying:
             return answer.receipt
         raise self._handling.refusal(append, answer)
 
-    async def _execute(self, outgoing: Outgoing) -> Receipt:
+    async def _execute(self, outgoing: Outgoing, stands: Callable[[], Awaitable[bool]]) -> Done:
         aggregate = next((each for each in self._registry.aggregates if each.name == outgoing.aggregate), None)
         if aggregate is None:
-            raise Misuse(
+            raise NotHere(
                 f"a command for aggregate {outgoing.aggregate!r} was decided for event {outgoing.type!r} at position "
-                f"{outgoing.position}, and there is no aggregate of that name any more"
+                f"{outgoing.position}, and there is no aggregate of that name here. Keep it until nothing is pending"
             )
         command = decode_command(aggregate, outgoing)
         try:
             executed = await self._executing.execute(
-                aggregate, outgoing.target, command, RETRIES, outgoing.id, _metadata(outgoing), outgoing.tags
+                aggregate, outgoing.target, command, RETRIES, outgoing.id, _metadata(outgoing), outgoing.tags, stands
             )
         except ConcurrencyError as error:
             raise Unavailable(f"others wrote stream {outgoing.target!r} each time; try again later") from error
-        return executed.receipt
+        return Done(executed.receipt, executed.position is None)
 
 
 def _metadata(outgoing: Outgoing) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar, cast
 
 from msgspec.structs import replace
@@ -29,6 +29,10 @@ from .handling import Handling, key_used
 S = TypeVar("S")
 
 _log: Final = logging.getLogger("eventsource_upstash.store")
+
+
+class Overtaken(Exception):
+    """Internal: the command is not to be executed any more. Nothing was appended."""
 
 
 class _Held(Generic[S]):
@@ -118,8 +122,23 @@ class Executing:
         key: str | None,
         metadata: Mapping[str, object] | None,
         tags: Sequence[str],
+        stands: Callable[[], Awaitable[bool]] | None = None,
     ) -> Executed[S]:
-        """See `EventStore.execute`."""
+        """See `EventStore.execute`.
+
+        Args:
+            aggregate: The aggregate.
+            stream: Its stream.
+            command: The command.
+            retries: How often it is decided again where others write the stream at the same time.
+            key: The idempotency key, or None.
+            metadata: Goes with the events.
+            tags: Likewise.
+            stands: Asked before each append, after the state was read: whether the command is still to be executed.
+
+        Raises:
+            Overtaken: It is not.
+        """
         _check_aggregate(aggregate)
         check_stream(stream)
         if type(retries) is not int or retries < 0:
@@ -142,6 +161,8 @@ class Executing:
             append = self._handling.prepare(
                 stream, new, held.revision, key, metadata, self._handling.encode_tags(events, tags)
             )
+            if stands is not None and not await stands():
+                raise Overtaken
             revision = held.revision + len(new)
             last = (append.recorded_us, append.number + len(new) - 1)
             snapshots = aggregate.snapshots

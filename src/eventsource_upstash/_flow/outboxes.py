@@ -31,6 +31,7 @@ class Work:
         left: What is still to be carried out, by key.
         open: The keys at which it can go on.
         stopped: Where and why the reactor stops, if it does.
+        overtaken: Whether what failed was done with meanwhile by somebody else, as the last commit found it.
         done: How many reactions were carried out.
     """
 
@@ -45,10 +46,12 @@ class Work:
             [key for key, each in documents.items() if again or each.failed is None]
         )
         self.stopped: Stopped | None = None
+        self.overtaken = False
         self.done = 0
         self._again = again
         self._gone: set[str] = set()
-        self._failed: dict[str, ReactionFailed] = {}
+        self._paused: dict[str, None] = {}
+        self._failed: dict[str, tuple[str, ReactionFailed]] = {}  # the reaction's id with it
         self._skipped: dict[str, tuple[str, Outgoing, str, int]] = {}
 
     @property
@@ -68,6 +71,25 @@ class Work:
                     break
                 yield key, each
 
+    @property
+    def paused(self) -> tuple[str, ...]:
+        """Keys at which it can go on as soon as what was done is taken out of the outbox."""
+        return tuple(self._paused)
+
+    def pause(self, key: str) -> None:
+        """Let what comes next under a key wait until it is taken out of the outbox what was done before."""
+        if key in self.open:
+            del self.open[key]
+            self._paused[key] = None
+
+    def resume(self, progress: Progress, documents: Mapping[str, Outbox]) -> None:
+        """Go on with the keys that were paused, as they are stored now."""
+        self.progress = progress
+        self.stored = {key: each for key, each in documents.items() if key in self._paused}
+        self.left = {key: list(each.reactions) for key, each in self.stored.items()}
+        self.open = {key: None for key, each in self.stored.items() if self._again or each.failed is None}
+        self._paused = {}
+
     def succeeded(self, key: str, outgoing: Outgoing) -> None:
         """It was carried out."""
         self.done += 1
@@ -84,15 +106,17 @@ class Work:
         """It could not be carried out now: it stays, and what comes after it."""
         self.open.pop(key, None)
 
-    def failed_for_good(self, key: str, outgoing: Outgoing, error: Exception, now_us: int) -> str:
+    def failed_for_good(self, key: str, outgoing: Outgoing, error: Exception, now_us: int, *, private: bool) -> str:
         """It cannot be carried out, whatever is tried: the reactor's `on_error` says what becomes of it.
 
-        Answers what went wrong, in a line.
+        Answers what went wrong, in a line; without the words of the error where those are `private`.
         """
-        line = self._told(outgoing, error)
+        line = self._told(outgoing, error, private=private)
         if self.outbox.on_error == "skip":
             self._skipped[outgoing.id] = (key, outgoing, line, now_us)
             self.drop(key, outgoing)
+            if outgoing.kind != "send":
+                self.pause(key)
             return line
         before = self.stored[key].failed
         if before is not None and before.error == line and not (self._again and self.outbox.on_error == "park"):
@@ -101,17 +125,18 @@ class Work:
             mark = ReactionFailed(line, before.attempts + 1, before.first_us)
         else:
             mark = ReactionFailed(line, 1, now_us)
-        self._failed[key] = mark
+        self._failed[key] = (outgoing.id, mark)
         self.open.pop(key, None)
         if self.outbox.on_error == "stop":
             self.stopped = Stopped(outgoing.position, line, mark.first_us)
             self.open.clear()
+            self._paused.clear()
         return line
 
-    def _told(self, outgoing: Outgoing, error: Exception) -> str:
+    def _told(self, outgoing: Outgoing, error: Exception, *, private: bool) -> str:
         known = self.outbox.types.by_name.get(outgoing.type)
-        # Kept beside the view, in clear: of an event with personal data only the class, since the text may tell some.
-        told = failure(error) if known is None or known.personal is None else type(error).__name__
+        # Kept beside the view, in clear: where there is personal data only the class, since the text may tell some.
+        told = type(error).__name__ if private or (known is not None and known.personal) else failure(error)
         return f"{outgoing.kind} {outgoing.id}: {told}"
 
     def commit(self, head: int) -> Commit | None:
@@ -120,11 +145,13 @@ class Work:
         records: dict[str, bytes | None] = {}
         notes = self.progress.notes
         pending, failed = notes.pending, notes.failed
+        marked = False  # else somebody else has dealt with what failed here
         for key, before in self.stored.items():
             rest = tuple([each for each in before.reactions if each.id not in self._gone])
-            mark = self._failed.get(key)
-            if mark is None and rest and rest[0].id == before.reactions[0].id:
-                mark = before.failed
+            mark = before.failed if rest and rest[0].id == before.reactions[0].id else None
+            if key in self._failed and rest and rest[0].id == self._failed[key][0]:
+                mark = self._failed[key][1]
+                marked = True
             if not rest:
                 documents[key] = None
                 pending -= 1
@@ -134,7 +161,8 @@ class Work:
                 failed += (mark is not None) - (before.failed is not None)
         notes = msgspec.structs.replace(notes, pending=max(0, pending), failed=max(0, failed))
         notes = self._skip(notes, records)
-        notes = self._stop(notes, records)
+        self.overtaken = bool(self._failed) and not marked
+        notes = self._stop(notes, records, marked=marked)
         if not documents and notes == self.progress.notes:
             return None
         return staying(self.progress)._replace(documents=documents, notes=notes, records=records, head=head)
@@ -149,10 +177,10 @@ class Work:
                 records[skipped_record(number)] = msgspec.json.encode(kept)
         return msgspec.structs.replace(notes, skipped=number)
 
-    def _stop(self, notes: Notes, records: dict[str, bytes | None]) -> Notes:
+    def _stop(self, notes: Notes, records: dict[str, bytes | None], *, marked: bool) -> Notes:
         """Note where the reactor stops, or that it does no longer. What stops its deciding is noted by the fold."""
         decides = notes.stopped is not None and notes.stopped.position > self.progress.checkpoint
-        if self.stopped is not None and self._failed:
+        if self.stopped is not None and marked:
             records[FAILED] = next(iter(self._failed)).encode()
             return notes if decides else msgspec.structs.replace(notes, stopped=self.stopped)
         if notes.failed or not self.progress.notes.failed:

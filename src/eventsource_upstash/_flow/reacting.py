@@ -12,9 +12,10 @@ from ..domain.outgoing import Outgoing
 from ..domain.progress import ProjectionId, Stopped
 from ..domain.reactors import Outbox, OutboxProjection
 from ..domain.registry import Registry
-from ..errors import ReactorStopped, Unavailable
+from ..errors import OutcomeUnknown, ReactorStopped, Unavailable
 from ..ports import Commit, Committed, Outcome, Progress, Pull, Pulled, Role, Views, Wanted
-from .carrying import TRANSIENT, Carrying
+from .carrying import PASSING, Carrying
+from .executing import Overtaken
 from .noting import Noting
 from .outboxes import FAILED, Work
 from .passes import Pass
@@ -93,6 +94,7 @@ class Outboxes:
             each
             for each in pulled.progress
             if each.role is Role.SERVING
+            and each.checkpoint <= pulled.head  # else what it decided on is not in the log any more
             and each.projection in self._outboxes
             and each.projection not in self._cleared
             and each.notes.pending > (0 if self._stops(each.projection) else each.notes.failed)
@@ -129,7 +131,7 @@ class Outboxes:
             works.append(self._work(progress, commit.documents))
             if commit.notes.pending <= len(commit.documents):  # that is all there is
                 self._cleared.add(commit.projection)
-        await self.carry_out(works)
+        await self.carry_out(works, head)
         if then is not None and self._late and not more and self._pass is not None:
             self._pass.ended = True
             then = then._replace(limit=1)
@@ -154,11 +156,13 @@ class Outboxes:
 
     def trouble(self, result: CatchUp) -> Exception | None:
         """What a catch-up has to raise, now that everything else is done."""
+        if self.error is not None:  # first, since trying again helps
+            return self.error
         for outbox, stopped in self.stopped.items():
             return ReactorStopped(
                 reactor=self._outboxes[outbox].reactor, position=stopped.position, reason=stopped.reason, result=result
             )
-        return self.error
+        return None
 
     async def _goes_on(self, progress: Progress, head: int) -> bool:
         """Try that again first which a reactor has stopped at."""
@@ -170,7 +174,7 @@ class Outboxes:
     async def retry(self, keys: Sequence[str], head: int, outbox: OutboxProjection) -> Work:
         """Carry out what stands under some keys, also where it has failed for good before."""
         work = await self.load(outbox, keys)
-        await self.carry_out([work])
+        await self.carry_out([work], head)
         await self.settle([work], head, None)
         return work
 
@@ -185,7 +189,7 @@ class Outboxes:
             listed = await self._views.items(outbox, after, AT_ONCE, MAX_BATCH_BYTES, self._of.noting.now_us)
             self.receipt += listed.receipt
             work = self._work(listed.progress, dict(listed.documents))
-            await self.carry_out([work])
+            await self.carry_out([work], head)
             await self.settle([work], head, None)
             if not listed.more or listed.last is None or work.stopped is not None:
                 return
@@ -202,8 +206,27 @@ class Outboxes:
             work.failed_for_now(key)
         return work
 
-    async def carry_out(self, works: Sequence[Work]) -> None:
-        """Carry out what can be, messages together, each key in order: at least a part, then as time allows."""
+    async def carry_out(self, works: Sequence[Work], head: int) -> None:
+        """Carry out what can be, messages together, each key in order: at least a part, then as time allows.
+
+        What was done and nothing but the outbox knows of is taken out of it before what comes next under its key.
+        """
+        while True:
+            await self._carry_out(works)
+            paused = [work for work in works if work.paused]
+            if not paused:
+                return
+            await self.settle(paused, head, None)
+            if self._late:
+                self.unsent = True
+                return
+            for work in paused:
+                progress = await self._progress(work.outbox.id)
+                work.resume(progress, await self._documents(work.outbox, progress, work.paused))
+                for key in self._failing[work.outbox.id]:
+                    work.failed_for_now(key)
+
+    async def _carry_out(self, works: Sequence[Work]) -> None:
         while any(work.open for work in works):
             for batch in _batches(works):
                 await self._publish(batch)
@@ -226,10 +249,11 @@ class Outboxes:
     async def _publish(self, batch: Sequence[tuple[Work, str, Outgoing]]) -> None:
         try:
             self.receipt += await self._of.carrying.publish([each for _, _, each in batch])
-        except TRANSIENT as error:
-            for work, key, _ in batch:
-                self._fail(work, key, error)
         except Exception as error:
+            if isinstance(error, (Unavailable, OutcomeUnknown)) or (len(batch) == 1 and isinstance(error, PASSING)):
+                for work, key, _ in batch:
+                    self._fail(work, key, error)
+                return
             if len(batch) == 1:
                 work, key, outgoing = batch[0]
                 self._give_up(work, key, outgoing, error)
@@ -243,14 +267,24 @@ class Outboxes:
                 _told(work, outgoing)
 
     async def _do(self, work: Work, key: str, outgoing: Outgoing) -> None:
+        async def stands() -> bool:
+            found = (await self._documents(work.outbox, work.progress, [key])).get(key)
+            return found is not None and any(each.id == outgoing.id for each in found.reactions)
+
         try:
-            self.receipt += await self._of.carrying.do(outgoing)
-        except TRANSIENT as error:
+            done = await self._of.carrying.do(outgoing, stands)
+        except PASSING as error:
             self._fail(work, key, error)
+        except Overtaken:
+            work.drop(key, outgoing)
+            work.pause(key)
         except Exception as error:  # whatever a decide handler raises
             self._give_up(work, key, outgoing, error)
         else:
+            self.receipt += done.receipt
             work.succeeded(key, outgoing)
+            if done.idle:
+                work.pause(key)
             _told(work, outgoing)
 
     def _fail(self, work: Work, key: str, error: Exception) -> None:
@@ -263,7 +297,8 @@ class Outboxes:
         )
 
     def _give_up(self, work: Work, key: str, outgoing: Outgoing, error: Exception) -> None:
-        line = work.failed_for_good(key, outgoing, error, self._of.noting.now_us)
+        private = self._of.carrying.is_private(outgoing)
+        line = work.failed_for_good(key, outgoing, error, self._of.noting.now_us, private=private)
         if work.stopped is not None:
             self.stopped[work.outbox.id] = work.stopped
             self._held.add(work.outbox.id)
@@ -285,6 +320,10 @@ class Outboxes:
         lost: Sequence[Work] = works
         for _ in range(TRIES):
             commits = [(work, commit) for work in lost if (commit := work.commit(head)) is not None]
+            for work in lost:
+                if work.stopped is not None and work.overtaken:  # the reactor has not stopped: others saw to it
+                    self.stopped.pop(work.outbox.id, None)
+                    self._held.discard(work.outbox.id)
             if not commits:
                 return None if then is None else await self._pull(then)
             committed = await self._views.commit([commit for _, commit in commits], then)

@@ -163,7 +163,7 @@ class Reactions:
             work.drop(key, document.reactions[0])
             await outboxes.settle([work], head, None)
             return 1, (), outboxes.receipt
-        await outboxes.carry_out([work])
+        await outboxes.carry_out([work], head)
         await outboxes.settle([work], head, None)
         if outboxes.error is not None:
             raise outboxes.error

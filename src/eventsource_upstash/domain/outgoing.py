@@ -21,6 +21,10 @@ S = TypeVar("S")
 Kind: TypeAlias = Literal["append", "execute", "send"]
 
 
+class NotHere(Misuse):
+    """This process cannot carry out a reaction, and one with other code or another configuration can: it waits."""
+
+
 class OutgoingEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event that is to be appended, as it will stand in the log.
 
@@ -179,7 +183,11 @@ class Encoding:
         )
 
     def _codec_of(self, aggregate: Aggregate[object], cls: type, where: str) -> Codec[object]:
-        if command_class(aggregate, cls.__name__) is not cls:
+        try:
+            known = command_class(aggregate, cls.__name__)
+        except NotHere as error:  # here it is the handler's mistake, whoever decides
+            raise Misuse(f"{where}: Execute: {error}") from None
+        if known is not cls:
             raise Misuse(
                 f"{where}: Execute: aggregate {aggregate.name!r} has no decide handler for {cls.__name__}; register "
                 f"one with @{aggregate.name}.decide({cls.__name__})"
@@ -193,12 +201,12 @@ def command_class(aggregate: Aggregate[S], name: str) -> type:
     """The class of an aggregate's commands of that name.
 
     Raises:
-        Misuse: There is none, or there are two.
+        NotHere: There is none, or there are two.
     """
     found = [cls for cls in aggregate.commands if cls.__name__ == name]
     if len(found) != 1:
         how = f"{len(found)} decide handlers for classes called" if found else "no decide handler for a class called"
-        raise Misuse(
+        raise NotHere(
             f"aggregate {aggregate.name!r} has {how} {name!r}: a command that a reactor executes is kept under that "
             "name until it is executed. Give each class a name of its own, and keep it"
         )
@@ -206,7 +214,12 @@ def command_class(aggregate: Aggregate[S], name: str) -> type:
 
 
 def decode_command(aggregate: Aggregate[S], outgoing: Outgoing) -> object:
-    """The command of a reaction. Raises `Misuse` where its class is not there any more, or has changed."""
+    """The command of a reaction.
+
+    Raises:
+        NotHere: Its class is not here: not yet, or not any more.
+        Misuse: Its class has changed.
+    """
     cls = command_class(aggregate, outgoing.command)
     codec: Codec[object] = Codec(cls, f"command {cls.__name__} of aggregate {aggregate.name!r}")
     try:
