@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from eventsource_upstash import Memory
 from eventsource_upstash.backends.memory.views import MemoryViews
 from eventsource_upstash.ports import Backend, Log, Views
-from eventsource_upstash.testing import BackendWrapper, LogContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing import BackendWrapper, LogContract, PromisesContract, ReactorsContract, ViewsContract
 from eventsource_upstash.testing.conformance import Contract, FreeNotificationsContract, NotificationsContract
 from tests.conformance import broken_builds as builds
 from tests.conformance import broken_entries as entries
@@ -43,7 +43,7 @@ class Opened(Contract):
         return self._opened(folder)
 
 
-class Everything(Opened, FreeNotificationsContract, LogContract, ViewsContract, PromisesContract):
+class Everything(Opened, FreeNotificationsContract, LogContract, ViewsContract, PromisesContract, ReactorsContract):
     """Every contract that a backend keeps whose notifications cost nothing."""
 
 
@@ -98,7 +98,10 @@ LOGS: Final[dict[Callable[[Log], Log], tuple[str, ...]]] = {
         "test_nothing_is_decided_twice_on_one_state",
     ),
     logs.WritesHalfOfALoser: ("test_a_conflict_writes_nothing",),
-    logs.Reorders: ("test_all_events_of_an_append_are_written_in_their_order",),
+    logs.Reorders: (
+        "test_all_events_of_an_append_are_written_in_their_order",
+        "test_a_reactor_keeps_the_order_of_a_key_and_holds_up_no_other",
+    ),
     logs.NeverGetsThrough: ("test_any_revision_will_do", "test_writers_who_try_again_all_get_through"),
     logs.IgnoresTheExpectedRevision: (
         "test_a_revision_is_expected",
@@ -144,6 +147,8 @@ LOGS: Final[dict[Callable[[Log], Log], tuple[str, ...]]] = {
         "test_nothing_is_appended_twice_under_one_key",
         "test_of_appends_under_one_key_one_is_written",
         "test_an_append_whose_answer_is_lost_is_repeated_in_any_order_of_steps",
+        "test_a_reactor_decides_and_acts_once_although_another_worker_overtakes_it_at_any_step",
+        "test_a_reactor_decides_and_acts_once_although_workers_die_and_answers_are_lost_at_any_step",
     ),
     repeats.CannotRecall: ("test_recall_answers_what_the_append_answered",),
     repeats.KeepsKeysPerStream: ("test_a_key_used_for_another_stream_is_refused",),
@@ -239,9 +244,13 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
         "test_of_commits_from_one_checkpoint_one_is_written",
         "test_one_of_two_commits_wins_in_any_order_of_steps",
         "test_nothing_is_applied_twice_by_several_who_rebuild",
+        "test_a_reactor_decides_and_acts_once_although_another_worker_overtakes_it_at_any_step",
     ),
     views.IgnoresTheGeneration: ("test_superseded",),
-    views.NeverDeletes: ("test_a_commit_deletes_documents",),
+    views.NeverDeletes: (
+        "test_a_commit_deletes_documents",
+        "test_a_reactor_sets_a_key_aside_until_it_is_retried_or_given_up",
+    ),
     views.DeletesByWritingNothing: (
         "test_a_commit_deletes_documents",
         "test_nothing_is_lost_of_what_changed",
@@ -254,6 +263,8 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
         "test_nothing_is_lost_when_a_handler_fails",
         "test_nothing_is_lost_of_what_is_parked",
         "test_nothing_is_lost_when_one_event_makes_a_commit_too_large",
+        "test_a_reactor_passes_over_what_cannot_be_done_and_notes_it",
+        "test_a_reactor_stops_at_what_cannot_be_done_and_views_go_on",
     ),
     views.KeepsOldNotes: ("test_notes_are_kept_until_a_commit_says_otherwise",),
     views.OneViewForAllVersions: (
@@ -273,7 +284,11 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
         "test_projections_are_committed_side_by_side",
         "test_views_are_used_from_several_threads_and_event_loops",
     ),
-    views.SaysCommittedToLosers: ("test_already_there", "test_ahead"),
+    views.SaysCommittedToLosers: (
+        "test_already_there",
+        "test_ahead",
+        "test_a_reactor_decides_and_acts_once_although_another_worker_overtakes_it_at_any_step",
+    ),
     views.KnowsOneWayToLose: ("test_already_there", "test_ahead"),
     views.LeaksTheDocumentsOfLosers: ("test_ahead", "test_mismatch", "test_sending_a_commit_again_is_safe"),
     views.LeaksTheNotesOfLosers: ("test_ahead", "test_mismatch"),
@@ -289,6 +304,7 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
         "test_nothing_is_lost_when_the_process_ends_before_the_fold",
         "test_nothing_is_lost_for_a_projection_that_is_added_later",
         "test_nothing_is_lost_of_a_type_that_is_not_known_yet",
+        "test_a_reactor_does_not_react_to_what_was_before_it_counts",
     ),
     views.NamesNoPositionBeforeTheFirst: ("test_an_empty_log_has_nothing_to_pull",),
     views.AnswersInOrderOfNames: ("test_progress_is_answered_in_the_order_asked",),
@@ -301,7 +317,10 @@ VIEWS: Final[Mapping[Callable[[Views], Views], tuple[str, ...]]] = {
     views.ItemsInOrderOfUtf16: ("test_items_are_in_order_of_the_keys_characters",),
     views.ItemsInclusive: ("test_items_come_after_a_key",),
     views.ItemsWithoutBounds: ("test_items_are_bounded",),
-    views.ItemsInOnePage: ("test_pages_put_together_are_the_view",),
+    views.ItemsInOnePage: (
+        "test_pages_put_together_are_the_view",
+        "test_a_reactor_acts_on_everything_that_a_worker_left_over",
+    ),
     views.ItemsWithoutEnd: ("test_pages_put_together_are_the_view", "test_a_view_never_written_is_empty"),
     views.CountsWhatWasWritten: ("test_count",),
     views.NeverEmpty: ("test_a_view_never_written_is_empty",),
@@ -541,7 +560,10 @@ GUARDS: Final = [
     Guard(
         "LosesKeysWhenItIsReopened",
         Everything(Drawers(lost="keys"), reopens=True),
-        ("test_keys_are_still_known_when_the_log_is_opened_again",),
+        (
+            "test_keys_are_still_known_when_the_log_is_opened_again",
+            "test_a_reactor_decides_and_acts_once_although_workers_die_and_answers_are_lost_at_any_step",
+        ),
     ),
     Guard(
         "LosesSnapshotsWhenItIsReopened",
@@ -561,6 +583,7 @@ GUARDS: Final = [
             "test_entries_are_there_when_the_views_are_opened_again",
             "test_records_and_notes_are_there_when_the_views_are_opened_again",
             "test_nothing_is_lost_when_the_process_ends_between_pages",
+            "test_a_reactor_does_not_act_again_when_views_are_built_anew_and_storage_is_opened_again",
         ),
     ),
     Guard(

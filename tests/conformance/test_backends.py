@@ -10,6 +10,7 @@ from eventsource_upstash.testing import (
     LogContract,
     MailboxContract,
     PromisesContract,
+    ReactorsContract,
     TimedLimitsContract,
     ViewsContract,
 )
@@ -19,7 +20,13 @@ from tests.stepping.model import OwingMemory
 
 
 class TestMemory(
-    FreeNotificationsContract, LogContract, ViewsContract, PromisesContract, MailboxContract, TimedLimitsContract
+    FreeNotificationsContract,
+    LogContract,
+    ViewsContract,
+    PromisesContract,
+    ReactorsContract,
+    MailboxContract,
+    TimedLimitsContract,
 ):
     reopens = False
 
@@ -28,7 +35,13 @@ class TestMemory(
 
 
 class TestSQLite(
-    FreeNotificationsContract, LogContract, ViewsContract, PromisesContract, MailboxContract, TimedLimitsContract
+    FreeNotificationsContract,
+    LogContract,
+    ViewsContract,
+    PromisesContract,
+    ReactorsContract,
+    MailboxContract,
+    TimedLimitsContract,
 ):
     waits = True
 

@@ -6,14 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from eventsource_upstash.testing import LogContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing import LogContract, PromisesContract, ReactorsContract, ViewsContract
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.conformance import FreeNotificationsContract, NotificationsContract
 from tests.conformance.guards import GUARDS, UNBROKEN, Everything, Guard, Remembering
 
 TESTS = {name for contract in (Everything, Remembering) for name in dir(contract) if name.startswith("test_")}
 
-CONTRACTS = (LogContract, ViewsContract, PromisesContract, FreeNotificationsContract, NotificationsContract)
+CONTRACTS = (
+    LogContract,
+    ViewsContract,
+    PromisesContract,
+    ReactorsContract,
+    FreeNotificationsContract,
+    NotificationsContract,
+)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)

@@ -15,7 +15,7 @@ from eventsource_upstash.backends.redis import UpstashRedis
 from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Backend
-from eventsource_upstash.testing import LimitsContract, LogContract, PromisesContract, ViewsContract
+from eventsource_upstash.testing import LimitsContract, LogContract, PromisesContract, ReactorsContract, ViewsContract
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.conformance import Contract, Lab, NotificationsContract
 from eventsource_upstash.testing.conformance.log_appending import LogAppending, LogRepeating
@@ -105,7 +105,9 @@ class BuildsInOneColour(
     """The contract of builds, indexes, ends and records, without the tests of every order of steps."""
 
 
-class TestUpstashRedis(OnUpstash, NotificationsContract, LogContract, ViewsContract, PromisesContract, LimitsContract):
+class TestUpstashRedis(
+    OnUpstash, NotificationsContract, LogContract, ViewsContract, PromisesContract, ReactorsContract, LimitsContract
+):
     pass
 
 

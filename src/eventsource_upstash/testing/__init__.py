@@ -4,8 +4,8 @@
   and the decisions of an app do, without a backend.
 - **Stepping**: `explore` runs every order in which concurrent callers can meet, and a crash, a lost answer or a refusal
   at every wait; `pausing(backend)` is what they wait on.
-- **Conformance**: `LogContract`, `ViewsContract`, `PromisesContract`, `MailboxContract`, `LimitsContract` (or
-  `TimedLimitsContract`) and the two of notifications, which the test class of a backend inherits.
+- **Conformance**: `LogContract`, `ViewsContract`, `PromisesContract`, `ReactorsContract`, `MailboxContract`,
+  `LimitsContract` (or `TimedLimitsContract`) and the two of notifications, which the test class of a backend inherits.
   They need pytest: `pip install eventsource-upstash[testing]`. See `eventsource_upstash.testing.conformance`.
 - **Corpus**: `check_corpus(registry, folder)` reads what older releases of an app have written; `add_to_corpus` adds
   the samples of a new version.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         MailboxContract,
         NotificationsContract,
         PromisesContract,
+        ReactorsContract,
         TimedLimitsContract,
         ViewsContract,
     )
@@ -52,6 +53,7 @@ __all__ = [
     "Pause",
     "PausingBackend",
     "PromisesContract",
+    "ReactorsContract",
     "ScheduleFailed",
     "TimedLimitsContract",
     "ViewsContract",

@@ -58,6 +58,7 @@ pytest.register_assert_rewrite(
             "mailbox",
             "notifying",
             "promises",
+            "reacting",
             "viewing",
             "views_builds",
             "views_committing",
@@ -85,6 +86,7 @@ from .log_snapshots import LogSnapshots  # noqa: E402
 from .mailbox import MailboxMessages, MailboxSchedules  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
+from .reacting import ReactionsInOrder, ReactionsOnce  # noqa: E402
 from .views_builds import ViewsBuilding, ViewsPullingBuilds  # noqa: E402
 from .views_committing import ViewsCommitting  # noqa: E402
 from .views_concurrency import ViewsConcurrency, ViewsStepping  # noqa: E402
@@ -106,6 +108,7 @@ __all__ = [
     "MailboxContract",
     "NotificationsContract",
     "PromisesContract",
+    "ReactorsContract",
     "TimedLimitsContract",
     "ViewsContract",
     "in_colour",
@@ -169,3 +172,7 @@ class ViewsContract(
 
 class PromisesContract(NothingIsLost, NothingIsAppliedTwice, NothingIsLostForLong, EveryOperationHasAPrice):
     """What the library promises over a backend that keeps both contracts."""
+
+
+class ReactorsContract(ReactionsOnce, ReactionsInOrder):
+    """What the library promises of reactors over a backend that keeps the contracts of `Log` and `Views`."""
