@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KNOWN: Final = "SELECT 1 FROM messages WHERE id = ?1 UNION ALL SELECT 1 FROM delivered_messages WHERE id = ?1"
+_KNOWN: Final = "SELECT 1 FROM messages WHERE id = :id UNION ALL SELECT 1 FROM delivered_messages WHERE id = :id"
 _ADD: Final = (
     "INSERT INTO messages (id, destination, headers, method, retries, not_before_us, schedule_id, due_us, body) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -32,7 +32,7 @@ DUE: Final = (
     f"SELECT {_MESSAGE}, attempts, schedule_id, number, due_us FROM messages WHERE {PLACE} = ? AND due_us <= ? "
     "ORDER BY due_us, number LIMIT ?"
 )
-_HOLD: Final = "UPDATE messages SET attempts = attempts + 1, due_us = ?1, lease_us = ?1 WHERE number = ?2"
+_HOLD: Final = "UPDATE messages SET attempts = attempts + 1, due_us = :lease, lease_us = :lease WHERE number = :number"
 _DELETE: Final = "DELETE FROM messages WHERE id = ? AND lease_us = ?"
 _REMEMBER: Final = "INSERT OR REPLACE INTO delivered_messages (id, delivered_us) VALUES (?, ?)"
 _FORGET: Final = "DELETE FROM delivered_messages WHERE delivered_us < ?"
@@ -102,7 +102,7 @@ class SQLiteMailbox:
             due.sort(key=lambda row: (row[10], row[9]))
             claimed: list[Claimed] = []
             for row in due[:limit]:
-                cursor.execute(_HOLD, (lease_us, row[9]))
+                cursor.execute(_HOLD, {"lease": lease_us, "number": row[9]})
                 claimed.append(Claimed(_message(row), row[7] + 1, row[8], lease_us))
             return claimed, unknown
 
@@ -217,7 +217,7 @@ class SQLiteMailbox:
 
 
 def _add(cursor: sqlite3.Cursor, message: Message, due_us: int, schedule_id: str | None) -> None:
-    if cursor.execute(_KNOWN, (message.id,)).fetchone() is None:
+    if cursor.execute(_KNOWN, {"id": message.id}).fetchone() is None:
         values = (message.id, message.destination, _encoded(message.headers), message.method, message.retries)
         cursor.execute(_ADD, (*values, message.not_before_us, schedule_id, due_us, message.body))
 
