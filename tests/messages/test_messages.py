@@ -431,8 +431,16 @@ def leaves(job: Job) -> None:
     raise SystemExit(2)
 
 
+def gives_up(job: Job) -> None:
+    raise asyncio.CancelledError
+
+
 async def cancelled(job: Job) -> None:
     raise asyncio.CancelledError
+
+
+async def closes(job: Job) -> None:
+    raise GeneratorExit
 
 
 @pytest.mark.parametrize(
@@ -441,7 +449,9 @@ async def cancelled(job: Job) -> None:
         (ends, "StopIteration"),
         (breaks, "Broken: "),
         (leaves, r"SystemExit\(2\)"),
+        (gives_up, r"CancelledError\(\)"),
         (cancelled, "cancelled from within"),
+        (closes, r"GeneratorExit\(\)"),
     ],
 )
 def test_whatever_a_handler_raises_is_a_failed_delivery(
@@ -458,8 +468,9 @@ def test_whatever_a_handler_raises_is_a_failed_delivery(
     asyncio.run(main())
 
 
-def test_a_handler_that_ends_its_thread_does_not_end_the_worker(clock: Clock) -> None:
-    app = opened("memory:", clock, leaves)
+@pytest.mark.parametrize("handler", [leaves, gives_up])
+def test_a_handler_that_ends_its_thread_does_not_end_the_worker(handler: Callable[[Job], None], clock: Clock) -> None:
+    app = opened("memory:", clock, handler)
     app.messages.send("/work", retries=0)
     thread = threading.Thread(target=app.messages.deliver_due)
     thread.start()
@@ -490,5 +501,31 @@ def test_a_delivery_that_is_cancelled_cancels_the_handler_and_is_tried_again_soo
             await delivering
         assert ended == ["one"]
         assert (await app.messages.deliver_due()).next_due == clock.now + timedelta(microseconds=12_182_494)
+
+    asyncio.run(main())
+
+
+def test_a_plain_handler_that_goes_on_after_its_delivery_was_cancelled_is_not_called_twice_at_once(
+    clock: Clock,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work(job: Job) -> None:
+        begun.set()
+        go.wait()
+
+    async def main() -> None:
+        app = connect_async("memory:", Registry(), clock=clock)
+        app.job("/work")(work)
+        await app.messages.send("/work")
+        delivering = asyncio.ensure_future(app.messages.deliver_due())
+        await asyncio.to_thread(begun.wait)
+        delivering.cancel()
+        try:
+            with pytest.raises(asyncio.CancelledError):
+                await delivering
+            assert (await app.messages.deliver_due()).next_due == clock.now + timedelta(microseconds=LEASE_US)
+        finally:
+            go.set()
 
     asyncio.run(main())

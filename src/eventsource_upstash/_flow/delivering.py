@@ -252,8 +252,10 @@ class Delivering:
         except (Exception, GeneratorExit):
             raise
         except BaseException:
-            # Interrupted or cancelled: not its fault, and nothing to wait for the lease's end for.
-            await self.mailbox.again(claimed, self.now_us + _after(1), "interrupted")
+            # Interrupted or cancelled: not its fault, and nothing to wait for the lease's end for; unless its handler
+            # goes on by itself, which nobody else shall do at the same time.
+            if not self._jobs.goes_on(message.destination):
+                await self.mailbox.again(claimed, self.now_us + _after(1), "interrupted")
             raise
         if not await self.mailbox.done(claimed, self.now_us):
             _log.warning("message %s took longer than its lease: somebody else may have delivered it too", message.id)

@@ -89,6 +89,11 @@ class Jobs:
             answer = await self._awaited(job.path, answer)
         return _encoded(job.path, answer)
 
+    def goes_on(self, path: str) -> bool:
+        """Whether the handler goes on to its end, in a thread, when whoever waits for it is cancelled."""
+        handler = self._handlers.get(path)
+        return self._awaits is not None and handler is not None and not _is_async(handler)
+
     async def _awaited(self, path: str, answer: Awaitable[object]) -> object:
         if self._awaits is not None:
             return await self._awaits(answer)
@@ -105,11 +110,13 @@ def _is_async(handler: JobHandler) -> bool:
 def _called(handler: JobHandler, job: Job) -> object:
     try:
         return handler(job)
-    except SystemExit as error:
-        if threading.current_thread() is threading.main_thread():
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)) and threading.current_thread() is threading.main_thread():
             raise  # a signal's handler raises it there to end the process
         # A thread would end by it, and nobody would deliver from then on.
-        raise RuntimeError(f"the handler would have ended the process: SystemExit({error.code!r})") from error
+        raise RuntimeError(f"the handler would have ended whoever called it: {error!r}") from error
 
 
 def _takes_one(handler: JobHandler) -> bool:

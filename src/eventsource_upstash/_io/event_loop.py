@@ -27,7 +27,7 @@ async def apart(work: Awaitable[T]) -> T:
     """Await somebody else's work in a task of its own, so that what is cancelled within it is not taken for the caller.
 
     Raises:
-        RuntimeError: It was cancelled from within.
+        RuntimeError: It was cancelled from within, or raised what is no Exception and would end its caller.
         CancelledError: The caller was cancelled; the work was too, and has ended.
     """
     task = asyncio.ensure_future(work)
@@ -41,6 +41,9 @@ async def apart(work: Awaitable[T]) -> T:
         raise
     if task.cancelled():
         raise RuntimeError("it was cancelled from within")
+    error = task.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise RuntimeError(f"it raised {error!r}") from error
     return task.result()
 
 
