@@ -28,7 +28,7 @@ from eventsource_upstash import (
 from eventsource_upstash._flow.delivering import LEASE_US, Delivering
 from eventsource_upstash._flow.working import Jobs
 from eventsource_upstash._io.blocking import PORT, BlockingPort, run
-from eventsource_upstash._io.port import HttpRequest, HttpResponse
+from eventsource_upstash._io.port import HttpRequest, HttpResponse, Signal
 from eventsource_upstash.domain.cron import next_due
 from eventsource_upstash.ports import Message
 
@@ -188,6 +188,9 @@ def test_a_message_waits_for_a_process_that_has_its_job(
     clock.move(minutes=10)
     mine.messages.deliver_due()
     assert len(caplog.messages) == 2
+    looking = mine.messages.flow.delivering
+    assert looking is not None
+    assert [run(looking.deliver_due(Signal())).left for _ in range(3)] == [1, 0, 0]  # a worker looks once in a minute
     theirs.job("/other")(got.append)
     assert theirs.messages.deliver_due() == (1, 0, 0, None, 0)
     assert [(job.body, job.attempt) for job in got] == [(b"mine", 1), (b"theirs", 1)]

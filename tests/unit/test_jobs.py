@@ -194,7 +194,12 @@ def test_one_handler_for_each_path(colour: Colour) -> None:
 
 @pytest.mark.parametrize(
     ("handler", "said"),
-    [(5, "no function"), (lambda: None, "takes one argument"), (lambda a, b: None, "takes one argument")],
+    [
+        (5, "no function"),
+        (lambda: None, "takes one argument"),
+        (lambda a, b: None, "takes one argument"),
+        (lambda job: (yield), "yields"),
+    ],
 )
 def test_no_handlers(colour: Colour, handler: Any, said: str) -> None:
     app = app_of(colour)

@@ -62,6 +62,8 @@ class Jobs:
                 f"job {path}: an async handler needs an event loop. Register it on the app that connect_async makes, "
                 "or write it with a plain def"
             )
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            raise RegistrationError(f"job {path}: its handler yields, so that calling it does nothing; let it return")
         if not _takes_one(handler):
             raise RegistrationError(f"job {path}: its handler takes one argument, the Job")
         self._handlers[path] = handler
