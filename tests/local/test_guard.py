@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -9,9 +10,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from aiohttp import web
 
 from eventsource_upstash.local import LocalUpstash
-from eventsource_upstash.local.guarding import is_loopback
+from eventsource_upstash.local.guarding import guard, is_loopback
 
 
 @pytest.fixture(params=["redis", "qstash"])
@@ -105,3 +107,31 @@ def test_importing_the_command_needs_nothing_of_the_extra() -> None:
         "assert not {'aiohttp', 'redis', 'httpx'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_client_that_ends_amid_its_request_is_no_error_here(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        reading, ended = asyncio.Event(), asyncio.Event()
+
+        async def handle(request: web.Request) -> web.Response:
+            reading.set()
+            try:
+                return web.Response(body=await request.read())
+            finally:
+                ended.set()
+
+        app = web.Application(middlewares=[guard])
+        app.router.add_post("/", handle)
+        runner = web.AppRunner(app, handler_cancellation=False)  # as the local Upstash has it
+        await runner.setup()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            await web.SockSite(runner, listener).start()
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\nhalf")
+            await reading.wait()
+            writer.transport.abort()
+            await ended.wait()
+            await runner.cleanup()
+
+    asyncio.run(scenario())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

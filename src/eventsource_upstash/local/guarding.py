@@ -47,24 +47,33 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if origin is None:
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
             return _refused("this server does not answer pages of other sites")
-        return await handler(request)
+        return await _answered(request, handler)
     if not is_loopback(urlsplit(origin).hostname):
         return _refused("this server does not answer pages of other sites")
     if request.path == "/dev" or request.path.startswith("/dev/"):
         if urlsplit(origin).netloc != request.host:
             return _refused("what is below /dev/ is for this server's own page")
-        return await handler(request)
+        return await _answered(request, handler)
     if request.method == "OPTIONS":
         answer: web.StreamResponse = web.Response()
         answer.headers["Access-Control-Allow-Methods"] = "HEAD, GET, POST, PUT"
         answer.headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", _HEADERS)
     else:
-        answer = await handler(request)
+        answer = await _answered(request, handler)
     if not answer.prepared:
         answer.headers["Access-Control-Allow-Origin"] = origin
         answer.headers["Access-Control-Expose-Headers"] = "Upstash-Sync-Token"
         answer.headers["Vary"] = "Origin"
     return answer
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ConnectionResetError:
+        if request.transport is not None:
+            raise
+        return web.Response(status=499)  # the client ended amid its request: nobody is there to be told
 
 
 def _refused(why: str) -> web.Response:
