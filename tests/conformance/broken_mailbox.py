@@ -110,14 +110,24 @@ class AsksNobody(MemoryMailbox):
         letter = self._state.mail.letters.get(claimed.message.id)
         return claimed if letter is None or letter.lease_us is None else claimed._replace(lease_us=letter.lease_us)
 
-    async def done(self, claimed: Claimed, now_us: int) -> bool:
-        return await super().done(self._own(claimed), now_us)
-
     async def again(self, claimed: Claimed, at_us: int, error: str) -> bool:
         return await super().again(self._own(claimed), at_us, error)
 
     async def bury(self, claimed: Claimed, now_us: int, error: str) -> bool:
         return await super().bury(self._own(claimed), now_us, error)
+
+
+class MindsTheLease(MemoryMailbox):
+    """What was delivered by somebody whose lease was lost is delivered again and again."""
+
+    async def done(self, claimed: Claimed, now_us: int) -> bool:
+        return self._state.mail.held(claimed) is not None and await super().done(claimed, now_us)
+
+
+class ForgetsWhatWasGivenUp(MemoryMailbox):
+    async def done(self, claimed: Claimed, now_us: int) -> bool:
+        self._state.mail.buried.pop(claimed.message.id, None)
+        return await super().done(claimed, now_us)
 
 
 class TakesAnything(MemoryMailbox):

@@ -107,6 +107,25 @@ def test_a_message_that_kills_whoever_delivers_it_is_given_up(clock: Clock) -> N
     assert "the process ended" in app.messages.dead()[0].error
 
 
+def test_a_job_that_takes_longer_than_the_lease_is_done_when_the_first_is_through(tmp_path: Path, clock: Clock) -> None:
+    attempts: list[int] = []
+
+    def work(job: Job) -> None:
+        attempts.append(job.attempt)
+        clock.move(minutes=16)
+        if job.attempt == 1:  # meanwhile another process is handed it, and is at it when this one is through
+            assert run(mailbox.claim(clock.us, clock.us + LEASE_US, 1, ("/work",)))
+
+    app = opened(SQLite(tmp_path / "a.db"), clock, work)
+    mailbox = app.backend.mailbox(PORT)
+    app.messages.send("/work")
+    assert app.messages.deliver_due().delivered == 1
+    clock.move(hours=1)
+    assert app.messages.deliver_due() == (0, 0, 0, None, 0)
+    assert attempts == [1]
+    app.close()
+
+
 def test_an_interrupted_delivery_is_tried_again_soon(clock: Clock) -> None:
     def interrupted(job: Job) -> None:
         if job.attempt == 1:

@@ -23,8 +23,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 LEASE_US: Final = 15 * 60_000_000
 """How long nobody else is handed a message that is being delivered: fifteen minutes, in microseconds.
 
-It is not renewed: a handler that takes longer goes on, but somebody else may be handed its message as well. After a
-crash amid a delivery, the message waits until then.
+It is not renewed: a handler that takes longer goes on, but somebody else may be handed its message as well; it is done
+when the first of them is through. After a crash amid a delivery, the message waits until then.
 """
 
 RETRIES: Final = 3

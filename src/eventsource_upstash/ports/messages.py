@@ -204,15 +204,18 @@ class Mailbox(Protocol):
         ...
 
     async def done(self, claimed: Claimed, now_us: int) -> bool:
-        """It was delivered. False: the lease was lost meanwhile, somebody else may deliver it too."""
+        """It was delivered, and is done for everybody: also where the lease was lost meanwhile.
+
+        False: it was lost, and somebody else may deliver it too, or has done so.
+        """
         ...
 
     async def again(self, claimed: Claimed, at_us: int, error: str) -> bool:
-        """It was not delivered, and is due again at that time. False as for `done`."""
+        """It was not delivered, and is due again at that time. False: the lease was lost, and nothing changes."""
         ...
 
     async def bury(self, claimed: Claimed, now_us: int, error: str) -> bool:
-        """It was not delivered, and is not tried any more. False as for `done`."""
+        """It was not delivered, and is not tried any more. False as for `again`."""
         ...
 
     async def next_due(self, places: Collection[str]) -> int | None:

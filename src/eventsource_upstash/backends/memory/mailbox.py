@@ -125,13 +125,13 @@ class MemoryMailbox:
         """See `Mailbox.done`."""
         with self._state.lock:
             mail = self._state.mail
-            if mail.held(claimed) is None:
+            letter = mail.letters.pop(claimed.message.id, None)
+            if letter is None:
                 return False
-            del mail.letters[claimed.message.id]
             mail.finished[claimed.message.id] = now_us
             while (oldest := next(iter(mail.finished))) and mail.finished[oldest] < now_us - REMEMBERED_FOR_US:
                 del mail.finished[oldest]
-            return True
+            return letter.lease_us == claimed.lease_us
 
     async def again(self, claimed: Claimed, at_us: int, error: str) -> bool:
         """See `Mailbox.again`."""

@@ -33,7 +33,8 @@ DUE: Final = (
     "ORDER BY due_us, number LIMIT ?"
 )
 _HOLD: Final = "UPDATE messages SET attempts = attempts + 1, due_us = :lease, lease_us = :lease WHERE number = :number"
-_DELETE: Final = "DELETE FROM messages WHERE id = ? AND lease_us = ?"
+_LEASE: Final = "SELECT lease_us FROM messages WHERE id = ? AND due_us IS NOT NULL"
+_DELETE: Final = "DELETE FROM messages WHERE id = ?"
 _REMEMBER: Final = "INSERT OR REPLACE INTO delivered_messages (id, delivered_us) VALUES (?, ?)"
 _FORGET: Final = "DELETE FROM delivered_messages WHERE delivered_us < ?"
 _AGAIN: Final = "UPDATE messages SET due_us = ?, lease_us = NULL, error = ? WHERE id = ? AND lease_us = ?"
@@ -115,11 +116,13 @@ class SQLiteMailbox:
         """See `Mailbox.done`."""
 
         def work(cursor: sqlite3.Cursor) -> bool:
-            if not cursor.execute(_DELETE, (claimed.message.id, claimed.lease_us)).rowcount:
+            row = cursor.execute(_LEASE, (claimed.message.id,)).fetchone()
+            if row is None:
                 return False
+            cursor.execute(_DELETE, (claimed.message.id,))
             cursor.execute(_FORGET, (now_us - REMEMBERED_FOR_US,))
             cursor.execute(_REMEMBER, (claimed.message.id, now_us))
-            return True
+            return bool(row[0] == claimed.lease_us)
 
         return await self._write(work)
 

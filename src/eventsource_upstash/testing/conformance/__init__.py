@@ -56,6 +56,7 @@ pytest.register_assert_rewrite(
             "log_reading",
             "log_snapshots",
             "mailbox",
+            "mailbox_schedules",
             "notifying",
             "promises",
             "reacting",
@@ -83,7 +84,8 @@ from .log_conditions import LogConditions, LogDeciding  # noqa: E402
 from .log_querying import LogQuerying  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
 from .log_snapshots import LogSnapshots  # noqa: E402
-from .mailbox import MailboxMessages, MailboxSchedules  # noqa: E402
+from .mailbox import MailboxMessages  # noqa: E402
+from .mailbox_schedules import MailboxSchedules  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
 from .reacting import ReactionsInOrder, ReactionsOnce  # noqa: E402
