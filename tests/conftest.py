@@ -45,3 +45,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if ONE_PYTHON.search(item.nodeid):
             item.add_marker(pytest.mark.one_python)
+        if item.nodeid.startswith("tests/redis/"):
+            item.add_marker(pytest.mark.over_redis)
