@@ -28,7 +28,7 @@ class MailboxSchedules(Contract):
         assert await claim(box(lab), ELEVEN - 1) == []
         sent = await one(box(lab), ELEVEN)
         name = f"hourly-{ELEVEN}"
-        wanted = Message(name, "https://example.com/a?b", b"\x00\xff", {"a": "b"}, None, "POST")
+        wanted = Message(name, "https://example.com/a?b", b"\x00\xff", {"a": "b"}, ELEVEN, None, "POST")
         assert sent == Claimed(wanted, 1, "hourly", ELEVEN + LEASE)
         await box(lab).done(sent, ELEVEN)
         assert await names(box(lab), ELEVEN + HOUR - 1) == []
@@ -127,7 +127,7 @@ class MailboxSchedules(Contract):
     @in_colour
     async def test_its_schedule_is_known_of_a_message_that_was_buried(self, lab: Lab) -> None:
         await box(lab).save(hourly(), NOW)
-        await box(lab).bury(await one(box(lab), ELEVEN), "no luck")
+        await box(lab).bury(await one(box(lab), ELEVEN), ELEVEN, "no luck")
         (buried,) = await box(lab).buried(10)
         assert buried.schedule_id == "hourly"
         await box(lab).revive(buried.message.id, ELEVEN)
