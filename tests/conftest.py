@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # histories, processes that are killed, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
-    tests/sql/(.*(postgresql|mariadb) | test_(kills|memory|servers))
+    tests/sql/(.*(postgresql|mariadb) | test_(kills|memory|missing|servers))
     | tests/local/ | tests/packaging/ | tests/docs/test_deploy | tests/views/.*upstash
     | tests/examples/(.*upstash | ((accounts|api)/)?test_(bad_input|every_order|promise|serve))
     | tests/qstash/test_(agreement|schedules)

@@ -135,7 +135,7 @@ def test_sync(tmp_path: Path) -> None:
 
     @app.job("/workers/sync")
     def sync_usage(job_: Job) -> None:
-        if not job.run(time_budget=20).complete:
+        if job.run(time_budget=20).more:
             raise RetryLater(after=5)  # the next run goes on where this one ended
 
     app.schedules.create("0 * * * *", "/workers/sync", schedule_id="sync-usage")  # each hour

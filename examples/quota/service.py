@@ -199,7 +199,7 @@ class Quota:
         """Copy what one transaction holds, and stop: what a run leaves that was ended half-way."""
         while True:
             synced = self.copy(time_budget=0)
-            if synced.complete or synced.upserted or synced.deleted:
+            if not synced.more or synced.upserted or synced.deleted:
                 return synced
 
     # --8<-- [start:job]
@@ -209,7 +209,7 @@ class Quota:
         _log.info(
             "table: %d rows written, %d deleted, at position %d", synced.upserted, synced.deleted, synced.position
         )
-        if not synced.complete:
+        if synced.more:
             # If this delivery comes again, there are two such messages: of two syncs at once, one finds nothing to do.
             self.app.messages.send(JOB)
 

@@ -251,7 +251,7 @@ def test_of_two_runs_at_once_one_goes_on_from_where_the_other_is(engine: sa.Engi
             other.run(time_budget=0)
         return write(*arguments)  # type: ignore[arg-type]
 
-    one.flow.write = overtaken  # type: ignore[method-assign]
+    one.flow.write = overtaken  # type: ignore[method-assign, assignment]
     assert one.run().complete
     assert rows_of(engine, table) == view_of(app, known.users)
     app.event_store.append("user", *[Used(f"u{each}", each) for each in range(8)], Left("u2"))
@@ -312,8 +312,8 @@ def test_a_function_makes_the_rows(engine: sa.Engine) -> None:
     table.create(engine)
 
     def row(key: str, user: User) -> Mapping[str, object]:
-        more = {"note": "much"} if user.quota > 50 else {}
-        return {"number": int(key), "left_over": user.quota - user.used, **more}
+        note = "much" if user.quota > 50 else None
+        return {"number": int(key), "left_over": user.quota - user.used, "note": note}
 
     view = app.projection_store.view(known.users)
     app.event_store.append("user", Registered("1", 100), Used("1", 5), Registered("2", 10))
@@ -353,7 +353,7 @@ def mistakes() -> Iterator[tuple[str, Callable[[sa.Engine, App, Projection[User]
     yield "its primary key has 2 columns", making(two)
     yield "key='z' is no column", making(two, key="z")
     yield "page_size=0", making(users_table(), page_size=0)
-    yield "it has 1 to 255 characters", making(users_table(), name="")
+    yield "it is a text of 1 to 255 characters", making(users_table(), name="")
     yield "takes a Table of SQLAlchemy, not a str", making("users")  # type: ignore[arg-type]
     yield "takes a view, as", lambda engine, app, users: Sync(engine, users, users_table())  # type: ignore[arg-type]
     yield "takes a view, as", lambda engine, app, users: AsyncSync(engine, users, users_table())  # type: ignore[arg-type]

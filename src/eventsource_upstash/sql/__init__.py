@@ -5,7 +5,14 @@ Over SQLAlchemy 2 (`pip install "eventsource-upstash[sql]"`), on PostgreSQL, MyS
 
 from __future__ import annotations
 
-from .follower import SqlFollower, SqlStatus
+try:
+    from .follower import SqlFollower, SqlStatus
+except ModuleNotFoundError as _error:
+    if _error.name != "sqlalchemy":
+        raise
+    raise ModuleNotFoundError(
+        "eventsource_upstash.sql needs the package sqlalchemy: pip install 'eventsource-upstash[sql]'", name=_error.name
+    ) from _error
 from .projection import SqlProjection, sql_projection
 from .synchronise import AsyncSync, Sync, sync
 from .syncing import Synced, Syncing

@@ -1,30 +1,47 @@
-"""Document -> row: the columns of a table that a view is copied into, and the statements that write them."""
+"""Document -> row: what the columns of a table hold of a document."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
 from typing import Any, Final, Generic, TypeVar, cast, get_type_hints
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Insert, Table, func, select, text
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+import msgspec
+from sqlalchemy import (
+    BINARY,
+    JSON,
+    VARBINARY,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Table,
+    Time,
+    Uuid,
+)
+from sqlalchemy import Enum as EnumColumn
+from sqlalchemy.sql import ClauseElement
 
 from ..domain.projections import Projection
 from ..errors import EventSourceError, Misuse
 
 D = TypeVar("D")
 
-IN_LIST: Final = 500
-"""Most keys in one statement: below the parameters that each of the databases takes."""
-
 # Any: what a column holds is the table's business.
-_Column = Column[Any]
+AnyColumn = Column[Any]
 
-_COLLATION: Final = text(
-    "SELECT collation_name FROM information_schema.columns WHERE table_schema = COALESCE(:schema, DATABASE())"
-    " AND table_name = :table AND column_name = :column"
-)
+# What drivers write as it is. Of anything else each makes something of its own: a name, a `repr`, an array.
+_AS_IT_IS: Final = frozenset({type(None), bool, int, float, str})
+_VALUES: Final = (int, float, str, bytes, bytearray, memoryview, Decimal, date, time, timedelta, UUID, ClauseElement)
+_PLAIN: Final = (String, Integer, Numeric, Boolean, Date, DateTime, Time, Uuid, LargeBinary, BINARY, VARBINARY)
 
 
 class Columns(Generic[D]):
@@ -49,10 +66,11 @@ class Columns(Generic[D]):
     ) -> None:
         self.table: Table = table
         self.where: str = f"sync of projection {projection.name!r} into table {table.fullname!r}"
-        self.key: _Column = self._key_column(key)
+        self.key: AnyColumn = self._key_column(key)
         self._row = row
         self._kind = self._key_kind()
         self._fields: tuple[str, ...] = ()
+        self._names: frozenset[str] | None = None
         if row is None:
             have = _fields(projection.document)
             self._fields = tuple(each.key for each in table.c if each.key in have and each is not self.key)
@@ -62,7 +80,7 @@ class Columns(Generic[D]):
                     f"(it has {', '.join(sorted(have)) or 'none'}); hand over row=, a function of key and document"
                 )
 
-    def _key_column(self, key: str | None) -> _Column:
+    def _key_column(self, key: str | None) -> AnyColumn:
         if key is not None:
             if key not in self.table.c:
                 raise Misuse(f"{self.where}: key={key!r} is no column of it")
@@ -101,11 +119,15 @@ class Columns(Generic[D]):
         """The row of a document.
 
         Raises:
-            Misuse: What `row=` answered is no mapping of columns of the table, or it raised.
+            Misuse: What `row=` answered is no mapping of columns of the table, or of others than before, or it raised.
+                Or a column cannot hold what it is given.
         """
         value = self.value_of(key)
         if self._row is None:
-            return {self.key.key: value, **{field: getattr(document, field) for field in self._fields}}
+            return {
+                self.key.key: value,
+                **{field: self._fit(field, getattr(document, field)) for field in self._fields},
+            }
         try:
             given = cast("object", self._row(key, document))
         except EventSourceError:
@@ -120,68 +142,38 @@ class Columns(Generic[D]):
             raise Misuse(f"{self.where}: row= answered {unknown[0]!r}, which is no column of it")
         if row.setdefault(self.key.key, value) != value:
             raise Misuse(f"{self.where}: row= answered another key than the document's in column {self.key.key!r}")
-        return row
-
-    def check(self, connection: Connection) -> None:
-        """Refuse a key column that cannot tell keys apart as the view does. Raises `Misuse`."""
-        if connection.dialect.name not in ("mysql", "mariadb") or self._kind is not str:
-            return
-        where = {"schema": self.table.schema, "table": self.table.name, "column": self.key.name}
-        collation = connection.execute(_COLLATION, where).scalar()
-        if collation is not None and not str(collation).endswith(("_bin", "_as_cs", "binary")):
+        if self._names is None:
+            self._names = frozenset(row)
+        elif self._names != row.keys():
+            name = min(self._names ^ row.keys())
             raise Misuse(
-                f"{self.where}: column {self.key.key!r} has collation {collation}, under which different keys are "
-                "equal ('a' and 'A'); let it be utf8mb4_bin"
+                f"{self.where}: row= answered column {name!r} for one document and not for another, which would keep "
+                "what it had; let it answer the same columns for each, and None for what is empty"
             )
+        return {name: self._fit(name, each) for name, each in row.items()}
 
-    def put(self, connection: Connection, rows: Sequence[dict[str, object]]) -> None:
-        """Write rows, over those of the same key."""
-        groups: dict[tuple[str, ...], list[dict[str, object]]] = {}
-        for row in rows:
-            groups.setdefault(tuple(row), []).append(row)
-        for names, several in groups.items():
-            connection.execute(self._upsert(connection.dialect.name, names), several)
-
-    def delete(self, connection: Connection, keys: Sequence[str]) -> int:
-        """Delete the rows of keys. Answers how many there were."""
-        deleted = 0
-        for values in _chunks([self.value_of(key) for key in keys]):
-            deleted += max(0, connection.execute(self.table.delete().where(self.key.in_(values))).rowcount)
-        return deleted
-
-    def count(self, connection: Connection) -> int:
-        """How many rows the table has."""
-        return int(connection.execute(select(func.count()).select_from(self.table)).scalar_one())
-
-    def keys_after(self, connection: Connection, place: str | None, limit: int) -> list[str]:
-        """Keys of rows in the database's own order, after one."""
-        wanted = select(self.key).order_by(self.key).limit(limit)
-        if place is not None:
-            wanted = wanted.where(self.key > self.value_of(place))
-        return [str(value) for value in connection.execute(wanted).scalars()]
-
-    def _upsert(self, dialect: str, names: Sequence[str]) -> Insert:
-        others = [name for name in names if name != self.key.key]
-        if dialect in ("mysql", "mariadb"):
-            insert = mysql.insert(self.table)
-            return insert.on_duplicate_key_update({name: insert.inserted[name] for name in others or names})
-        if dialect == "postgresql":
-            into = postgresql.insert(self.table)
-            if not others:
-                return into.on_conflict_do_nothing(index_elements=[self.key])
-            return into.on_conflict_do_update(
-                index_elements=[self.key], set_={name: into.excluded[name] for name in others}
-            )
-        lite = sqlite.insert(self.table)
-        if not others:
-            return lite.on_conflict_do_nothing(index_elements=[self.key])
-        return lite.on_conflict_do_update(
-            index_elements=[self.key], set_={name: lite.excluded[name] for name in others}
+    def _fit(self, name: str, value: object) -> object:
+        """A value as each of the databases writes it. Raises `Misuse` for one of which each would make its own."""
+        if type(value) in _AS_IT_IS:
+            return value
+        kind = self.table.c[name].type
+        if isinstance(kind, JSON):
+            with suppress(TypeError, ValueError):  # else the engine's own serializer may know it
+                return msgspec.to_builtins(value)
+            return value
+        if not isinstance(kind, _PLAIN) or isinstance(kind, EnumColumn):
+            return value
+        plain: object = value.value if isinstance(value, Enum) else value
+        if isinstance(plain, datetime) and plain.tzinfo is not None and isinstance(kind, DateTime):
+            # A column without a zone, as all are on MySQL, MariaDB and SQLite, would keep the time on somebody's wall.
+            moment = plain.astimezone(timezone.utc)
+            return moment if kind.timezone else moment.replace(tzinfo=None)
+        if plain is None or isinstance(plain, _VALUES):
+            return cast("object", plain)
+        raise Misuse(
+            f"{self.where}: column {name!r} ({kind!r}) cannot hold a {type(value).__name__}; let row= answer what it "
+            "is to hold, or let it be a JSON column"
         )
-
-
-def _chunks(values: list[object]) -> Iterable[list[object]]:
-    return (values[start : start + IN_LIST] for start in range(0, len(values), IN_LIST))
 
 
 def _fields(cls: type) -> set[str]:

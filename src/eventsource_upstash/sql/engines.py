@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, cast
 
@@ -102,16 +102,16 @@ def is_aborted(error: DBAPIError) -> bool:
     return _code(error) == "25P02"
 
 
-_HINT: Final = "Look at the table's columns and constraints, and at the rights of the database's user"
+HINT: Final = "Look at the table's columns and constraints, and at the rights of the database's user"
 
 
 @contextmanager
-def telling(what: str, hint: str = _HINT) -> Generator[None]:
+def telling(what: str, hint: Callable[[], str] | None = None) -> Generator[None]:
     """Turn what the database says about the library's own statements into the errors of the library.
 
     Args:
         what: What was done, for the message.
-        hint: What to do where it was refused.
+        hint: What tells what to do where it was refused.
 
     Raises:
         Unavailable: A later try may do. Nothing was written, unless it was the answer to a commit that was lost.
@@ -131,7 +131,10 @@ def telling(what: str, hint: str = _HINT) -> Generator[None]:
             raise Unavailable(
                 f"{what}: the database cannot serve it now ({told(error)}). Try again later{more}"
             ) from None
-        remedy = "The disk is full" if _code(error) in (_FULL_SQLITE, "53100", 1021) else hint
+        if _code(error) in (_FULL_SQLITE, "53100", 1021):
+            remedy = "The disk is full"
+        else:
+            remedy = HINT if hint is None else hint()
         raise Refused(f"{what}: the database refused it ({told(error)}); nothing was written. {remedy}") from None
 
 

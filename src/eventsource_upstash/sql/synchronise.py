@@ -11,7 +11,8 @@ from .._io import blocking, event_loop
 from ..aio import AsyncView
 from ..blocking import View
 from ..errors import Misuse
-from .syncing import PAGE, Flow, Synced, Syncing
+from .flow import Flow
+from .syncing import PAGE, Run, Synced, Syncing
 from .tables import SYNCS
 
 D = TypeVar("D")
@@ -26,7 +27,7 @@ class Sync(Generic[D]):
     changes without an event cannot be found otherwise. A run that was ended, whatever ended it, goes on where it was,
     with the next call. Of two runs at once one loses its transaction, and goes on from where the other one is.
 
-    The table is the sync's own: rows that the view has not are deleted.
+    The table is the sync's own: rows that the view has not are deleted. A table that is empty is copied anew.
 
     Args:
         engine: The database: a synchronous engine with transactions.
@@ -34,7 +35,8 @@ class Sync(Generic[D]):
         table: The table; it has to be there.
         name: What the checkpoint is kept under; made of projection and table without one.
         key: The unique column of the documents' keys; the single column of the primary key without one.
-        row: What answers the columns of a key and document; the document's fields that are columns without one.
+        row: What answers the columns of a key and document, the same ones for each; the document's fields that are
+            columns without one. An Enum is written as its value, a moment in UTC, and what a JSON column holds as JSON.
         checkpoints: The table that the checkpoints of syncs are kept in, made when it is first needed.
         schema: Its schema; the connection's own without one.
         page_size: Most documents or events in one transaction, up to 1,000.
@@ -73,7 +75,8 @@ class Sync(Generic[D]):
         """Bring the view up, and the table in step with it.
 
         Args:
-            time_budget: Seconds after which no further transaction is begun; at least one is made.
+            time_budget: Seconds after which no further transaction is begun; at least one is made. A copy of the whole
+                view may then take several runs: as long as `Synced.more`, the next one goes on with it.
             progress: Called after each transaction, with how far it is and how long it may take.
             full: Whether the whole view is copied, whatever is in the table.
 
@@ -81,12 +84,12 @@ class Sync(Generic[D]):
             Unavailable: The database, or the backend, cannot serve it now. What was written stays, and holds together.
             Refused: The database does not take the rows.
             LogRewound: The table is beyond the log's head. With `full=True` it is brought in step all the same.
-            Misuse: A key or a document does not fit the table.
+            Misuse: A key or a document does not fit the table, or the table does not tell keys apart.
 
         Cost: one step for the head and two for the view; for each 500 events one of the log, one of the view and one
         transaction. A full copy: one step of the view and one transaction for each 500 documents.
         """
-        return blocking.run(self.flow.run(blocking.PORT, time_budget, progress, full))
+        return blocking.run(Run(self.flow, blocking.PORT, time_budget, progress, full=full).run())
 
 
 class AsyncSync(Generic[D]):
@@ -98,7 +101,8 @@ class AsyncSync(Generic[D]):
         table: The table; it has to be there.
         name: What the checkpoint is kept under; made of projection and table without one.
         key: The unique column of the documents' keys; the single column of the primary key without one.
-        row: What answers the columns of a key and document; the document's fields that are columns without one.
+        row: What answers the columns of a key and document, the same ones for each; the document's fields that are
+            columns without one. An Enum is written as its value, a moment in UTC, and what a JSON column holds as JSON.
         checkpoints: The table that the checkpoints of syncs are kept in, made when it is first needed.
         schema: Its schema; the connection's own without one.
         page_size: Most documents or events in one transaction, up to 1,000.
@@ -135,7 +139,7 @@ class AsyncSync(Generic[D]):
         full: bool = False,
     ) -> Synced:
         """Bring the view up, and the table in step with it. Arguments, errors and cost as for `Sync.run`."""
-        return await self.flow.run(event_loop.PORT, time_budget, progress, full)
+        return await Run(self.flow, event_loop.PORT, time_budget, progress, full=full).run()
 
 
 def sync(

@@ -89,7 +89,7 @@ class Desk:
     """
 
     def __init__(self, on_error: OnError = "stop", *, since: datetime | None = None, version: int = 1) -> None:
-        self.decisions = 0
+        self.decisions: int = 0
         self.jammed = False
         self.registry: Registry = Registry()
         for name, event in {"asked": Asked, "opened": Opened, "closed": Closed, "booked": Booked}.items():
@@ -178,7 +178,7 @@ class Interrupted(BackendWrapper):
 
     def __init__(self, inner: Backend, at: int | str, what: Callable[[], Awaitable[None]], *, after: bool) -> None:
         super().__init__(inner)
-        self.calls = 0
+        self.calls: int = 0
         self._at = at
         self._what = what
         self._after = after

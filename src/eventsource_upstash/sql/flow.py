@@ -1,0 +1,181 @@
+"""What a sync reads and writes: the view and the log on one side; rows, and how far it is, on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Generic, NamedTuple, TypeVar, cast
+
+from sqlalchemy import Engine, Table
+from sqlalchemy.exc import DBAPIError
+
+from .._flow.freshness import Fresh
+from ..aio import AsyncView
+from ..blocking import View
+from ..domain.events import Receipt
+from ..domain.projections import Projection
+from ..errors import Misuse, Unavailable
+from ..ports import MAX_PAGE_BYTES, Got, Listed, Page
+from .columns import Columns
+from .engines import check_engine, is_contended, telling
+from .statements import Statements
+from .tables import Rows, syncs_table
+
+D = TypeVar("D")
+
+
+class State(NamedTuple):
+    """What is kept of a sync.
+
+    Attributes:
+        edition: Counts its transactions: each takes effect only if nobody else's came between.
+        version: Version of the projection that the table holds; 0 before the first copy.
+        generation: Build of its view.
+        position: Every event up to it is in the table.
+        parked: Whether events were parked in the view when it was read: they may be folded without a new event.
+        started: Checkpoint of the view when the copy under way began; None where none is.
+        phase: "copy" while documents are copied, "sweep" while rows are looked at that the view may not have, "events"
+            after that until a run reaches the head.
+        place: The last key of that; None at its beginning.
+        copied: Documents copied by it.
+    """
+
+    edition: int = 0
+    version: int = 0
+    generation: int = 0
+    position: int = 0
+    parked: int = 0
+    started: int | None = None
+    phase: str = ""
+    place: str | None = None
+    copied: int = 0
+
+
+class Lost(Exception):
+    """Internal: another run wrote meanwhile. This one wrote nothing."""
+
+
+class Flow(Generic[D]):
+    """Both sides of a sync. See `Sync`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        view: View[D] | AsyncView[D],
+        table: Table,
+        name: str | None,
+        key: str | None,
+        row: Callable[[str, D], Mapping[str, object]] | None,
+        checkpoints: str,
+        schema: str | None,
+        page_size: int,
+    ) -> None:
+        self.engine: Engine = check_engine(engine, "Sync")
+        if not isinstance(cast("object", table), Table):
+            raise Misuse(
+                f"Sync: it takes a Table of SQLAlchemy, not a {type(table).__name__}; of a class, its __table__"
+            )
+        if type(page_size) is not int or not 1 <= page_size <= 1000:
+            raise Misuse(f"page_size={page_size!r}: it is a whole number from 1 to 1000")
+        self.projection: Projection[D] = view.projection
+        self._reads = view.flow
+        self.columns: Columns[D] = Columns(view.projection, table, key, row)
+        self.where: str = self.columns.where
+        self._statements = Statements(table, self.columns.key, self.where)
+        self.name: str = name if name is not None else f"{view.projection.name}:{table.fullname}"
+        if not isinstance(cast("object", self.name), str) or not 0 < len(self.name) <= 255:
+            raise Misuse(f"{self.where}: name={self.name!r}: it is a text of 1 to 255 characters")
+        self._page = page_size
+        self._table = syncs_table(checkpoints, schema)
+        self._rows = Rows(engine, self._table, self.where)
+
+    # What follows blocks: it is done by the port's `call`.
+
+    def state(self) -> State:
+        """What is kept of it."""
+        with telling(self.where):
+            self._rows.prepare(self.name, State()._asdict())
+            with self.engine.connect() as connection:
+                mine = self._table.select().where(self._table.c.name == self.name)
+                row = connection.execute(mine).mappings().first()
+                self._statements.check(connection)
+                connection.rollback()
+        if row is None:
+            self._rows.forget()
+            raise Unavailable(f"{self.where}: its checkpoint has just been deleted. Try again")
+        return State(*(row[field] for field in State._fields))
+
+    def write(self, before: State, after: State, put: Sequence[dict[str, object]], gone: Sequence[str]) -> int:
+        """Write rows and state in one transaction, unless another run wrote meanwhile. Answers how many rows went.
+
+        Raises:
+            Lost: It did. Nothing was written.
+            Unavailable: The database cannot serve it now. Nothing was written.
+            Refused: It does not take the rows.
+            Misuse: A key, or a row, does not fit the table.
+        """
+        table = self._table
+        values = [self.columns.value_of(key) for key in gone]
+        with self._telling():
+            try:
+                with self.engine.begin() as connection:
+                    changed = connection.execute(
+                        table.update()
+                        .where(table.c.name == self.name, table.c.edition == before.edition)
+                        .values(**after._replace(edition=before.edition + 1)._asdict())
+                    )
+                    if changed.rowcount != 1:
+                        raise Lost
+                    # First what goes: it may leave a unique value to what comes.
+                    deleted = self._statements.delete(connection, values)
+                    self._statements.put(connection, put)
+                    return deleted
+            except DBAPIError as error:
+                if is_contended(error):
+                    raise Lost from None
+                raise
+
+    def surplus(self, copied: int) -> bool:
+        """Whether the table may hold rows that were not among so many that were copied."""
+        with self._telling(), self.engine.connect() as connection:
+            return self._statements.count(connection) != copied
+
+    def is_empty(self) -> bool:
+        """Whether the table holds nothing."""
+        return not self.keys_after(None, 1)
+
+    def keys_after(self, place: str | None, limit: int | None = None) -> list[str]:
+        """The next keys of the table, in the database's own order."""
+        after = None if place is None else self.columns.value_of(place)
+        with self._telling(), self.engine.connect() as connection:
+            return [str(key) for key in self._statements.keys_after(connection, after, limit or self._page)]
+
+    def _telling(self) -> AbstractContextManager[None]:
+        return telling(self.where, lambda: self._statements.hint(self.engine))
+
+    # What follows reads the log and the view.
+
+    async def got(self, keys: Sequence[str], fresh: Fresh = Fresh()) -> Got:  # noqa: B008 - a value
+        """Documents, and how far the build is that they are from."""
+        return await self._reads.got(self.projection, keys, fresh, latest=True)
+
+    async def listed(self, place: str | None) -> Listed:
+        """The next documents in order of key."""
+        return await self._reads.listed(self.projection, Fresh(), None, place, self._page)
+
+    def decoded(self, answer: Got | Listed) -> list[tuple[str, D]]:
+        """Documents out of an answer."""
+        documents = answer.documents.items() if isinstance(answer, Got) else answer.documents
+        return self._reads.decode(self.projection, answer, documents)
+
+    async def page(self, after: int) -> Page:
+        """The next events of the log."""
+        return await self._reads.log.read(after, self._page, MAX_PAGE_BYTES)
+
+    async def head(self) -> tuple[int, Receipt]:
+        """The log's last position."""
+        return await self._reads.log.head()
+
+    async def total(self) -> int:
+        """How many documents there are."""
+        return await self._reads.count(self.projection, Fresh())
