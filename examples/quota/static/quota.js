@@ -58,6 +58,7 @@ function showUsers(users) {
   }
   for (const row of rows.values()) row.remove();
   $("nobody").hidden = users.length > 0;
+  $("more").hidden = users.length < 20; // the server shows no more
 }
 
 function made(user) {
