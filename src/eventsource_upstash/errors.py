@@ -382,9 +382,12 @@ class ProjectionStopped(EventSourceError):
         self, *, projection: str, position: int, reason: str, result: CatchUp, others: Sequence[str] = ()
     ) -> None:
         more = f" Also stopped: {', '.join(others)}." if others else ""
+        what, so_far = f"projection {projection!r}", "Its view holds everything before that event"
+        if projection.startswith("reactor~"):  # its outbox
+            what, so_far = f"reactor {projection.removeprefix('reactor~')!r}", "It has decided on all before that event"
         super().__init__(
-            f"projection {projection!r} stopped at position {position}: {reason.rstrip('.')}. Its view holds "
-            f"everything before that event, and the next catch-up tries it again.{more}"
+            f"{what} stopped at position {position}: {reason.rstrip('.')}. {so_far}, and the next catch-up tries it "
+            f"again.{more}"
         )
         self.projection = projection
         self.position = position

@@ -355,6 +355,11 @@ class Moved:
     address: Personal[str]
 
 
+@dataclass(frozen=True)
+class Move:
+    address: Personal[str]
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -364,6 +369,8 @@ class Moved:
         (lambda _: Append("a"), "without an event"),
         (lambda _: Append("a", Booked("1", 1), expected_revision=-1), "a revision from 0"),
         (lambda _: Append("a", Moved("1", "a street")), "holds personal data"),
+        (lambda of: Execute(of, "a", Move("a street")), "command Move, which holds personal data"),
+        (lambda _: Send("/a", Moved("1", "a street")), "Send of a Moved, which holds personal data"),
         (lambda of: Execute(of, "a", Turn("x")), "no decide handler for a class called 'Turn'"),
         (lambda _: Execute(cast("Any", "parcel"), "a", Ship("1")), "registry.aggregate"),
         (lambda _: {Send("/a")}, "answered a set"),
@@ -373,6 +380,7 @@ class Moved:
 def test_what_can_be_no_reaction_stops_where_it_is_decided(answer: Any, why: str) -> None:
     orders = Orders("append")
     orders.registry.event("moved", subject="who")(Moved)
+    orders.parcel.decide(Move)(lambda _, __: None)
     wrong = orders.registry.reactor("wrong")
     wrong.on_recorded(Placed)(lambda recorded: answer(orders.parcel))
     app = connect("memory:", orders.registry, keys=MemoryKeys())
@@ -380,7 +388,7 @@ def test_what_can_be_no_reaction_stops_where_it_is_decided(answer: Any, why: str
     with pytest.raises(ProjectionStopped) as raised:
         app.projector.catch_up()
     assert why in str(raised.value)
-    assert "reactor 'wrong'" in str(raised.value)
+    assert str(raised.value).startswith("reactor 'wrong' stopped at position 1: ")
     assert "a street" not in str(raised.value)
 
 

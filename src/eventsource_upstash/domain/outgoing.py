@@ -13,6 +13,7 @@ from .codec import Codec, encode_metadata
 from .event_types import EventTypes
 from .events import Expectation, NewEvent, Recorded
 from .names import check_stream, check_tags
+from .personal import is_personal
 from .reactions import Append, Execute, Reaction, Send
 from .sending import MAX_MESSAGE_BYTES, check_destination, check_headers, check_retries, due_us, encode_body
 
@@ -105,6 +106,7 @@ class Encoding:
         self._types = types
         self._reactor = reactor
         self._commands: dict[tuple[str, type], Codec[object]] = {}
+        self._personal: dict[type, bool] = {}
 
     def encode(self, answered: object, recorded: Recorded[object], where: str) -> list[Outgoing]:
         """What a handler answered, as it is kept.
@@ -131,6 +133,7 @@ class Encoding:
                 case Execute():
                     found.append(self._execute(reaction, known, where))
                 case Send():
+                    self._check_clear(type(reaction.body), f"{where}: Send of a {type(reaction.body).__name__}")
                     found.append(_send(reaction, known, recorded.recorded_us, where))
         return found
 
@@ -192,9 +195,21 @@ class Encoding:
                 f"{where}: Execute: aggregate {aggregate.name!r} has no decide handler for {cls.__name__}; register "
                 f"one with @{aggregate.name}.decide({cls.__name__})"
             )
+        self._check_clear(cls, f"{where}: Execute of command {cls.__name__}")
         codec: Codec[object] = Codec(cls, f"command {cls.__name__} of aggregate {aggregate.name!r}")
         self._commands[aggregate.name, cls] = codec
         return codec
+
+    def _check_clear(self, cls: type, what: str) -> None:
+        """Refuse what says of itself that it holds personal data: it would be kept in clear until it is done."""
+        known = self._personal.get(cls)
+        if known is None:
+            known = self._personal[cls] = is_personal(cls)
+        if known:
+            raise Misuse(
+                f"{what}, which holds personal data: until that is done it would be kept in clear, also of somebody "
+                "who is forgotten. Hand on an id, by which whoever needs the data loads it"
+            )
 
 
 def command_class(aggregate: Aggregate[S], name: str) -> type:

@@ -119,6 +119,14 @@ def personal_data(cls: type, schema: Schema, subject: object, what: str) -> Pers
     return PersonalData(tuple(names[name] for name in marked), _subject_function(cls, subject, marked, names, what))
 
 
+def is_personal(cls: type) -> bool:
+    """Whether any field of a class is marked, or anything within its fields."""
+    try:
+        return bool(_marked(cls, cls.__name__))
+    except RegistrationError:
+        return True
+
+
 def subject_text(subject: object) -> str | None:
     """A subject as it is stored; None for what cannot be one."""
     if isinstance(subject, (UUID, int)) and not isinstance(subject, bool):

@@ -53,7 +53,7 @@ class Execute(Generic[S]):
     Attributes:
         aggregate: The aggregate.
         stream: Its stream.
-        command: The command. None that holds personal data: it is kept in clear.
+        command: The command. None whose class has personal data: it is kept in clear until it is executed.
         metadata: As for `EventStore.execute`.
         tags: As for `EventStore.execute`.
     """
@@ -75,7 +75,8 @@ class Send:
 
     Attributes:
         url: A whole URL, or the path of a job of the app: `/workers/report`.
-        body: Bytes, a text, or anything that can be written as JSON: dict, list, dataclass, msgspec.Struct.
+        body: Bytes, a text, or anything that can be written as JSON: dict, list, dataclass, msgspec.Struct. None whose
+            class has personal data: it is kept in clear until it is sent.
         delay: How long it waits before it is sent: seconds, or a timedelta. Counted from when the event was recorded,
             so that it is the same whoever decides it, and when.
         not_before: Not before when: a datetime with a time zone, or seconds since 1970. Not with `delay`.
