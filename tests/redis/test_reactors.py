@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from eventsource_upstash import ReactorStopped, Unavailable
+from eventsource_upstash import OutcomeUnknown, ReactorStopped, Unavailable
 from eventsource_upstash.backends.redis import UpstashRedis
 from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.ports import Message
 from eventsource_upstash.testing.colours import Colour, Face, settled
+from eventsource_upstash.testing.conformance import desk as conformance
+from eventsource_upstash.testing.conformance.desk import EVERYTHING, Asked, Desk
+from eventsource_upstash.testing.conformance.reacting import check
 from tests.reactors.support import Booked, Carrier, Orders, Placed, Shipped
 
 
@@ -52,3 +56,34 @@ def test_decided_carried_out_left_over_and_stopped(upstash: LocalUpstash, colour
         await face.close()
 
     colour.run(work())
+
+
+@pytest.mark.parametrize("colour", list(Colour), ids=lambda colour: colour.value)
+def test_answers_that_are_lost_lose_nothing_and_do_nothing_twice(upstash: LocalUpstash, colour: Colour) -> None:
+    namespace = f"reactors-lost-{colour.name.lower()}".replace("_", "-")
+    backend = UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=namespace)
+    desk, taken = Desk(), list[Message]()
+    carrier = conformance.Carrier(taken)
+    face = Face(colour, backend, desk.registry, carrier)
+
+    async def work() -> None:
+        await face.catch_up()  # sends the server its scripts
+        for number in range(4):
+            await face.append("asked", Asked(f"door-{number}", EVERYTHING))
+            struck = upstash.faults.add("lose-answer", half="redis", count=None, probability=0.3, seed=number)
+            while True:
+                try:
+                    assert (await face.catch_up()).complete
+                    break
+                except (OutcomeUnknown, Unavailable):
+                    assert struck.struck < 500
+            upstash.faults.clear()
+            assert struck.struck >= 3
+        await face.catch_up()
+        await check(face, desk, taken)
+        await face.close()
+
+    try:
+        colour.run(work())
+    finally:
+        upstash.faults.clear()
