@@ -30,6 +30,7 @@ from eventsource_upstash.ports import Followed, Log, Page
 from eventsource_upstash.sql import SqlFollower, sql_projection
 from eventsource_upstash.testing.colours import Colour, Face, settled
 from tests.sql.accounts import Left, Registered, Used, accounts, rows_of, sql_users, users_table
+from tests.sql.servers import Database
 
 
 @pytest.fixture
@@ -341,6 +342,34 @@ def test_a_database_that_is_locked_is_unavailable_and_nothing_is_lost(lite: sa.E
             app.projector.catch_up()
     assert app.projector.catch_up().complete
     assert rows_of(impatient, table) == {"u1": (1, 0)}
+    impatient.dispose()
+
+
+def impatient_options(empty: Database) -> dict[str, object]:
+    """What makes an engine that waits for no lock."""
+    match empty.url.get_backend_name():
+        case "sqlite":
+            return {"timeout": 0}
+        case "postgresql":
+            return {"options": f"{empty.options['options']} -clock_timeout=1ms"}
+        case _:
+            return {"init_command": "SET innodb_lock_wait_timeout = 0"}
+
+
+def test_nobody_waits_for_a_page_of_somebody_else_to_tell_how_it_is(
+    empty: Database, engine: sa.Engine, table: sa.Table
+) -> None:
+    known = accounts()
+    app = connect("memory:", known.registry)
+    users = sql_users(known.registry, table)
+    app.projector.follow(SqlFollower(engine, users))
+    app.event_store.append("user-1", Registered("u1", 1))
+    app.projector.catch_up()
+    impatient = sa.create_engine(empty.url, connect_args=impatient_options(empty))
+    with engine.begin() as busy:
+        busy.execute(sa.text("UPDATE eventsource_checkpoints SET checkpoint = 0"))
+        (status,) = SqlFollower(impatient, users).status()
+    assert status.checkpoint == 1
     impatient.dispose()
 
 

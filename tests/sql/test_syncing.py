@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -277,8 +278,13 @@ def test_a_log_that_was_taken_back_is_told_and_a_full_copy_mends_it(engine: sa.E
 Row = Callable[[str, User], Mapping[str, object]]
 
 
-@pytest.mark.parametrize(("kind", "keys"), [(sa.Integer, ["7", "10"]), (sa.Uuid, [str(UUID(int=7)), str(UUID(int=1))])])
-def test_keys_may_be_integers_and_uuids(engine: sa.Engine, kind: type, keys: list[str]) -> None:
+UUIDS = [str(UUID(int=7)), str(UUID(int=1))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"), [(sa.Integer(), ["7", "10"]), (sa.Uuid(), UUIDS), (sa.Uuid(native_uuid=False), UUIDS)]
+)
+def test_keys_may_be_integers_and_uuids(engine: sa.Engine, kind: sa.types.TypeEngine[Any], keys: list[str]) -> None:
     known = accounts()
     app = connect("memory:", known.registry)
     table = sa.Table("numbered", sa.MetaData(), sa.Column("id", kind, primary_key=True), sa.Column("used", sa.Integer))
@@ -286,7 +292,7 @@ def test_keys_may_be_integers_and_uuids(engine: sa.Engine, kind: type, keys: lis
     app.event_store.append("user", *[Registered(key, 1) for key in keys])
     view = app.projection_store.view(known.users)
     with engine.begin() as connection:
-        surplus = 99 if kind is sa.Integer else UUID(int=99)
+        surplus = 99 if isinstance(kind, sa.Integer) else UUID(int=99)
         connection.execute(table.insert().values(id=surplus, used=1))
     sync(engine, view, table)
     app.event_store.append("user", Left(keys[0]), Used(keys[1], 2))
@@ -348,6 +354,9 @@ def mistakes() -> Iterator[tuple[str, Callable[[sa.Engine, App, Projection[User]
     def making(table: sa.Table, **given: object) -> Callable[[sa.Engine, App, Projection[User]], object]:
         return lambda engine, app, users: Sync(engine, app.projection_store.view(users), table, **given)  # type: ignore[arg-type]
 
+    def running(**given: object) -> Callable[[sa.Engine, App, Projection[User]], object]:
+        return lambda engine, app, users: Sync(engine, app.projection_store.view(users), users_table()).run(**given)  # type: ignore[arg-type]
+
     yield r"no column but the key's is called as a field of User \(it has quota, until, used\)", making(other)
     yield "column 'id' holds no keys", making(floats)
     yield "its primary key has 2 columns", making(two)
@@ -357,10 +366,8 @@ def mistakes() -> Iterator[tuple[str, Callable[[sa.Engine, App, Projection[User]
     yield "takes a Table of SQLAlchemy, not a str", making("users")  # type: ignore[arg-type]
     yield "takes a view, as", lambda engine, app, users: Sync(engine, users, users_table())  # type: ignore[arg-type]
     yield "takes a view, as", lambda engine, app, users: AsyncSync(engine, users, users_table())  # type: ignore[arg-type]
-    yield (
-        "time_budget=-1",
-        lambda engine, app, users: Sync(engine, app.projection_store.view(users), users_table()).run(time_budget=-1),
-    )
+    for budget in (-1, float("nan"), "20"):
+        yield f"time_budget={budget!r}", running(time_budget=budget)
 
 
 @pytest.mark.parametrize(("why", "make"), list(mistakes()))

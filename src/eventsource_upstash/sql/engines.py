@@ -50,12 +50,14 @@ def check_engine(engine: object, where: str) -> Engine:
 
 def check_transaction(connection: Connection, where: str) -> None:
     """Refuse a connection that commits each statement by itself. Called after the first one. Raises `Misuse`."""
-    # Each driver tells it in its own way, and the engine does not.
+    # Each driver tells it in its own way, and the engine does not. sqlite3 begins no transaction for what only reads.
     driver: object = connection.connection.dbapi_connection
-    begun = getattr(driver, "in_transaction", None)
     asked = getattr(driver, "get_autocommit", None)
-    autocommits = begun is False or getattr(driver, "autocommit", None) is True or (callable(asked) and asked() is True)
-    if autocommits:
+    if (
+        getattr(driver, "autocommit", None) is True
+        or (callable(asked) and asked() is True)
+        or (getattr(driver, "in_transaction", None) is False and getattr(driver, "isolation_level", "") is None)
+    ):
         raise Misuse(
             f"{where}: the engine commits each statement by itself (isolation_level AUTOCOMMIT), so that a crash would "
             "leave half of the work; hand over one that has transactions"

@@ -107,7 +107,8 @@ class Run(Generic[D]):
         *,
         full: bool,
     ) -> None:
-        if time_budget is not None and not time_budget >= 0:  # NaN is not either
+        given: object = time_budget
+        if given is not None and not (isinstance(given, (int, float)) and given >= 0):  # NaN is not either
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds from 0")
         self.flow: Flow[D] = flow
         self._port = port

@@ -90,12 +90,10 @@ class Rows:
                 self._create()
                 with self.engine.connect() as connection:
                     here = connection.execute(self.table.select().where(self.table.c.name == name)).first()
+                    check_transaction(connection, self.where)
                     connection.rollback()
                 if here is None:
                     self._insert({"name": name, **first})
-            with telling(self.where), self.engine.begin() as connection:
-                connection.execute(self.table.update().where(self.table.c.name == name).values(name=name))
-                check_transaction(connection, self.where)
             self._made.add(name)
 
     def forget(self) -> None:
