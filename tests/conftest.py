@@ -1,8 +1,9 @@
-"""What the whole suite shares: how Hypothesis searches, and which tests one Python is enough for."""
+"""What the whole suite shares: how Hypothesis searches, where files are, which tests one Python is enough for."""
 
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,23 @@ settings.register_profile("ci", deadline=None, derandomize=False, database=None,
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 settings.register_profile("searching", parent=settings(), max_examples=examples(100))
 settings.load_profile("searching")
+
+# Files of tests are in memory where there is room: thousands of commits wait for a disk else. No test can tell, since
+# none takes the power away; what a process had written is there when it is killed, on a disk or not.
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 1024**3
+
+
+def has_room(folder: Path) -> bool:
+    """Whether tests can keep their files there, and start what they put there."""
+    if not os.access(folder, os.W_OK):
+        return False
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC
+
+
+if has_room(MEMORY):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # A shell that starts something in the background has it ignore SIGINT, and with it all that it starts. What these tests
 # start is to be interrupted.

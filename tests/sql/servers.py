@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -50,7 +51,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, command: Sequence[str], url: sa.URL) -> Iterator[None]:
+def running(folder: Path, command: Sequence[str], url: sa.URL, end: signal.Signals) -> Iterator[None]:
     """A server that runs, from when it answers until the block ends."""
     log = folder / "log"
     with log.open("wb") as output:
@@ -76,8 +77,8 @@ def running(folder: Path, command: Sequence[str], url: sa.URL) -> Iterator[None]
                 time.sleep(0.05)
         yield
     finally:
-        server.kill()  # nothing in it is to be kept
-        server.wait()
+        server.send_signal(end)
+        server.wait(60)
 
 
 def prepare(folder: Path, *command: str) -> None:
@@ -98,7 +99,8 @@ def start_postgresql(stack: ExitStack, folder: Path) -> sa.URL:
     fast = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB", "autovacuum=off")
     options = [word for each in fast for word in ("-c", each)]
     command = (tool("postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), *options)
-    stack.enter_context(running(folder, command, url))
+    # Killed outright, it would leave its shared memory behind.
+    stack.enter_context(running(folder, command, url, signal.SIGINT))
     return url
 
 
@@ -118,14 +120,16 @@ def start_mariadb(stack: ExitStack, folder: Path) -> sa.URL:
         "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-buffer-pool-size=32M",
         "--innodb-log-file-size=16M", "--skip-log-bin", "--performance-schema=off",
     )  # fmt: skip
-    stack.enter_context(running(folder, command, url))
+    stack.enter_context(running(folder, command, url, signal.SIGKILL))  # nothing in it is to be kept
     return url
 
 
 @contextmanager
 def servers() -> Iterator[Servers]:
     """Both of them, started at the same time."""
-    with tempfile.TemporaryDirectory(prefix="databases-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT")  # see tests/conftest.py
+    folders = tempfile.TemporaryDirectory(prefix="databases-", dir=root, ignore_cleanup_errors=True)
+    with folders as folder, ExitStack() as stack:
         Path(folder).chmod(0o755)
 
         def start(name: str, begin: Callable[[ExitStack, Path], sa.URL]) -> sa.URL:
