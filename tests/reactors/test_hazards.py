@@ -212,6 +212,41 @@ def test_who_runs_other_code_leaves_commands_that_it_does_not_know(shop: Shop, o
     assert len(shop.events(Shipped)) == 1
 
 
+def test_a_command_whose_class_is_gone_is_given_up_by_its_key_only(shop: Shop) -> None:
+    orders = Orders("execute", "append")
+    shop.open(orders)
+    shop.place("1", "2")
+    shop.carrier.fail = lambda _: None
+    dying = Killing(shop.backend)
+
+    async def dies(call: str, count: int) -> None:
+        if call == "log.recall":
+            raise Killed
+
+    dying.before = dies
+    with pytest.raises(Killed):
+        shop.run(Face(shop.colour, dying, orders.registry, shop.carrier).catch_up())
+    assert shop.discard(orders, key="order-1").done == 0, "who can carry it out gives nothing up that has not failed"
+    later = Orders("append", ship=Renamed)
+    shop.open(later)
+    with pytest.raises(Misuse, match=r"'Ship'.*discard\(reactor, key=...\)"):
+        shop.catch_up()
+    assert shop.discard(later).done == 0
+    assert shop.discard(later, key="order-1").done == 1
+    assert [each.key for each in shop.pending(later)] == ["order-1", "order-2", "order-2"]
+    with pytest.raises(Misuse, match="'Ship'"):
+        shop.catch_up()
+    assert [each.event.order for each in shop.events(Booked)] == ["1"], "what came after it goes on"
+    shop.open(orders)
+    assert shop.catch_up().complete
+    assert [each.event.order for each in shop.events(Shipped)] == ["2"]
+
+
+@dataclass(frozen=True)
+class Renamed:
+    order: str
+
+
 @pytest.mark.parametrize("on_error", ["stop", "park", "skip"])
 def test_who_runs_older_code_leaves_commands_over_events_that_it_does_not_know(shop: Shop, on_error: OnError) -> None:
     orders = Orders("execute", on_error=on_error)
@@ -371,7 +406,8 @@ class Move:
         (lambda _: Append("a", Moved("1", "a street")), "holds personal data"),
         (lambda of: Execute(of, "a", Move("a street")), "command Move, which holds personal data"),
         (lambda _: Send("/a", Moved("1", "a street")), "Send of a Moved, which holds personal data"),
-        (lambda of: Execute(of, "a", Turn("x")), "no decide handler for a class called 'Turn'"),
+        (lambda of: Execute(of, "a", Turn("x")), "no decide handler for Turn; register one"),
+        (lambda of: Execute(of, "a", NewShip("1", 1)), "several classes called 'Ship'"),
         (lambda _: Execute(cast("Any", "parcel"), "a", Ship("1")), "registry.aggregate"),
         (lambda _: {Send("/a")}, "answered a set"),
         (lambda _: [Send("/a"), None], "answered a NoneType"),
@@ -381,6 +417,7 @@ def test_what_can_be_no_reaction_stops_where_it_is_decided(answer: Any, why: str
     orders = Orders("append")
     orders.registry.event("moved", subject="who")(Moved)
     orders.parcel.decide(Move)(lambda _, __: None)
+    orders.parcel.decide(NewShip)(lambda _, __: None)
     wrong = orders.registry.reactor("wrong")
     wrong.on_recorded(Placed)(lambda recorded: answer(orders.parcel))
     app = connect("memory:", orders.registry, keys=MemoryKeys())

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from .._io.port import Port
+from ..domain.aggregates import Aggregate
 from ..domain.codec import decode_metadata, encode_tags
 from ..domain.events import Appended, Receipt
-from ..domain.outgoing import NotHere, Outgoing, decode_command
+from ..domain.outgoing import NotHere, Outgoing, decode_command, has_command
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, Misuse, OutcomeUnknown, Unavailable, UnknownEventType
 from ..ports import Backend, Message, Messages, NoticeTransport
@@ -101,7 +102,18 @@ class Carrying:
 
     def is_private(self, outgoing: Outgoing) -> bool:
         """Whether the words of what goes wrong with it may tell personal data, as it was decrypted for an aggregate."""
-        return any(each.personal for each in self._registry.aggregates if each.name == outgoing.aggregate)
+        aggregate = self._aggregate(outgoing)
+        return aggregate is not None and aggregate.personal
+
+    def is_here(self, outgoing: Outgoing) -> bool:
+        """Whether this process has what carries it out: the aggregate and the class of a command, a carrier."""
+        if outgoing.kind == "execute":
+            aggregate = self._aggregate(outgoing)
+            return aggregate is not None and has_command(aggregate, outgoing.command)
+        return outgoing.kind == "append" or self._messages() is not None
+
+    def _aggregate(self, outgoing: Outgoing) -> Aggregate[object] | None:
+        return next((each for each in self._registry.aggregates if each.name == outgoing.aggregate), None)
 
     async def _append(self, outgoing: Outgoing) -> Receipt:
         tags = [encode_tags(each.tags) for each in outgoing.events]
@@ -119,11 +131,12 @@ class Carrying:
         raise self._handling.refusal(append, answer)
 
     async def _execute(self, outgoing: Outgoing, stands: Callable[[], Awaitable[bool]]) -> Done:
-        aggregate = next((each for each in self._registry.aggregates if each.name == outgoing.aggregate), None)
+        aggregate = self._aggregate(outgoing)
         if aggregate is None:
             raise NotHere(
                 f"a command for aggregate {outgoing.aggregate!r} was decided for event {outgoing.type!r} at position "
-                f"{outgoing.position}, and there is no aggregate of that name here. Keep it until nothing is pending"
+                f"{outgoing.position}, and there is no aggregate of that name here. Keep it until nothing is pending, "
+                "or give the command up: app.reactions.discard(reactor, key=...)"
             )
         command = decode_command(aggregate, outgoing)
         try:

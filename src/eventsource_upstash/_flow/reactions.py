@@ -131,7 +131,7 @@ class Reactions:
         builds, head, receipt = await self._views.progress((outbox.id,))
         left = builds[0].notes.failed
         after: str | None = None
-        more = bool(left)
+        more = left > 0 or (gives_up and key is not None and builds[0].notes.pending > 0)
         while more:
             if key is not None:
                 keys, more = [key], False
@@ -142,7 +142,7 @@ class Reactions:
                 more = listed.more and listed.last is not None
                 after = None if listed.last is None else listed.last[1]
             for one in keys:
-                done, failed, cost = await self._settle(outbox, one, head, gives_up=gives_up)
+                done, failed, cost = await self._settle(outbox, one, head, gives_up=gives_up, asked=key is not None)
                 receipt += cost
                 total = Retried(total.done + done, 0, (*total.failed, *failed))
         if left:
@@ -151,13 +151,15 @@ class Reactions:
         return Retried(total.done, left, total.failed, receipt)
 
     async def _settle(
-        self, outbox: OutboxProjection, key: str, head: int, *, gives_up: bool
+        self, outbox: OutboxProjection, key: str, head: int, *, gives_up: bool, asked: bool
     ) -> tuple[int, tuple[str, ...], Receipt]:
-        """Carry out what stands under a key, or give up what has failed there."""
+        """Carry out what stands under a key, or give up what has failed there; `asked` for by name."""
         outboxes = self._reacting.alone(outbox)
         work = await outboxes.load(outbox, [key])
         document = work.stored.get(key)
-        if document is None or document.failed is None:
+        if document is None:
+            return 0, (), outboxes.receipt
+        if document.failed is None and not (asked and gives_up and self._is_nobodys(document)):
             return 0, (), outboxes.receipt
         if gives_up:
             work.drop(key, document.reactions[0])
@@ -168,6 +170,9 @@ class Reactions:
         if outboxes.error is not None:
             raise outboxes.error
         return work.done, work.failed, outboxes.receipt
+
+    def _is_nobodys(self, document: Outbox) -> bool:
+        return not self._reacting.carrying.is_here(document.reactions[0])
 
     async def _listed(
         self, outbox: OutboxProjection, after: str | None

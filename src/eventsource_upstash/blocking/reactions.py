@@ -70,7 +70,8 @@ class Reactions:
     def discard(self, reactor: Reactor, *, key: str | None = None) -> Retried:
         """Give up parked events, and reactions that could not be carried out: they are never done.
 
-        Of a key whose first reaction failed, that one is given up; those after it go on with the next catch-up.
-        Arguments and errors as for `retry`.
+        Of a key whose first reaction failed, that one is given up; those after it go on with the next catch-up. With
+        `key=`, also where it only waits for what this process has not: a command whose class or aggregate is gone from
+        the code. Arguments and errors as for `retry`.
         """
         return run(self.flow.discard(outbox_of(self.projector.projection_store.registry, reactor), key))

@@ -186,14 +186,16 @@ class Encoding:
         )
 
     def _codec_of(self, aggregate: Aggregate[object], cls: type, where: str) -> Codec[object]:
-        try:
-            known = command_class(aggregate, cls.__name__)
-        except NotHere as error:  # here it is the handler's mistake, whoever decides
-            raise Misuse(f"{where}: Execute: {error}") from None
-        if known is not cls:
+        if cls not in aggregate.commands:
             raise Misuse(
                 f"{where}: Execute: aggregate {aggregate.name!r} has no decide handler for {cls.__name__}; register "
                 f"one with @{aggregate.name}.decide({cls.__name__})"
+            )
+        if not has_command(aggregate, cls.__name__):
+            raise Misuse(
+                f"{where}: Execute: aggregate {aggregate.name!r} has decide handlers for several classes called "
+                f"{cls.__name__!r}: a command is kept under that name until it is executed. Give each class a name of "
+                "its own"
             )
         self._check_clear(cls, f"{where}: Execute of command {cls.__name__}")
         codec: Codec[object] = Codec(cls, f"command {cls.__name__} of aggregate {aggregate.name!r}")
@@ -218,14 +220,24 @@ def command_class(aggregate: Aggregate[S], name: str) -> type:
     Raises:
         NotHere: There is none, or there are two.
     """
-    found = [cls for cls in aggregate.commands if cls.__name__ == name]
+    found = _commands(aggregate, name)
     if len(found) != 1:
         how = f"{len(found)} decide handlers for classes called" if found else "no decide handler for a class called"
         raise NotHere(
             f"aggregate {aggregate.name!r} has {how} {name!r}: a command that a reactor executes is kept under that "
-            "name until it is executed. Give each class a name of its own, and keep it"
+            "name until it is executed. Give each class a name of its own, and keep it; or give the command up: "
+            "app.reactions.discard(reactor, key=...)"
         )
     return found[0]
+
+
+def has_command(aggregate: Aggregate[S], name: str) -> bool:
+    """Whether an aggregate decides on commands of a class of that name, and of one only."""
+    return len(_commands(aggregate, name)) == 1
+
+
+def _commands(aggregate: Aggregate[S], name: str) -> list[type]:
+    return [cls for cls in aggregate.commands if cls.__name__ == name]
 
 
 def decode_command(aggregate: Aggregate[S], outgoing: Outgoing) -> object:
