@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from eventsource_upstash import App, Misuse, Refused, Registry, View, connect
+from eventsource_upstash import App, LogRewound, Misuse, Refused, Registry, View, connect
 from eventsource_upstash.sql import Sync, sync
 from tests.sql.accounts import Left, Registered, Used, User, accounts, rows_of, users_table
 from tests.sql.servers import Servers, database
@@ -247,3 +247,22 @@ def test_a_view_that_is_stopped_leaves_nothing_more_to_do(lite: sa.Engine) -> No
     result = Sync(lite, view, table).run(time_budget=100)
     assert (result.complete, result.more) == (False, False)
     assert rows_of(lite, table) == {"a": (1, 0)}
+
+
+def test_a_log_that_was_taken_back_within_a_copy_is_told_and_a_full_copy_mends_it(lite: sa.Engine) -> None:
+    _, view = world(*[Registered(f"u{each}", 1) for each in range(5)])
+    table = users_table()
+    table.create(lite)
+    job = Sync(lite, view, table, page_size=2)
+    job.run(time_budget=0)
+    job.run(time_budget=0)
+    app, view = world(Registered("u0", 7), Registered("u9", 7))
+    app.projector.catch_up()
+    job = Sync(lite, view, table, page_size=2)
+    with pytest.raises(LogRewound, match="is at position 5, but the log ends at 2"):
+        job.run()
+    for _ in range(9):
+        if not job.run(time_budget=0, full=True).more:
+            break
+    assert rows_of(lite, table) == {"u0": (7, 0), "u9": (7, 0)}
+    assert job.run().complete

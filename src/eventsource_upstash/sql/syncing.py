@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 
@@ -40,10 +40,11 @@ class Synced(msgspec.Struct, frozen=True):
         position: The table holds what the view held at this position of the log, or later.
         head: The log's last position as of the beginning.
         complete: Whether the table reached what the view held at the beginning, and that is the head. Without, the time
-            was over, or the view cannot get to the head.
+            was over, or the view cannot get to the head; or a copy that took several runs is done, of a view that may
+            have changed without events meanwhile, as documents end: the next run copies it again then.
         full: Whether the whole view was copied, or a part of a copy of it.
-        more: Whether another run would go on now, since it was the time that was over. Where the view has stopped, no
-            run gets any further: then it is not complete, and there is no more to do.
+        more: Whether another run would go on now, since it was the time that was over. Run it again as long as this
+            holds, and not until it is complete: where the view has stopped, no run gets any further.
         receipt: What it cost of the log and the view.
     """
 
@@ -107,7 +108,7 @@ class Run(Generic[D]):
         *,
         full: bool,
     ) -> None:
-        given: object = time_budget
+        given = cast("object", time_budget)
         if given is not None and not (isinstance(given, (int, float)) and given >= 0):  # NaN is not either
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds from 0")
         self.flow: Flow[D] = flow
@@ -135,10 +136,11 @@ class Run(Generic[D]):
         """See `Sync.run`."""
         head, goal, stopped = await self._bring_up()
         self._state = state = await self._port.call(self.flow.state)
-        if state.position > head and not self._full:
-            raise LogRewound(projection=self.flow.projection.name, checkpoint=state.position, head=head)
+        reaches = max(state.position, state.started or 0)
+        if reaches > head and not self._full:
+            raise LogRewound(projection=self.flow.projection.name, checkpoint=reaches, head=head)
         # Where a copy does not fit into one call, it has to do that it fits into several.
-        self._resumed = self._time_budget is not None and state.phase != ""
+        self._resumed = self._time_budget is not None and state.phase != "" and reaches <= head
         reached = False
         while not reached:
             try:
@@ -157,7 +159,7 @@ class Run(Generic[D]):
                 begun = self._decided or self._begun
                 reached = begun and self._state.started is None and self._state.position >= goal
                 break
-        complete = reached and goal >= head
+        complete = reached and goal >= head and not (self._resumed and self._changes and not self._begun)
         return Synced(
             self._upserted,
             self._deleted,
@@ -165,7 +167,7 @@ class Run(Generic[D]):
             head,
             complete,
             self._copying,
-            not complete and not (reached and stopped),
+            not (reached and (stopped or goal >= head)),
             self._receipt,
         )
 
@@ -200,8 +202,12 @@ class Run(Generic[D]):
         projection = self.flow.projection
         if not self._is_of(progress) or progress.projection != projection.id:
             return True
-        again = self._full or projection.ends or self._state.parked > 0
-        return (again and not self._resumed) or await self._is_gone()
+        return ((self._full or self._changes) and not self._resumed) or await self._is_gone()
+
+    @property
+    def _changes(self) -> bool:
+        """Whether documents may change without an event."""
+        return self.flow.projection.ends or self._state.parked > 0
 
     async def _is_gone(self) -> bool:
         """Whether somebody has emptied the table, or made it anew."""
@@ -232,6 +238,7 @@ class Run(Generic[D]):
         state = self._state._replace(
             version=version,
             generation=generation,
+            position=min(self._state.position, progress.checkpoint),
             parked=int(progress.notes.parked > 0),
             started=progress.checkpoint,
             phase="copy",
