@@ -401,6 +401,25 @@ def test_clocks_are_put_forward_and_back() -> None:
     assert moments("0 8 * * *", spring, 2) == ["29 08:00", "30 08:00"]
 
 
+def test_clocks_are_put_back_at_no_full_hour_or_by_half_of_one() -> None:
+    # In Chatham 3:45 becomes 2:45, on Lord Howe 2:00 becomes 1:30; what is due by the hour follows the time that goes.
+    chatham = datetime(2026, 4, 4, 13, 15, tzinfo=timezone.utc)
+    howe = datetime(2026, 4, 4, 14, 30, tzinfo=timezone.utc)
+    assert moments("CRON_TZ=Pacific/Chatham */15 3-17 * * *", chatham, 4) == [
+        "04 13:30",
+        "04 13:45",
+        "04 14:15",
+        "04 14:30",
+    ]
+    assert moments("CRON_TZ=Australia/Lord_Howe */30 1-2 * * *", howe, 4) == [
+        "04 15:00",
+        "04 15:30",
+        "04 16:00",
+        "05 14:30",
+    ]
+    assert moments("CRON_TZ=Australia/Lord_Howe */4 14 * * *", howe, 2) == ["05 03:30", "05 03:34"]
+
+
 def test_no_moment_is_before_the_one_that_it_follows() -> None:
     # In the second of two hours alike: 2:43 was in the first of them, and tomorrow's first is at 1:43.
     second = datetime(2026, 10, 25, 1, 6, 36, tzinfo=timezone.utc)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
 
 from ..errors import Misuse
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 _CRON: Final = re.compile(
     r"(?:(?:CRON_TZ|TZ)=(?P<zone>[A-Za-z0-9_+/-]+) )?(?P<fields>[0-9A-Za-z*/,?#-]+(?: [0-9A-Za-z*/,?#-]+){4})"
 )
+
+
+_NEAR: Final = timedelta(hours=3)
+"""More than clocks are put forward or back by."""
 
 
 class BadCron(ValueError):
@@ -94,9 +99,12 @@ def next_moment(cron: str, after_us: int) -> int:
         from cronsim import CronSim, CronSimError
     except ModuleNotFoundError as error:
         raise Misuse("schedules need the package cronsim: pip install 'eventsource-upstash[schedules]'") from error
-    zone = _zone(match["zone"])
+    zone, fields = _zone(match["zone"]), match["fields"]
+    after = datetime.fromtimestamp(after_us // 1_000_000, timezone.utc)
+    minute, hour = fields.split(" ")[:2]
+    recurring = minute.startswith("*") or hour.startswith("*")
     try:
-        found = CronSim(match["fields"], datetime.fromtimestamp(after_us // 1_000_000, zone))
+        found = _by_the_hour(fields, zone, after) if recurring else CronSim(fields, after.astimezone(zone))
         # It goes by the clock on the wall: in an hour that comes twice, it answers the first one's times both times.
         moments = (round(each.timestamp()) * 1_000_000 for each in found)
         return next(moment for moment in moments if moment > after_us)
@@ -104,6 +112,31 @@ def next_moment(cron: str, after_us: int) -> int:
         raise BadCron("it is never due") from None
     except (CronSimError, ValueError, OverflowError, OSError) as error:
         raise BadCron(str(error) or "it is not understood") from None
+
+
+def _by_the_hour(fields: str, zone: timezone | ZoneInfo, after: datetime) -> Iterator[datetime]:
+    """The next moment of an expression that is due every hour or more often: one, or none.
+
+    By times without a zone, which are cronsim's surest. With one, where clocks are put back by half an hour, or not at
+    a full one (Lord Howe, Chatham), it answers the same times for ever, or leaves some out.
+    """
+    from cronsim import CronSim
+
+    shifts = (after - _NEAR).astimezone(zone).utcoffset() != (after + _NEAR).astimezone(zone).utcoffset()
+    near = _NEAR if shifts else timedelta(0)
+    first: datetime | None = None
+    until: datetime | None = None
+    for wall in CronSim(fields, after.astimezone(zone).replace(tzinfo=None, fold=0) - near):
+        if until is not None and wall > until:
+            break
+        for fold in (0, 1):
+            moment = wall.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
+            exists = moment.astimezone(zone).replace(tzinfo=None, fold=0) == wall
+            if exists and moment > after and (first is None or moment < first):
+                first = moment
+                until = until or wall + near
+    if first is not None:
+        yield first
 
 
 def _zone(name: str | None) -> timezone | ZoneInfo:
