@@ -24,6 +24,7 @@ from eventsource_upstash import (
 )
 from eventsource_upstash.backends.memory import InProcess
 from eventsource_upstash.sql import AsyncSync, Sync, Synced, Syncing, sync
+from eventsource_upstash.sql.flow import State
 from eventsource_upstash.testing.colours import Colour, Face
 from tests.sql.accounts import Left, Registered, Used, User, accounts, rows_of, users_table
 
@@ -258,6 +259,29 @@ def test_of_two_runs_at_once_one_goes_on_from_where_the_other_is(engine: sa.Engi
     app.event_store.append("user", *[Used(f"u{each}", each) for each in range(8)], Left("u2"))
     assert one.run().complete
     assert rows_of(engine, table) == view_of(app, known.users)
+
+
+def test_a_run_that_another_one_overtakes_with_newer_events_takes_the_log_for_whole(
+    lite: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = accounts()
+    app = connect("memory:", known.registry)
+    table = users_table()
+    table.create(lite)
+    app.event_store.append("user", Registered("u1", 1))
+    view = app.projection_store.view(known.users)
+    one, other = Sync(lite, view, table), Sync(lite, view, table)
+    state = one.flow.state
+
+    def overtaken() -> State:  # between the look at the log's head and the one at the table's position
+        monkeypatch.undo()
+        app.event_store.append("user", Registered("u2", 2))
+        other.run()
+        return state()
+
+    monkeypatch.setattr(one.flow, "state", overtaken)
+    assert one.run().complete
+    assert rows_of(lite, table) == {"u1": (1, 0), "u2": (2, 0)}
 
 
 def test_a_log_that_was_taken_back_is_told_and_a_full_copy_mends_it(engine: sa.Engine, table: sa.Table) -> None:

@@ -136,11 +136,9 @@ class Run(Generic[D]):
         """See `Sync.run`."""
         head, goal, stopped = await self._bring_up()
         self._state = state = await self._port.call(self.flow.state)
-        reaches = max(state.position, state.started or 0)
-        if reaches > head and not self._full:
-            raise LogRewound(projection=self.flow.projection.name, checkpoint=reaches, head=head)
+        rewound = await self._is_rewound(head)
         # Where a copy does not fit into one call, it has to do that it fits into several.
-        self._resumed = self._time_budget is not None and state.phase != "" and reaches <= head
+        self._resumed = self._time_budget is not None and state.phase != "" and not rewound
         reached = False
         while not reached:
             try:
@@ -184,6 +182,17 @@ class Run(Generic[D]):
             progress = (await self._got(())).progress
             stopped = isinstance(error, ProjectionStopped)
         return head, min(progress.checkpoint, head), stopped
+
+    async def _is_rewound(self, head: int) -> bool:
+        """Whether the table holds more than the log has. Raises `LogRewound`, unless everything is copied anyway."""
+        reaches = max(self._state.position, self._state.started or 0)
+        if reaches <= head:
+            return False
+        now, receipt = await self.flow.head()  # another run may have gone on with a log that has grown since
+        self._receipt += receipt
+        if reaches > now and not self._full:
+            raise LogRewound(projection=self.flow.projection.name, checkpoint=reaches, head=now)
+        return reaches > now
 
     async def _got(self, keys: Sequence[str], fresh: Fresh = Fresh()) -> Got:  # noqa: B008 - a value
         got = await self.flow.got(keys, fresh)
