@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventsource_upstash import OutcomeUnknown, ReactorStopped, Unavailable
+from eventsource_upstash import App, OutcomeUnknown, ReactorStopped, Unavailable
 from eventsource_upstash.backends.redis import UpstashRedis
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Message
@@ -87,3 +87,28 @@ def test_answers_that_are_lost_lose_nothing_and_do_nothing_twice(upstash: LocalU
         colour.run(work())
     finally:
         upstash.faults.clear()
+
+
+@pytest.mark.parametrize(
+    ("only", "count", "requests", "commands"),
+    [
+        ("", 10, 2, 7),
+        ("send", 1, 4, 15),
+        ("send", 10, 4, 15),
+        ("append", 10, 5 + 10, 19 + 10 * 6),
+        ("execute", 10, 5 + 40, 129),
+    ],
+)
+def test_what_reactors_cost(upstash: LocalUpstash, only: str, count: int, requests: int, commands: int) -> None:
+    orders = Orders(only) if only else Orders("send")
+    backend = UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=f"reactors-cost-{only}-{count}")
+    with App(backend, orders.registry, Carrier()) as app:
+        app.event_store.append("orders", Placed("first"))
+        app.projector.catch_up()  # sends the server its scripts
+        event = Placed if only else Booked
+        app.event_store.append("orders", *(event(str(number), 1) for number in range(count)))
+        receipt = app.projector.catch_up().receipt
+        assert receipt.requests <= requests
+        assert receipt.commands <= commands
+        nothing = app.projector.catch_up().receipt
+        assert (nothing.requests, nothing.commands) == (1, 2), "a reactor with nothing to do costs nothing more"
