@@ -52,8 +52,8 @@ ONE_PYTHON = re.compile(
     | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
     | tests/limits/.*(agreement|upstash)
-    | tests/reactors/test_kills
-    | tests/stepping/test_(notifications|snapshots|views) | test_the_machine_finds_ | tests/faults/test_processes
+    | tests/reactors/test_kills | tests/faults/test_processes
+    | tests/stepping/test_(notifications|reactors|snapshots|views) | test_the_machine_finds_
     | tests/faults/transport/test_official | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
     """,
     re.VERBOSE,

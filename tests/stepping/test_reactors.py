@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from eventsource_upstash import (
+    App,
     AsyncEventStore,
     AsyncNotifier,
     AsyncProjectionStore,
@@ -18,9 +19,11 @@ from eventsource_upstash import (
     Unavailable,
 )
 from eventsource_upstash.domain.events import Receipt
+from eventsource_upstash.domain.folding import OnError
 from eventsource_upstash.ports import Backend, Message
 from eventsource_upstash.testing import Endings, World, explore, pausing
 from eventsource_upstash.testing.colours import Colour, Face
+from eventsource_upstash.testing.conformance.desk import Asked, Desk, Opened
 from eventsource_upstash.testing.pausing import Moment, Pause
 from tests.reactors.support import Booked, Carrier, Orders, Placed, Shipped
 
@@ -97,3 +100,47 @@ def test_a_worker_that_crashes_while_another_one_works(record_property: Note) ->
     explored = explore(workers("send", "append"), crashes=1, switches=1)
     record_property("schedules", explored.schedules)
     assert explored.crashes >= 20
+
+
+def porters(wants: str, on_error: OnError) -> Callable[[], World]:
+    """Two workers at a door that is asked for something without effect, and then to be opened."""
+
+    def world() -> World:
+        desk, backend = Desk(on_error), Memory()
+        desk.jammed = True
+        store = EventStore(backend, desk.registry)
+        store.append("asked", Asked("door", wants))
+        stepped: Backend = pausing(backend)
+
+        def worker() -> AsyncProjector:
+            appends = AsyncEventStore(stepped, desk.registry, notifier=AsyncNotifier(SteppedCarrier()))
+            return AsyncProjector(appends, AsyncProjectionStore(stepped, desk.registry))
+
+        def check(endings: Endings) -> None:
+            assert all(each.ok or each.crashed or isinstance(each.error, Unavailable) for each in endings.values())
+            app = Face(Colour.BLOCKING, backend, desk.registry, Carrier()).app
+            assert isinstance(app, App)
+            assert app.projector.catch_up().complete
+            assert [type(each.event) for each in store.read()] == [Asked, Opened]
+            status = app.reactions.status(desk.porter)
+            assert (status.pending, status.failed, status.skipped) == (0, 0, on_error == "skip")
+
+        return World({f"worker {n}": worker().catch_up() for n in range(2)}, check)
+
+    return world
+
+
+@pytest.mark.parametrize(
+    ("wants", "on_error", "trouble"),
+    [
+        pytest.param("close open", "stop", {"switches": 2}, id="decides nothing"),
+        pytest.param("close open", "stop", {"switches": 1, "crashes": 1}, id="decides nothing, and a crash"),
+        pytest.param("jam open", "skip", {"switches": 2}, id="refused and skipped"),
+    ],
+)
+def test_a_command_without_effect_has_none_later_either(
+    wants: str, on_error: OnError, trouble: dict[str, int], record_property: Note
+) -> None:
+    explored = explore(porters(wants, on_error), **trouble)  # three switches, 18,978 schedules, were run once
+    record_property("schedules", explored.schedules)
+    assert explored.schedules >= 500
