@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 
 from eventsource_upstash import (
     App,
+    AsyncApp,
     AsyncEventStore,
     AsyncNotifier,
     AsyncProjectionStore,
     AsyncProjector,
     EventStore,
+    InProcess,
     Memory,
     OutcomeUnknown,
+    ReactorStopped,
     Unavailable,
 )
 from eventsource_upstash.domain.events import Receipt
@@ -23,6 +27,7 @@ from eventsource_upstash.domain.folding import OnError
 from eventsource_upstash.ports import Backend, Message
 from eventsource_upstash.testing import Endings, World, explore, pausing
 from eventsource_upstash.testing.colours import Colour, Face
+from eventsource_upstash.testing.conformance import desk as porter
 from eventsource_upstash.testing.conformance.desk import Asked, Desk, Opened
 from eventsource_upstash.testing.pausing import Moment, Pause
 from tests.reactors.support import Booked, Carrier, Orders, Placed, Shipped
@@ -144,3 +149,44 @@ def test_a_command_without_effect_has_none_later_either(
     explored = explore(porters(wants, on_error), **trouble)  # three switches, 18,978 schedules, were run once
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 500
+
+
+def rescuers(on_error: OnError, rescue: str) -> Callable[[], World]:
+    """What could not be carried out is tried again, or given up, by somebody, while a worker catches up."""
+
+    def world() -> World:
+        desk, backend = Desk(on_error), Memory()
+        desk.jammed = True
+        store = EventStore(backend, desk.registry)
+        store.append("asked", Asked("door", "jam book"))
+        app = App(backend, desk.registry, InProcess())
+        with suppress(ReactorStopped):
+            app.projector.catch_up()
+        desk.jammed = rescue == "discard"
+        store.append("asked", Asked("door", "book"))
+        stepped: Backend = pausing(backend)
+        worker, rescuer = (AsyncApp(stepped, desk.registry, InProcess()) for _ in range(2))
+
+        def check(endings: Endings) -> None:
+            assert all(each.ok or isinstance(each.error, (ReactorStopped, Unavailable)) for each in endings.values())
+            desk.jammed = False
+            app.projector.catch_up()
+            app.reactions.retry(desk.porter)
+            assert app.projector.catch_up().complete
+            kinds = Counter(type(each.event) for each in store.read())
+            assert kinds[porter.Booked] == 2
+            assert kinds[Opened] == 1 or (rescue == "discard" and kinds[Opened] == 0)
+            status = app.reactions.status(desk.porter)
+            assert (status.state, status.pending, status.failed) == ("current", 0, 0)
+
+        rescued = getattr(rescuer.reactions, rescue)(desk.porter)
+        return World({"worker": worker.projector.catch_up(), "rescuer": rescued}, check)
+
+    return world
+
+
+@pytest.mark.parametrize(("on_error", "rescue"), [("park", "retry"), ("stop", "discard")])
+def test_who_tries_again_or_gives_up_meets_a_worker(on_error: OnError, rescue: str, record_property: Note) -> None:
+    explored = explore(rescuers(on_error, rescue), switches=2)
+    record_property("schedules", explored.schedules)
+    assert explored.schedules >= 200
