@@ -100,7 +100,7 @@ class CatchingUp:
         if pull is None and following:
             return await following.alone(until, lambda: work.late, deadline)
         if pull is None:
-            _log.info("no projection is registered: nothing to fold")
+            _log.debug("no projection is registered: nothing to fold")
             return CatchUp(0, 0, 0, complete=True)
         pulled: Pulled | None = await self._pull(work, pull)
         while pulled is not None:
