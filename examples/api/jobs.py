@@ -31,7 +31,7 @@ def register(service: Service) -> None:
     """Tell the app which handler a message to each path is for."""
     app = service.app
 
-    @app.job(reports.JOB)
+    @app.job(reports.JOB, lease=60)  # it takes seconds: whoever waits for it need not wait longer for a crash
     async def make_report(job: Job) -> None:
         await _report(service, job)
 

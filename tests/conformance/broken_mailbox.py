@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from eventsource_upstash import Memory
@@ -53,8 +53,8 @@ class SendsAtOnce(MemoryMailbox):
 
 
 class LastComesFirst(MemoryMailbox):
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
-        return list(reversed(await super().claim(now_us, lease_us, limit, places)))
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
+        return list(reversed(await super().claim(now_us, limit, places)))
 
 
 class ByTheirOwnTime(MemoryMailbox):
@@ -66,29 +66,29 @@ class ByTheirOwnTime(MemoryMailbox):
 
 
 class TakesAll(MemoryMailbox):
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
-        return await super().claim(now_us, lease_us, 1_000, places)
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
+        return await super().claim(now_us, 1_000, places)
 
 
 class HoldsNothing(MemoryMailbox):
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
-        claimed = await super().claim(now_us, lease_us, limit, places)
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
+        claimed = await super().claim(now_us, limit, places)
         for each in claimed:
-            self._state.mail.move(self._state.mail.letters[each.message.id], now_us, lease_us)
+            self._state.mail.move(self._state.mail.letters[each.message.id], now_us, each.lease_us)
         return claimed
 
 
 class HoldsForGood(MemoryMailbox):
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
-        claimed = await super().claim(now_us, lease_us, limit, places)
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
+        claimed = await super().claim(now_us, limit, places)
         for each in claimed:
-            self._state.mail.move(self._state.mail.letters[each.message.id], now_us + 9_999 * HOUR, lease_us)
+            self._state.mail.move(self._state.mail.letters[each.message.id], now_us + 9_999 * HOUR, each.lease_us)
         return claimed
 
 
 class CountsNoAttempts(MemoryMailbox):
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
-        return [each._replace(attempt=1) for each in await super().claim(now_us, lease_us, limit, places)]
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
+        return [each._replace(attempt=1) for each in await super().claim(now_us, limit, places)]
 
 
 class IsNeverDone(MemoryMailbox):
@@ -196,8 +196,8 @@ class StumblesOverNothing(MemoryMailbox):
 class HandsOutAnything(MemoryMailbox):
     """Whoever claims is handed what it has no job for."""
 
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
-        return await super().claim(now_us, lease_us, limit, [*places, "/a", "/b"])
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
+        return await super().claim(now_us, limit, dict.fromkeys((*places, "/a", "/b"), max(places.values())))
 
 
 class LeavesNothing(MemoryMailbox):
@@ -208,12 +208,13 @@ class LeavesNothing(MemoryMailbox):
 class LooksThenTakes(MemoryMailbox):
     """It looks what is due, waits, and then takes it, whoever has it by now."""
 
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
         mail = self._state.mail
         due = sorted((each for each in mail.letters.values() if each.due_us <= now_us), key=lambda each: each.number)
         await Colour.EVENT_LOOP.breathe()
         if not due:
-            return await super().claim(now_us, lease_us, limit, places)
+            return await super().claim(now_us, limit, places)
+        lease_us = max(places.values())
         for each in due[:limit]:
             each.attempts += 1
             mail.move(each, lease_us, lease_us)
@@ -223,24 +224,24 @@ class LooksThenTakes(MemoryMailbox):
 class SendsForEachCaller(MemoryMailbox):
     """Each who looks at the clock sends the schedule's message, under an id of its own."""
 
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
         due = dict(self._state.mail.schedules)
         await Colour.EVENT_LOOP.breathe()
-        claimed = await super().claim(now_us, lease_us, limit, places)
+        claimed = await super().claim(now_us, limit, places)
         if not claimed and any(at is not None and at <= now_us for _, at in due.values()):
             ((schedule, at), *_) = due.values()
-            return [Claimed(Message(f"{schedule.id}-{at}", schedule.destination), 1, schedule.id, lease_us)]
+            return [Claimed(Message(f"{schedule.id}-{at}", schedule.destination), 1, schedule.id, max(places.values()))]
         return claimed
 
 
 class SendsAllThatWentBy(MemoryMailbox):
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
         claimed: list[Claimed] = []
         mail = self._state.mail
         while any(at is not None and at <= now_us for _, at in mail.schedules.values()):
             at = min(at for _, at in mail.schedules.values() if at is not None)
-            claimed += await super().claim(at, lease_us, limit, places)
-        return claimed + await super().claim(now_us, lease_us, limit, places)
+            claimed += await super().claim(at, limit, places)
+        return claimed + await super().claim(now_us, limit, places)
 
 
 class SendsNothing(MemoryMailbox):
@@ -251,12 +252,12 @@ class SendsNothing(MemoryMailbox):
 class WaitsForTheLast(MemoryMailbox):
     """A schedule's message that waits keeps the next one back."""
 
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
         waiting = {each.schedule_id for each in self._state.mail.letters.values()}
         kept = {name: each for name, each in self._state.mail.schedules.items() if name in waiting}
         for name in kept:
             del self._state.mail.schedules[name]
-        claimed = await super().claim(now_us, lease_us, limit, places)
+        claimed = await super().claim(now_us, limit, places)
         self._state.mail.schedules.update(kept)
         return claimed
 

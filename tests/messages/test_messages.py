@@ -18,6 +18,7 @@ from eventsource_upstash import (
     Memory,
     Misuse,
     NotRetryable,
+    RegistrationError,
     Registry,
     RetryLater,
     SQLite,
@@ -25,11 +26,12 @@ from eventsource_upstash import (
     connect,
     connect_async,
 )
-from eventsource_upstash._flow.delivering import LEASE_US, Delivering
+from eventsource_upstash._flow.delivering import Delivering
 from eventsource_upstash._flow.working import Jobs
 from eventsource_upstash._io.blocking import PORT, BlockingPort, run
 from eventsource_upstash._io.port import HttpRequest, HttpResponse, Signal
 from eventsource_upstash.domain.cron import next_due
+from eventsource_upstash.domain.jobs import LEASE
 from eventsource_upstash.ports import Message
 
 EIGHT = datetime(2026, 3, 28, 8, tzinfo=timezone.utc)  # the day before clocks are put forward in Berlin
@@ -88,11 +90,35 @@ def test_who_is_killed_amid_a_delivery_loses_no_message(
     app.messages.send("/work", retries=0)
     mailbox = app.backend.mailbox(PORT)
     assert mailbox is not None
-    run(mailbox.claim(clock.us, clock.us + LEASE_US, 1, ("/work",)))  # and then it was killed
+    run(mailbox.claim(clock.us, 1, {"/work": clock.us + round(LEASE * 1_000_000)}))  # and then it was killed
     assert app.messages.deliver_due().delivered == 0
     clock.move(minutes=15)
     assert app.messages.deliver_due().delivered == 1
     assert attempts == [2]
+
+
+def test_a_job_says_for_how_long_nobody_else_is_handed_its_messages(tmp_path: Path, clock: Clock) -> None:
+    url = f"sqlite:{tmp_path / 'a.db'}"
+    told: list[datetime | None] = []
+
+    def work(job: Job) -> None:
+        with opened(url, clock, print) as other:  # another process, and what it would find after this one was killed
+            other.job("/short")(print)
+            told.append(other.messages.deliver_due().next_due)
+
+    with opened(url, clock, work) as app:
+        app.job("/short", lease=timedelta(minutes=1))(work)
+        app.messages.send("/work")
+        assert app.messages.deliver_due().delivered == 1
+        app.messages.send("/short")
+        assert app.messages.deliver_due().delivered == 1
+    assert told == [clock.now + timedelta(minutes=15), clock.now + timedelta(minutes=1)]
+
+
+@pytest.mark.parametrize("lease", [0, -1, 0.5, 8 * 86_400, timedelta(0), timedelta(days=8), float("nan"), True, "60"])
+def test_what_no_lease_can_be(lease: Any, clock: Clock) -> None:
+    with pytest.raises(RegistrationError, match="job /report: lease="):
+        connect("memory:", Registry()).job("/report", lease=lease)
 
 
 def test_a_message_that_kills_whoever_delivers_it_is_given_up(clock: Clock) -> None:
@@ -101,7 +127,7 @@ def test_a_message_that_kills_whoever_delivers_it_is_given_up(clock: Clock) -> N
     mailbox = app.backend.mailbox(PORT)
     assert mailbox is not None
     for _ in range(7):
-        assert run(mailbox.claim(clock.us, clock.us + LEASE_US, 1, ("/work",)))
+        assert run(mailbox.claim(clock.us, 1, {"/work": clock.us + round(LEASE * 1_000_000)}))
         clock.move(minutes=15)
     assert app.messages.deliver_due().buried == 1
     assert "the process ended" in app.messages.dead()[0].error
@@ -114,7 +140,7 @@ def test_a_job_that_takes_longer_than_the_lease_is_done_when_the_first_is_throug
         attempts.append(job.attempt)
         clock.move(minutes=16)
         if job.attempt == 1:  # meanwhile another process is handed it, and is at it when this one is through
-            assert run(mailbox.claim(clock.us, clock.us + LEASE_US, 1, ("/work",)))
+            assert run(mailbox.claim(clock.us, 1, {"/work": clock.us + round(LEASE * 1_000_000)}))
 
     app = opened(SQLite(tmp_path / "a.db"), clock, work)
     mailbox = app.backend.mailbox(PORT)
@@ -565,7 +591,7 @@ def test_a_plain_handler_that_goes_on_after_its_delivery_was_cancelled_is_not_ca
         try:
             with pytest.raises(asyncio.CancelledError):
                 await delivering
-            assert (await app.messages.deliver_due()).next_due == clock.now + timedelta(microseconds=LEASE_US)
+            assert (await app.messages.deliver_due()).next_due == clock.now + timedelta(seconds=LEASE)
         finally:
             go.set()
 

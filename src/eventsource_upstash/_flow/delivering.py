@@ -20,13 +20,6 @@ _log: Final = logging.getLogger("eventsource_upstash.messages")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-LEASE_US: Final = 15 * 60_000_000
-"""How long nobody else is handed a message that is being delivered: fifteen minutes, in microseconds.
-
-It is not renewed: a handler that takes longer goes on, but somebody else may be handed its message as well; it is done
-when the first of them is through. After a crash amid a delivery, the message waits until then.
-"""
-
 RETRIES: Final = 3
 """How often a delivery that failed is tried again, where the message does not say."""
 
@@ -35,6 +28,9 @@ CRASHES: Final = 5
 
 TIMEOUT: Final = 30.0
 """Seconds that a URL has to answer."""
+
+URL_LEASE: Final = 4 * TIMEOUT
+"""Seconds for which nobody else is handed a message to a URL that is being delivered."""
 
 NOT_RETRYABLE: Final = 489
 """The status that, with the header `Upstash-NonRetryable-Error: true`, says that no retry can help."""
@@ -146,7 +142,7 @@ class Delivering:
         while next_us is not None and next_us <= due_by and not (stop is not None and stop.raised):
             try:
                 # One at a time, so that the lease of each begins when its delivery does.
-                claims = await self.mailbox.claim(due_by, max(self.now_us, due_by) + LEASE_US, 1, self._places)
+                claims = await self.mailbox.claim(due_by, 1, self._leases(max(self.now_us, due_by)))
             except Misuse as error:  # what is due is a schedule, and its next moment cannot be told here
                 untold = error
                 break
@@ -164,6 +160,16 @@ class Delivering:
         if untold is not None:
             raise untold
         return Delivered(delivered, failed, buried + forsaken, _datetime(next_us), left)
+
+    def _leases(self, now_us: int) -> dict[str, int]:
+        """For each place until when nobody else is handed what this process delivers there.
+
+        It is not renewed: a handler that takes longer goes on, but somebody else may be handed its message as well; it
+        is done when the first of them is through. After a crash amid a delivery, the message waits until then.
+        """
+        found = {path: now_us + round(seconds * 1_000_000) for path, seconds in self._jobs.leases.items()}
+        found[URLS] = now_us + round(URL_LEASE * 1_000_000)
+        return found
 
     @property
     def _places(self) -> tuple[str, ...]:
@@ -195,7 +201,7 @@ class Delivering:
         error = f"no process had the job {path} in a week"
         count = 0
         with suppress(Misuse):  # as above
-            while claims := await self.mailbox.claim(now_us - FORSAKEN_US, now_us + LEASE_US, 100, (path,)):
+            while claims := await self.mailbox.claim(now_us - FORSAKEN_US, 100, {path: now_us + 60_000_000}):
                 for claimed in claims:
                     count += await self.mailbox.bury(claimed, now_us, error)
         _log.error("%d messages were given up: %s", count, error)

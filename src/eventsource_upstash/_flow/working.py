@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import msgspec
 
 from .._io.port import Port
-from ..domain.jobs import Job, check_job_path
+from ..domain.jobs import LEASE, Job, check_job_path, lease_seconds
 from ..errors import Misuse, RegistrationError
 
 JobHandler = Callable[[Job], object]
@@ -29,6 +30,7 @@ class Jobs:
     def __init__(self, *, awaits: Callable[[Awaitable[object]], Awaitable[object]] | None) -> None:
         self._awaits = awaits
         self._handlers: dict[str, JobHandler] = {}
+        self._leases: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"Jobs({', '.join(self._handlers)})"
@@ -41,16 +43,22 @@ class Jobs:
     def __contains__(self, path: object) -> bool:
         return path in self._handlers
 
-    def at(self, path: str) -> Callable[[H], H]:
+    @property
+    def leases(self) -> Mapping[str, float]:
+        """The paths that there are jobs for, each with how many seconds nobody else is handed a message for it."""
+        return self._leases
+
+    def at(self, path: str, lease: float | timedelta = LEASE) -> Callable[[H], H]:
         """What registers a handler for that path. Raises `RegistrationError` at once where that can be none."""
         check_job_path(path)
-        return lambda handler: self.add(path, handler)
+        lease_seconds(path, lease)
+        return lambda handler: self.add(path, handler, lease)
 
-    def add(self, path: str, handler: H) -> H:
+    def add(self, path: str, handler: H, lease: float | timedelta = LEASE) -> H:
         """Register a handler for a path, and answer it.
 
         Raises:
-            RegistrationError: The path cannot be one or has a handler; the handler cannot be one here.
+            RegistrationError: The path cannot be one or has a handler; the handler or the lease cannot be one here.
         """
         check_job_path(path)
         if path in self._handlers:
@@ -66,6 +74,7 @@ class Jobs:
             raise RegistrationError(f"job {path}: its handler yields, so that calling it does nothing; let it return")
         if not _takes_one(handler):
             raise RegistrationError(f"job {path}: its handler takes one argument, the Job")
+        self._leases[path] = lease_seconds(path, lease)
         self._handlers[path] = handler
         return handler
 

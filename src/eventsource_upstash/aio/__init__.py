@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import TypeVar
 from uuid import UUID
@@ -22,6 +23,7 @@ from .._flow.working import JobHandler, Jobs
 from .._io.event_loop import PORT, apart, iterate
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
+from ..domain.jobs import LEASE
 from ..domain.limits import Algorithm, OnFailure
 from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
@@ -308,7 +310,7 @@ class AsyncApp:
         """What is sent by the clock: messages to URLs and to the app's jobs, and QStash's sweep."""
         return AsyncSchedules(self.notifier.transport, messages=self.messages)
 
-    def job(self, path: str) -> Callable[[H], H]:
+    def job(self, path: str, *, lease: float | timedelta = LEASE) -> Callable[[H], H]:
         """Register a handler for messages to a path of this app: `@app.job("/workers/report")`.
 
         The handler takes a `Job` and answers None, bytes, a text, or what can be written as JSON. In an event loop it
@@ -318,11 +320,14 @@ class AsyncApp:
 
         Args:
             path: Starts with `/`, without a query. The same for whoever sends to it.
+            lease: How long the handler may take, where the app delivers by itself (`memory:`, `sqlite:`): seconds, or a
+                timedelta. Nobody else is handed the message for so long; if the process dies amid it, it is tried again
+                then. A quarter of an hour without it, a week at most. QStash has time limits of its own.
 
         Raises:
-            RegistrationError: The path cannot be one or has a handler already; the handler cannot be one here.
+            RegistrationError: The path cannot be one or has a handler already; the handler or lease cannot be one here.
         """
-        return self.jobs.at(path)
+        return self.jobs.at(path, lease)
 
     def job_url(self, path: str) -> str:
         """The whole URL at which a job is called from outside: what a message to its path is addressed to.

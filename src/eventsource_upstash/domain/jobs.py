@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final, TypeVar, overload
 
 import msgspec
@@ -35,6 +36,23 @@ def check_job_path(path: object) -> None:
     segments = path.split("/")[1:]
     if "" in segments[:-1] or any(segment.strip(".") == "" and segment for segment in segments):
         raise RegistrationError(f"job {path!r}: an empty part, or one of dots only, is another path to some servers")
+
+
+LEASE: Final = 900.0
+"""How long nobody else is handed a message that is being delivered, in seconds, where its job does not say."""
+
+MAX_LEASE: Final = 7 * 24 * 3600.0
+"""Longest lease that a job may ask for, in seconds."""
+
+
+def lease_seconds(path: str, lease: float | timedelta) -> float:
+    """A job's lease in seconds. Raises `RegistrationError` where it cannot be one."""
+    seconds = lease.total_seconds() if isinstance(lease, timedelta) else lease
+    if type(seconds) not in (int, float) or not 1 <= seconds <= MAX_LEASE:  # NaN is not either
+        raise RegistrationError(
+            f"job {path}: lease={lease!r}: it is a number of seconds from 1 to {MAX_LEASE:.0f}, or a timedelta"
+        )
+    return float(seconds)
 
 
 MAX_AFTER: Final = 24 * 3600.0

@@ -183,8 +183,8 @@ class Mailbox(Protocol):
         """Keep messages, in one step; those whose id is known are passed over."""
         ...
 
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
-        """The messages that are due and that nobody holds, held from now on, until `lease_us`.
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
+        """The messages that are due and that nobody holds, held from now on.
 
         Those first that were due first; one whose lease ended is due from then. Each claim is an attempt.
 
@@ -194,9 +194,9 @@ class Mailbox(Protocol):
 
         Args:
             now_us: Now, in microseconds since 1970.
-            lease_us: Until when nobody else is handed them.
             limit: At most how many.
-            places: Where the caller delivers to: paths of jobs, and `URLS`. Others are not handed out.
+            places: Where the caller delivers to, paths of jobs and `URLS`, and for each until when nobody else is
+                handed what goes there. What goes elsewhere is not handed out.
 
         Raises:
             Misuse: A schedule is due whose next moment cannot be told here, and there was no message to hand out.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,7 +98,7 @@ class MemoryMailbox:
             for message in messages:
                 self._state.mail.add(message, max(message.not_before_us, now_us))
 
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
         """See `Mailbox.claim`."""
         claimed: list[Claimed] = []
         unknown: Misuse | None = None
@@ -115,6 +115,7 @@ class MemoryMailbox:
                     mail.schedules[name] = (schedule, after_us)
             while len(claimed) < limit and (letter := mail.first(places)) is not None and letter.due_us <= now_us:
                 letter.attempts += 1
+                lease_us = places[place_of(letter.message)]
                 mail.move(letter, lease_us, lease_us)
                 claimed.append(Claimed(letter.message, letter.attempts, letter.schedule_id, lease_us))
         if unknown is not None and not claimed:

@@ -85,7 +85,7 @@ class SQLiteMailbox:
 
         await self._write(work)
 
-    async def claim(self, now_us: int, lease_us: int, limit: int, places: Collection[str]) -> list[Claimed]:
+    async def claim(self, now_us: int, limit: int, places: Mapping[str, int]) -> list[Claimed]:
         """See `Mailbox.claim`."""
 
         def work(cursor: sqlite3.Cursor) -> tuple[list[Claimed], Misuse | None]:
@@ -99,10 +99,14 @@ class SQLiteMailbox:
                     continue
                 _add(cursor, scheduled(schedule, due_us), due_us, schedule.id)
                 cursor.execute(_MOVE, (after_us, schedule.id))
-            due = [row for place in places for row in cursor.execute(DUE, (place, now_us, limit)).fetchall()]
-            due.sort(key=lambda row: (row[10], row[9]))
+            due = [
+                (row, lease_us)
+                for place, lease_us in places.items()
+                for row in cursor.execute(DUE, (place, now_us, limit)).fetchall()
+            ]
+            due.sort(key=lambda each: (each[0][10], each[0][9]))
             claimed: list[Claimed] = []
-            for row in due[:limit]:
+            for row, lease_us in due[:limit]:
                 cursor.execute(_HOLD, {"lease": lease_us, "number": row[9]})
                 claimed.append(Claimed(_message(row), row[7] + 1, row[8], lease_us))
             return claimed, unknown

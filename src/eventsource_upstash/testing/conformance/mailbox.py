@@ -37,7 +37,7 @@ def box(lab: Lab) -> Mailbox:
 
 async def claim(mailbox: Mailbox, now_us: int = NOW, limit: int = 10) -> list[Claimed]:
     """What is due then, held for a minute."""
-    return await mailbox.claim(now_us, now_us + LEASE, limit, PLACES)
+    return await mailbox.claim(now_us, limit, dict.fromkeys(PLACES, now_us + LEASE))
 
 
 async def names(mailbox: Mailbox, now_us: int = NOW, limit: int = 10) -> list[str]:
@@ -225,10 +225,10 @@ class MailboxMessages(Contract):
         assert await box(lab).next_due(("/b", "/none")) == NOW + 5
         assert await box(lab).next_due((URLS, "/work")) == NOW + 7
         assert await box(lab).next_due(()) is None
-        assert await box(lab).claim(NOW + DAY, NOW + DAY + LEASE, 10, ("/none",)) == []
-        claims = await box(lab).claim(NOW + DAY, NOW + DAY + LEASE, 2, ("/work", URLS, "/b"))
+        assert await box(lab).claim(NOW + DAY, 10, dict.fromkeys(("/none",), NOW + DAY + LEASE)) == []
+        claims = await box(lab).claim(NOW + DAY, 2, dict.fromkeys(("/work", URLS, "/b"), NOW + DAY + LEASE))
         assert [each.message.id for each in claims] == ["b", "url"]
-        (last,) = await box(lab).claim(NOW + DAY, NOW + DAY + LEASE, 2, ("/a",))
+        (last,) = await box(lab).claim(NOW + DAY, 2, dict.fromkeys(("/a",), NOW + DAY + LEASE))
         assert (last.message.id, last.attempt) == ("a", 1)
 
     @in_colour
@@ -236,9 +236,9 @@ class MailboxMessages(Contract):
         await box(lab).put([Message("b1", "/x", not_before_us=NOW + 5), Message("b2", "/x"), Message("a", "/a")], NOW)
         await box(lab).put([Message("url", "https://example.com/a"), message("c"), Message("l", "/x2")], NOW + 9)
         assert await box(lab).left(NOW + 5, PLACES) == [Left("/a", 1, NOW), Left("/x", 2, NOW)]
-        await box(lab).claim(NOW, NOW + LEASE, 1, ("/x",))
+        await box(lab).claim(NOW, 1, dict.fromkeys(("/x",), NOW + LEASE))
         assert await box(lab).left(NOW + 5, ("/a",)) == [Left("/x", 1, NOW + 5)]
-        (held,) = await box(lab).claim(NOW, NOW + LEASE, 1, ("/a",))
+        (held,) = await box(lab).claim(NOW, 1, dict.fromkeys(("/a",), NOW + LEASE))
         await box(lab).bury(held, NOW, "no luck")
         assert await box(lab).left(NOW + 5, ("/x",)) == []
 
