@@ -29,6 +29,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 def starlette(function: AsyncFunction) -> Starlette:
     """An ASGI app that has the function answer all requests, started and closed with the server."""
     from starlette.applications import Starlette
+    from starlette.requests import ClientDisconnect
     from starlette.responses import Response as Plain
     from starlette.routing import Route
 
@@ -44,9 +45,14 @@ def starlette(function: AsyncFunction) -> Starlette:
         response = await function.respond(await read(request))
         return Plain(response.body, response.status, response.headers)
 
+    async def gone(request: StarletteRequest, _: Exception) -> Plain:
+        return Plain(status_code=400)  # nobody reads it: whoever called has hung up amid the request
+
     # A method that nobody has heard of is for the function to refuse, too.
     return Starlette(
-        routes=[Route("/{path:path}", respond, methods=METHODS)], exception_handlers={405: respond}, lifespan=lifespan
+        routes=[Route("/{path:path}", respond, methods=METHODS)],
+        exception_handlers={405: respond, ClientDisconnect: gone},
+        lifespan=lifespan,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 
 from . import routes, starlette_app
 from .app import AsyncTodo
@@ -33,6 +34,7 @@ def create_app(todo: AsyncTodo | None = None) -> FastAPI:
     # The documentation pages of FastAPI load their scripts from another host; the GraphQL console here does not.
     app = FastAPI(title="To-do", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(405, refused)
+    app.add_exception_handler(ClientDisconnect, starlette_app.gone)
     app.add_api_route("/projections", notified, methods=["POST"], response_model=None)
     app.add_api_route("/{path:path}", endpoint, methods=routes.METHODS, response_model=None)
     return app

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -42,9 +42,14 @@ def create_app(todo: AsyncTodo | None = None) -> Starlette:
             Route("/projections", notified, methods=["POST"]),
             Route("/{path:path}", endpoint, methods=routes.METHODS),
         ],
-        exception_handlers={405: refused},
+        exception_handlers={405: refused, ClientDisconnect: gone},
         lifespan=lifespan,
     )
+
+
+async def gone(request: Request, _: Exception) -> Response:
+    """What nobody reads: whoever called has hung up amid the request."""
+    return Response(status_code=400)
 
 
 async def respond(todo: AsyncTodo, request: Request) -> Response:
