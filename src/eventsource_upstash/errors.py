@@ -20,6 +20,7 @@ error                   what to do
 `SubjectForgotten`      decide whether the person is back: nothing was written
 `SealedEvent`           hand over the key store that the event was written with
 `LogRewound`            an operator's work: the log is older than the view that was built on it
+`LogReplaced`           a `LogRewound`: the log is not the one that the table was built on
 ======================= ==================================================================
 """
 
@@ -39,6 +40,7 @@ __all__ = [
     "EventSourceError",
     "IdempotencyKeyReused",
     "InvalidEvent",
+    "LogReplaced",
     "LogRewound",
     "Misuse",
     "OutcomeUnknown",
@@ -285,9 +287,18 @@ class LogRewound(EventSourceError):
         head: The last position of the log.
         asked: Whether a read asked for the position, with `at_least=`. Then it may come from a client, and nothing
             need be wrong here.
+
+    Args:
+        projection: See above.
+        checkpoint: See above.
+        head: See above.
+        asked: See above.
+        remedy: What to do where the log is not restored, if something else than building the view anew.
     """
 
-    def __init__(self, *, projection: str | None, checkpoint: int, head: int, asked: bool = False) -> None:
+    def __init__(
+        self, *, projection: str | None, checkpoint: int, head: int, asked: bool = False, remedy: str | None = None
+    ) -> None:
         if projection is None:
             message = (
                 f"the log holds events up to position {checkpoint}, but its head says {head}: part of the database is "
@@ -306,16 +317,50 @@ class LogRewound(EventSourceError):
                 f"projector.drop_version({projection!r}, 1), and put it back with since= the time of the restoration"
             )
         else:
+            remedy = remedy or (
+                "rebuild the projection (raise its version, where the view is kept elsewhere than the log)"
+            )
             message = (
                 f"projection {projection!r} is at position {checkpoint}, but the log ends at {head}: the log is older "
-                "than the view. Restore the log, or rebuild the projection (raise its version, where the view is kept "
-                "elsewhere than the log)"
+                f"than the view. Restore the log, or {remedy}"
             )
         super().__init__(message)
         self.projection = projection
         self.checkpoint = checkpoint
         self.head = head
         self.asked = asked
+
+
+class LogReplaced(LogRewound):
+    """At the position that a table has reached, the log has another event than the one that the table holds.
+
+    It is another log; or it was restored to an older state, and has grown since. Nothing was written.
+
+    Attributes:
+        projection: The projection's name.
+        checkpoint: The position that the table has reached.
+        head: The last position of the log.
+        asked: False.
+
+    Args:
+        projection: See above.
+        checkpoint: See above.
+        head: See above.
+        where: What met it, for the message.
+        remedy: What to do to take this log for the right one.
+    """
+
+    def __init__(self, *, projection: str, checkpoint: int, head: int, where: str, remedy: str) -> None:
+        EventSourceError.__init__(
+            self,
+            f"{where}: it has projection {projection!r} up to position {checkpoint} of a log, but this log, which ends "
+            f"at {head}, has another event there: it is another log, or one that was restored to an older state and "
+            f"has grown since. Nothing was written. Go back to the log that it was; or {remedy}",
+        )
+        self.projection = projection
+        self.checkpoint = checkpoint
+        self.head = head
+        self.asked = False
 
 
 class StaleView(EventSourceError):

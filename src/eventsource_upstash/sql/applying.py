@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ..domain.events import StoredEvent
 from ..errors import Misuse, Unavailable, UndecodableEvent, UnknownEventType
 from .engines import is_aborted, is_contended, is_passing, telling, told
+from .marks import mark_of
 from .projection import HandlerError, SqlProjection, TransactionEnded
 from .tables import Rows
 
@@ -21,7 +22,7 @@ _log: Final = logging.getLogger("eventsource_upstash.sql")
 
 
 class State(NamedTuple):
-    """What is kept of a SQL projection: where its tables are, and why they stay there."""
+    """What is kept of a SQL projection: where its tables are, why they stay there, and the id of the event there."""
 
     version: int = 0
     checkpoint: int = 0
@@ -29,6 +30,7 @@ class State(NamedTuple):
     stopped: int | None = None
     reason: str | None = None
     since_us: int | None = None
+    mark: str | None = None
 
 
 class Applied(NamedTuple):
@@ -36,6 +38,7 @@ class Applied(NamedTuple):
 
     events: int
     checkpoint: int
+    mark: str | None
     error: Exception | None = None
     position: int | None = None
 
@@ -125,12 +128,23 @@ class Applying:
                 position = part[0][0]
                 if projection.on_error == "stop" or not _is_events(failed.error):
                     self._stop(projection, state, position, failed.error)
-                    return Applied(count, state.checkpoint, failed.error, position)
-                self._skip(projection, state, position, failed.error)
-                state = state._replace(checkpoint=position, skipped=state.skipped + 1)
+                    return Applied(count, state.checkpoint, state.mark, failed.error, position)
+                self._skip(projection, state, part[0], failed.error)
+                state = state._replace(checkpoint=position, skipped=state.skipped + 1, mark=mark_of(part[0]))
                 continue
-            state = state._replace(checkpoint=part[-1][0])
-        return Applied(count, state.checkpoint)
+            state = state._replace(checkpoint=part[-1][0], mark=mark_of(part[-1]))
+        return Applied(count, state.checkpoint, state.mark)
+
+    def note(self, projection: SqlProjection, state: State, mark: str) -> None:
+        """Note which event it is that tables have reached, where that is not known.
+
+        Raises:
+            Lost: Another worker has moved the checkpoint meanwhile.
+            Unavailable: The database cannot serve it now.
+        """
+        with telling(projection.where), self.engine.begin() as connection:
+            self._lock(connection, projection, state)
+            connection.execute(self.table.update().where(self.table.c.name == projection.name).values(mark=mark))
 
     def _write(self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent]) -> int:
         """Apply events and move the checkpoint, in one transaction. Answers how many concerned the projection.
@@ -149,7 +163,7 @@ class Applying:
                 with _not_committing(connection):
                     for at, row in enumerate(rows):  # noqa: B007 - where it failed
                         count += projection.handle(connection, row)
-                self._move(connection, projection, rows[-1][0], state.skipped)
+                self._move(connection, projection, rows[-1], state.skipped)
         except (HandlerError, UnknownEventType, UndecodableEvent) as error:
             _raise_passing(projection, error)
             raise _Failed(at, error) from error
@@ -179,7 +193,15 @@ class Applying:
             changed = connection.execute(
                 self.table.update()
                 .where(self.table.c.name == projection.name, self.table.c.version == state.version)
-                .values(version=projection.version, checkpoint=0, skipped=0, stopped=None, reason=None, since_us=None)
+                .values(
+                    version=projection.version,
+                    checkpoint=0,
+                    skipped=0,
+                    stopped=None,
+                    reason=None,
+                    since_us=None,
+                    mark=None,
+                )
             )
             if changed.rowcount != 1:
                 raise Lost
@@ -204,19 +226,19 @@ class Applying:
         if changed.rowcount != 1:
             raise Lost
 
-    def _move(self, connection: Connection, projection: SqlProjection, checkpoint: int, skipped: int) -> None:
+    def _move(self, connection: Connection, projection: SqlProjection, last: StoredEvent, skipped: int) -> None:
         table = self.table
         connection.execute(
             table.update()
             .where(table.c.name == projection.name)
-            .values(checkpoint=checkpoint, skipped=skipped, stopped=None, reason=None, since_us=None)
+            .values(checkpoint=last[0], skipped=skipped, stopped=None, reason=None, since_us=None, mark=mark_of(last))
         )
 
-    def _skip(self, projection: SqlProjection, state: State, position: int, error: Exception) -> None:
+    def _skip(self, projection: SqlProjection, state: State, row: StoredEvent, error: Exception) -> None:
         with self.engine.begin() as connection:
             self._lock(connection, projection, state)
-            self._move(connection, projection, position, state.skipped + 1)
-        _log.warning("%s: the event at position %d was skipped: %s", projection.where, position, error)
+            self._move(connection, projection, row, state.skipped + 1)
+        _log.warning("%s: the event at position %d was skipped: %s", projection.where, row[0], error)
 
     def _stop(self, projection: SqlProjection, state: State, stopped: int, error: Exception) -> None:
         reason = str(error)[:2000]

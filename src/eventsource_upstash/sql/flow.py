@@ -12,12 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from .._flow.freshness import Fresh
 from ..aio import AsyncView
 from ..blocking import View
-from ..domain.events import Receipt
 from ..domain.projections import Projection
 from ..errors import Misuse, Unavailable
-from ..ports import MAX_PAGE_BYTES, Got, Listed, Page
+from ..ports import Got, Listed
 from .columns import Columns
 from .engines import check_engine, is_contended, telling
+from .marks import Expected, Next, check, read_on
 from .statements import Statements
 from .tables import Rows, syncs_table
 
@@ -38,6 +38,7 @@ class State(NamedTuple):
             after that until a run reaches the head.
         place: The last key of that; None at its beginning.
         copied: Documents copied by it.
+        mark: Id of the event at the position that it `reaches`; None where it is not known.
     """
 
     edition: int = 0
@@ -49,6 +50,12 @@ class State(NamedTuple):
     phase: str = ""
     place: str | None = None
     copied: int = 0
+    mark: str | None = None
+
+    @property
+    def reaches(self) -> int:
+        """The highest position that the table may hold something of."""
+        return self.position if self.started is None else max(self.position, self.started)
 
 
 class Lost(Exception):
@@ -168,13 +175,14 @@ class Flow(Generic[D]):
         documents = answer.documents.items() if isinstance(answer, Got) else answer.documents
         return self._reads.decode(self.projection, answer, documents)
 
-    async def page(self, after: int) -> Page:
-        """The next events of the log."""
-        return await self._reads.log.read(after, self._page, MAX_PAGE_BYTES)
+    async def next(self, after: int, *, events: bool) -> Next:
+        """What the log has at a position, and with `events` the next ones."""
+        return await read_on(self._reads.log, after, self._page if events else 0)
 
-    async def head(self) -> tuple[int, Receipt]:
-        """The log's last position."""
-        return await self._reads.log.head()
+    def check(self, state: State, found: Next) -> None:
+        """Raise `LogRewound` or `LogReplaced` where the table is of another log."""
+        remedy = "copy the whole view: Sync.run(full=True)"
+        check(Expected(self.projection.name, self.where, state.reaches, state.mark, remedy), found)
 
     async def total(self) -> int:
         """How many documents there are."""

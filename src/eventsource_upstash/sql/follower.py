@@ -15,10 +15,11 @@ from sqlalchemy import Engine
 from .._flow.statuses import Failure
 from .._io.port import Port
 from ..domain.events import FREE, CatchUp, Receipt, to_datetime
-from ..errors import LogRewound, Misuse, ProjectionStopped, Unavailable
-from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Followed, Log, Page
+from ..errors import Misuse, ProjectionStopped, Unavailable
+from ..ports import MAX_PAGE_EVENTS, Followed, Log
 from .applying import Applied, Applying, Lost, State
 from .engines import check_engine
+from .marks import Expected, Next, check, read_on
 from .projection import SqlProjection
 from .tables import CHECKPOINTS, checkpoints_table
 
@@ -96,6 +97,7 @@ class SqlFollower:
         self._name = name or f"SQL projections {', '.join(names)}"
         self._page_size = min(page_size, MAX_PAGE_EVENTS)
         self._applying = Applying(engine, checkpoints_table(table, schema), clock)
+        self._met: dict[SqlProjection, tuple[int, str | None]] = {}  # where each was found to be of this log
 
     def __repr__(self) -> str:
         return f"SqlFollower({', '.join(map(repr, self.projections))})"
@@ -119,26 +121,24 @@ class SqlFollower:
         waiting = list(self.projections)
         lost = dict.fromkeys(self.projections, 0)
         failures: list[Exception] = []
-        last: tuple[int, Page] | None = None
+        last: tuple[int, Next] | None = None
         applied, receipt = 0, FREE
         late = False
         while waiting and not late:
             for each in tuple(waiting):
                 try:
                     state = await port.call(partial(self._applying.state, each))
-                    if self._supersedes(each, state):
-                        reached[each] = head
+                    at_rest = await self._at_rest(port, log, each, state, head)
+                    if at_rest is not None:
+                        reached[each], cost = at_rest
+                        receipt += cost
                         waiting.remove(each)
                         continue
                     after = state.checkpoint if state.version == each.version else 0
-                    if after >= head and state.version == each.version:
-                        receipt += await _check_head(log, each, after, head)
-                        reached[each] = after
-                        waiting.remove(each)
-                        continue
                     if last is None or last[0] != after:
-                        last = (after, await log.read(after, self._page_size, MAX_PAGE_BYTES))
+                        last = (after, await read_on(log, after, self._page_size))
                         receipt += last[1].receipt
+                    check(_expected(each, state, after), last[1])
                     rows = [row for row in last[1].events if row[0] <= head]
                     done = await port.call(partial(self._applying.apply, each, state, rows))
                 except Lost:
@@ -152,6 +152,7 @@ class SqlFollower:
                     failures.append(error)
                     continue
                 applied += done.events
+                self._met[each] = (done.checkpoint, done.mark)
                 reached[each] = done.checkpoint
                 if done.error is not None:
                     waiting.remove(each)
@@ -164,6 +165,31 @@ class SqlFollower:
             raise failures[0]
         position = min(reached.values())
         return Followed(applied, position, position >= head, receipt)
+
+    async def _at_rest(
+        self, port: Port, log: Log, projection: SqlProjection, state: State, head: int
+    ) -> tuple[int, Receipt] | None:
+        """Where a projection is that has nothing to do, and what it cost to see whether that is in this log.
+
+        Where this process has seen its tables there, at the head, it does not look again: nothing is written before a
+        page is read, and that tells as well.
+
+        Raises:
+            LogRewound: The tables are of another log.
+        """
+        if self._supersedes(projection, state):
+            return head, FREE
+        if state.checkpoint < head or state.version != projection.version:
+            return None
+        at = (state.checkpoint, state.mark)
+        if state.checkpoint == head and (head == 0 or self._met.get(projection) == at):
+            return head, FREE
+        found = await read_on(log, state.checkpoint, 0)
+        check(_expected(projection, state, state.checkpoint), found)
+        if state.mark is None and found.mark is not None:
+            await port.call(partial(self._applying.note, projection, state, found.mark))
+        self._met[projection] = (state.checkpoint, found.mark)
+        return state.checkpoint, found.receipt
 
     def _supersedes(self, projection: SqlProjection, state: State) -> bool:
         if state.version <= projection.version:
@@ -186,14 +212,9 @@ class SqlFollower:
         return SqlStatus(projection.name, state.version, state.checkpoint, state.skipped, stopped, superseded)
 
 
-async def _check_head(log: Log, projection: SqlProjection, checkpoint: int, head: int) -> Receipt:
-    """Raise `LogRewound` where tables hold more than the log has; which may have grown since the head was looked at."""
-    if checkpoint == head:
-        return FREE
-    now, receipt = await log.head()
-    if checkpoint > now:
-        raise LogRewound(projection=projection.name, checkpoint=checkpoint, head=now)
-    return receipt
+def _expected(projection: SqlProjection, state: State, position: int) -> Expected:
+    remedy = "raise the projection's version, with a @projection.reset handler that empties its tables"
+    return Expected(projection.name, projection.where, position, state.mark if position else None, remedy)
 
 
 def _stopped(projection: SqlProjection, done: Applied) -> ProjectionStopped:

@@ -12,11 +12,12 @@ import msgspec
 
 from .._flow.freshness import Fresh
 from .._io.port import Port
-from ..domain.events import FREE, Receipt
+from ..domain.events import FREE, Receipt, StoredEvent
 from ..domain.names import check_key
 from ..errors import LogRewound, Misuse, ProjectionStopped, StaleView, Unavailable
 from ..ports import Got, Progress
 from .flow import Flow, Lost, State
+from .marks import Next, mark_of
 
 D = TypeVar("D")
 
@@ -127,6 +128,8 @@ class Run(Generic[D]):
         self._first: int | None = None
         self._receipt = FREE
         self._state = State()
+        self._next = (0, Next(None, [], 0, FREE))
+        self._unmarked = False
 
     @property
     def _late(self) -> bool:
@@ -134,11 +137,11 @@ class Run(Generic[D]):
 
     async def run(self) -> Synced:
         """See `Sync.run`."""
-        head, goal, stopped = await self._bring_up()
-        self._state = state = await self._port.call(self.flow.state)
-        rewound = await self._is_rewound(head)
+        head = await self._look()
+        goal, stopped = await self._bring_up(head)
+        state = self._state
         # Where a copy does not fit into one call, it has to do that it fits into several.
-        self._resumed = self._time_budget is not None and state.phase != "" and not rewound
+        self._resumed = self._time_budget is not None and state.phase != ""
         reached = False
         while not reached:
             try:
@@ -147,7 +150,7 @@ class Run(Generic[D]):
                 self._lost += 1
                 if self._lost > MAX_LOST:
                     raise Unavailable(f"{self.flow.where}: others were in the way each time. Try again later") from None
-                self._state = await self._port.call(self.flow.state)
+                await self._look()
                 continue
             self._lost = 0
             reached = not step
@@ -169,10 +172,31 @@ class Run(Generic[D]):
             self._receipt,
         )
 
-    async def _bring_up(self) -> tuple[int, int, bool]:
-        """Fold what is new into the view. Answers the log's head, how far the view is, and whether it has stopped."""
-        head, receipt = await self.flow.head()
-        self._receipt += receipt
+    async def _look(self) -> int:
+        """Look at the table, then at the log. Answers the log's head.
+
+        Raises:
+            LogRewound: It is not the log of the table, and not everything is copied anyway.
+        """
+        self._state = state = await self._port.call(self.flow.state)
+        # The events that come next come in the same step, where they are likely to be wanted.
+        only_events = state.started is None and not self._full and not self._changes
+        found = await self.flow.next(state.reaches, events=only_events and state.position > 0)
+        self._receipt += found.receipt
+        self._next = (state.reaches, found)
+        try:
+            self.flow.check(state, found)
+        except LogRewound:
+            if not self._full and not await self._port.call(self.flow.is_empty):
+                raise
+            # Nothing of that log counts any more, nor a copy that was under way.
+            self._state = state._replace(position=0, started=None, phase="", place=None, copied=0, mark=None)
+            self._full, self._begun, self._decided, self._resumed = True, False, False, False
+        self._unmarked = state.mark is None and found.mark is not None
+        return found.head
+
+    async def _bring_up(self, head: int) -> tuple[int, bool]:
+        """Fold what is new into the view. Answers how far the view is, and whether it has stopped."""
         timeout = CATCH_UP if self._time_budget is None else self._time_budget
         stopped = False
         try:
@@ -181,18 +205,7 @@ class Run(Generic[D]):
             _log.warning("%s: the view is not at the head, and is copied as it is: %s", self.flow.where, error)
             progress = (await self._got(())).progress
             stopped = isinstance(error, ProjectionStopped)
-        return head, min(progress.checkpoint, head), stopped
-
-    async def _is_rewound(self, head: int) -> bool:
-        """Whether the table holds more than the log has. Raises `LogRewound`, unless everything is copied anyway."""
-        reaches = max(self._state.position, self._state.started or 0)
-        if reaches <= head:
-            return False
-        now, receipt = await self.flow.head()  # another run may have gone on with a log that has grown since
-        self._receipt += receipt
-        if reaches > now and not self._full:
-            raise LogRewound(projection=self.flow.projection.name, checkpoint=reaches, head=now)
-        return reaches > now
+        return min(progress.checkpoint, head), stopped
 
     async def _got(self, keys: Sequence[str], fresh: Fresh = Fresh()) -> Got:  # noqa: B008 - a value
         got = await self.flow.got(keys, fresh)
@@ -226,6 +239,10 @@ class Run(Generic[D]):
 
     async def _step(self, goal: int) -> bool:
         """One transaction. Answers whether there was anything to do."""
+        if self._unmarked:
+            self._unmarked = False
+            await self._write(self._state._replace(mark=await self._mark_at(self._state.reaches)), (), ())
+            return True
         if self._state.started is not None:
             return await (self._copy() if self._state.phase == "copy" else self._sweep(goal))
         if not self._decided and not self._begun:
@@ -253,6 +270,7 @@ class Run(Generic[D]):
             phase="copy",
             place=None,
             copied=0,
+            mark=await self._mark_at(progress.checkpoint),
         )
         await self._write(state, (), ())
         self._begun = self._copying = True
@@ -301,9 +319,8 @@ class Run(Generic[D]):
     async def _events(self, goal: int) -> bool:
         """Copy the documents that the next page of events concerns."""
         flow, after = self.flow, self._state.position
-        page = await flow.page(after)
-        self._receipt += page.receipt
-        rows = [row for row in page.events if row[0] <= goal]
+        page = await self._events_after(after)
+        rows = [row for row in page if row[0] <= goal]
         end, keys = goal, list[str]()
         if rows:
             plan = flow.projection.plan(rows, after, None)
@@ -324,9 +341,26 @@ class Run(Generic[D]):
             gone += [key for key in some if key not in got.documents]
             state = state._replace(parked=state.parked or int(got.progress.notes.parked > 0))
         self._first = after if self._first is None else self._first
-        await self._write(state._replace(position=end, phase="" if end >= goal else state.phase), put, gone)
+        mark = next((mark_of(row) for row in rows if row[0] == end), None)
+        await self._write(state._replace(position=end, phase="" if end >= goal else state.phase, mark=mark), put, gone)
         self._tell(end - self._first, goal - self._first)
         return True
+
+    async def _events_after(self, after: int) -> Sequence[StoredEvent]:
+        at, found = self._next
+        if at != after or (not found.events and found.head > after):
+            found = await self.flow.next(after, events=True)
+            self._receipt += found.receipt
+            self.flow.check(self._state, found)
+        return found.events
+
+    async def _mark_at(self, position: int) -> str | None:
+        """The id of the event at a position."""
+        at, found = self._next
+        if at != position:
+            found = await self.flow.next(position, events=False)
+            self._receipt += found.receipt
+        return found.mark
 
     def _seen(self, progress: Progress) -> State:
         return self._state._replace(parked=self._state.parked or int(progress.notes.parked > 0))

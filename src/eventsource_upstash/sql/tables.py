@@ -9,7 +9,9 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Engine, Integer, MetaData, String, Table, Text, inspect
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.schema import CreateColumn
 
+from ..errors import Misuse
 from .engines import check_transaction, telling
 
 # Names are told apart by case, whatever the database would do by itself.
@@ -30,6 +32,7 @@ def checkpoints_table(name: str, schema: str | None) -> Table:
         Column("stopped", BigInteger),
         Column("reason", Text),
         Column("since_us", BigInteger),
+        Column("mark", String(36)),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mariadb_engine="InnoDB",
@@ -52,6 +55,7 @@ def syncs_table(name: str, schema: str | None) -> Table:
         Column("phase", String(8), nullable=False),
         Column("place", Text),
         Column("copied", BigInteger, nullable=False),
+        Column("mark", String(36)),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mariadb_engine="InnoDB",
@@ -81,7 +85,7 @@ class Rows:
         Raises:
             Unavailable: The database cannot serve it now.
             Refused: It lacks the right to make the table, or another error that no later try mends.
-            Misuse: The engine has no transactions.
+            Misuse: The engine has no transactions, or a table that is there lacks a column.
         """
         with self._lock:
             if name in self._made:
@@ -103,6 +107,7 @@ class Rows:
 
     def _create(self) -> None:
         if self._is_there():
+            self._check_columns()
             return
         try:
             with self.engine.begin() as connection:
@@ -110,6 +115,16 @@ class Rows:
         except DBAPIError:
             if not self._is_there():  # else somebody else has made it meanwhile
                 raise
+
+    def _check_columns(self) -> None:
+        there = {each["name"] for each in inspect(self.engine).get_columns(self.table.name, schema=self.table.schema)}
+        for column in self.table.columns:
+            if column.name not in there:
+                add = f"ALTER TABLE {self.table.fullname} ADD {CreateColumn(column).compile(self.engine)}"
+                raise Misuse(
+                    f"{self.where}: table {self.table.fullname!r} has no column {column.name!r}: it is another table, "
+                    f"or of an earlier version. Name another one, or add the column: {add}"
+                )
 
     def _is_there(self) -> bool:
         return inspect(self.engine).has_table(self.table.name, schema=self.table.schema)
