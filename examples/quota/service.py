@@ -21,7 +21,7 @@ from types import TracebackType
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventsource_upstash import Executed, Job, ProjectionStatus, connect
+from eventsource_upstash import Executed, Job, LogRewound, Misuse, NotRetryable, ProjectionStatus, connect
 from eventsource_upstash.sql import Sync, Synced, Syncing
 
 from . import table
@@ -98,8 +98,10 @@ class Quota:
         budget: float = BUDGET,
     ) -> None:
         self.clock = clock
-        self.app = connect(backend or os.environ.get("QUOTA_BACKEND") or DEFAULT_BACKEND, registry, clock=clock)
         self.engine: Engine = create_engine(database or os.environ.get("QUOTA_DATABASE") or DEFAULT_DATABASE)
+        if self.engine.dialect.name in {"mysql", "mariadb"} and not self.engine.url.database:
+            raise Misuse("QUOTA_DATABASE names no database at its end, as in mysql+pymysql://me@127.0.0.1/billing.")
+        self.app = connect(backend or os.environ.get("QUOTA_BACKEND") or DEFAULT_BACKEND, registry, clock=clock)
         self.view = self.app.projection_store.view(usage)
         # --8<-- [start:sync]
         self.sync = Sync(self.engine, self.view, table.api_usage, row=table.row)
@@ -205,7 +207,11 @@ class Quota:
     # --8<-- [start:job]
     def work(self, _: Job) -> None:
         """The job: as much as fits into one delivery. What is left is a message of its own."""
-        synced = self.copy(self._budget)
+        try:
+            synced = self.copy(self._budget)
+        except LogRewound as error:
+            # The table is of another log. Which one is right is for an operator to say: no further delivery can help.
+            raise NotRetryable(str(error)) from error
         _log.info(
             "table: %d rows written, %d deleted, at position %d", synced.upserted, synced.deleted, synced.position
         )

@@ -7,35 +7,48 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
-from tqdm import tqdm
-
-from eventsource_upstash import EventSourceError
-from eventsource_upstash.sql import Syncing
-
-from .service import Quota, why
-from .table import metadata
+if TYPE_CHECKING:
+    from eventsource_upstash.sql import Syncing
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples.quota.sync", description="Bring the SQL table in step.")
     parser.add_argument("--full", action="store_true", help="copy the whole view, whatever is in the table")
-    arguments = parser.parse_args()
+    full: bool = parser.parse_args().full
+    try:
+        bring_in_step(full=full)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says of a command that Ctrl+C has ended
+
+
+def bring_in_step(*, full: bool) -> None:
+    # Here, and not above: this takes a second, in which somebody may press Ctrl+C.
+    from sqlalchemy.exc import SQLAlchemyError
+    from tqdm import tqdm
+
+    from eventsource_upstash import EventSourceError, LogRewound
+
+    from .service import Quota, why
+    from .table import metadata
+
     try:
         quota = Quota()
     except (EventSourceError, SQLAlchemyError, ImportError) as error:
         sys.exit(f"The table cannot be brought in step: {why(error)}")
     try:
         metadata.create_all(quota.engine)
-        with tqdm(unit=" users" if arguments.full else "", unit_scale=True, desc="api_usage") as bar:
+        with tqdm(unit=" users" if full else "", unit_scale=True, desc="api_usage") as bar:
 
             def progress(syncing: Syncing) -> None:
                 bar.total = syncing.total
                 bar.unit = " users" if syncing.full else " events"
                 bar.update(syncing.done - bar.n)
 
-            synced = quota.copy(None, progress, full=arguments.full)
+            synced = quota.copy(None, progress, full=full)
+    except LogRewound as error:
+        sys.exit(f"The table cannot be brought in step: {why(error)}. Here, --full is full=True.")
     except (EventSourceError, SQLAlchemyError, ImportError) as error:
         sys.exit(f"The table cannot be brought in step: {why(error)}")
     except KeyboardInterrupt:

@@ -26,6 +26,19 @@ def test_a_mariadb_column_that_takes_different_keys_for_equal_is_refused(databas
             sync(engine, app.projection_store.view(known.users), table)
 
 
+def test_an_engine_of_a_mariadb_without_a_database_is_refused(databases: Servers) -> None:
+    known = accounts()
+    app = connect("memory:", known.registry)
+    app.event_store.append("user", Registered("a", 1))
+    engine = sa.create_engine(databases.mariadb.set(database=None))
+    table = users_table()
+    with pytest.raises(Misuse, match="the engine's URL names no database"):
+        sync(engine, app.projection_store.view(known.users), table)
+    with pytest.raises(Misuse, match="the engine's URL names no database"):
+        SqlFollower(engine, sql_users(known.registry, table)).status()
+    engine.dispose()
+
+
 @pytest.mark.parametrize("name", ["postgresql", "mariadb"])
 def test_a_server_that_is_away_is_unavailable_and_no_password_is_told(
     databases: Servers, name: str, caplog: pytest.LogCaptureFixture

@@ -54,7 +54,8 @@ class SqlFollower:
 
     Each page of the log becomes one transaction for each projection: the checkpoint is locked and compared, the
     handlers write, the checkpoint moves. Any number of workers may do so at once: whoever loses writes nothing, and
-    goes on from where the other one is.
+    goes on from where the other one is. Tables of another log are told, with `LogRewound` or `LogReplaced`, before
+    anything is written; a higher version of the projection begins anew, with whichever log there is.
 
     Args:
         engine: The database: a synchronous engine with transactions, in both colours.

@@ -83,11 +83,13 @@ class Sync(Generic[D]):
         Raises:
             Unavailable: The database, or the backend, cannot serve it now. What was written stays, and holds together.
             Refused: The database does not take the rows.
-            LogRewound: The table is beyond the log's head. With `full=True` it is brought in step all the same.
+            LogRewound: The table is beyond the log's head; or `LogReplaced`, where it has reached an event that the log
+                does not have. Nothing was written. With `full=True`, or where it is empty, it is brought in step.
             Misuse: A key or a document does not fit the table, or the table does not tell keys apart.
 
-        Cost: one step for the head and two for the view; for each 500 events one of the log, one of the view and one
-        transaction. A full copy: one step of the view and one transaction for each 500 documents.
+        Cost: one step for the log, which brings the first 500 events along, and two for the view; for each 500 events
+        one of the view and one transaction, and one more of the log from the second on. A full copy: one step of the
+        log; one of the view and one transaction for each 500 documents.
         """
         return blocking.run(Run(self.flow, blocking.PORT, time_budget, progress, full=full).run())
 

@@ -85,7 +85,7 @@ class Rows:
         Raises:
             Unavailable: The database cannot serve it now.
             Refused: It lacks the right to make the table, or another error that no later try mends.
-            Misuse: The engine has no transactions, or a table that is there lacks a column.
+            Misuse: The engine has no transactions, or no database; or a table that is there lacks a column.
         """
         with self._lock:
             if name in self._made:
@@ -127,7 +127,14 @@ class Rows:
                 )
 
     def _is_there(self) -> bool:
-        return inspect(self.engine).has_table(self.table.name, schema=self.table.schema)
+        inspector = inspect(self.engine)
+        if (
+            self.engine.dialect.name in {"mysql", "mariadb"}
+            and self.table.schema is None
+            and inspector.default_schema_name is None
+        ):
+            raise Misuse(f"{self.where}: the engine's URL names no database, as in mysql+pymysql://me@host/NAME")
+        return inspector.has_table(self.table.name, schema=self.table.schema)
 
     def _insert(self, row: Mapping[str, object]) -> None:
         try:

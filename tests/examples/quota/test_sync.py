@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from eventsource_upstash import Misuse
+from examples.quota import sync
 from examples.quota.domain import ChangePlan, Register, Remove
 from examples.quota.fill import fill
 from examples.quota.service import SCHEDULE, Quota
@@ -125,6 +131,54 @@ def test_the_command_shows_how_far_it_is(tmp_path: Path) -> None:
     ran = command("examples.quota.sync")
     assert ran.stdout.startswith("20 rows written, 0 deleted; in step with position ")
     assert "100%" in ran.stderr
+
+
+@pytest.mark.parametrize("calls", [1, 5], ids=["shorter", "longer"])
+def test_a_table_of_another_log_is_left_as_it_is_until_an_operator_says_full(
+    make: Made, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, calls: int
+) -> None:
+    before = make()
+    before.execute("ada", Register("ada"))
+    before.call("ada", "/v1/search", 3)
+    before.call("ada", "/v1/search", 3)
+    before.copy()
+    other = make()
+    other.execute("bob", Register("bob"))
+    for _ in range(calls):
+        other.call("bob", "/v1/search")
+    clock.wait(30)
+    assert other.app.messages.deliver_due().buried == 1, "no further delivery can help"
+    assert in_table(other) == {"ada": 6}
+
+    monkeypatch.setattr("examples.quota.service.Quota", lambda: other)
+    monkeypatch.setattr(sys, "argv", ["sync"])
+    with pytest.raises(SystemExit, match=r"(Go back to|Restore) the log.*Sync\.run\(full=True\)\. Here, --full is"):
+        sync.main()
+    assert in_table(other) == {"ada": 6}
+    monkeypatch.setattr(sys, "argv", ["sync", "--full"])
+    sync.main()
+    assert "1 rows written, 1 deleted" in capsys.readouterr().out
+    assert in_table(other) == {"bob": calls}
+
+
+def test_a_mariadb_url_without_a_database_is_told() -> None:
+    with pytest.raises(Misuse, match="QUOTA_DATABASE names no database"):
+        Quota("memory:", "mysql+pymysql://me:s3cret@127.0.0.1")
+
+
+def test_ctrl_c_while_the_command_still_imports_what_it_needs_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def pressed(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "sqlalchemy.exc":
+            raise KeyboardInterrupt
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(sys, "argv", ["sync"])
+    monkeypatch.setattr(builtins, "__import__", pressed)
+    with pytest.raises(SystemExit) as ended:
+        sync.main()
+    assert ended.value.code == 130
 
 
 def test_a_database_that_cannot_be_used_is_said_without_its_url(tmp_path: Path) -> None:
