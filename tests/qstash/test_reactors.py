@@ -127,7 +127,7 @@ def test_a_crash_between_publish_and_commit_sends_again_under_one_id(
     shop = Shop(colour, place, dies_after_it_published(Memory()))
     shop.place_order("1")
     place.deliver()
-    assert place.site.statuses == [502, 200], "it died, and its message arrived all the same"
+    assert sorted(place.site.statuses) == [200, 502], "it died, and its message arrived all the same"
     assert shop.pending == 1
     shop.down = minutes > 0
     if shop.down:
