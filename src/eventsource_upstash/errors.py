@@ -20,7 +20,7 @@ error                   what to do
 `SubjectForgotten`      decide whether the person is back: nothing was written
 `SealedEvent`           hand over the key store that the event was written with
 `LogRewound`            an operator's work: the log is older than the view that was built on it
-`LogReplaced`           a `LogRewound`: the log is not the one that the table was built on
+`LogReplaced`           a `LogRewound`: the log is not the one that the table or view is of
 ======================= ==================================================================
 """
 
@@ -332,13 +332,13 @@ class LogRewound(EventSourceError):
 
 
 class LogReplaced(LogRewound):
-    """At the position that a table has reached, the log has another event than the one that the table holds.
+    """At the position that a table or view has reached, the log has another event than the one that it holds.
 
     It is another log; or it was restored to an older state, and has grown since. Nothing was written.
 
     Attributes:
         projection: The projection's name.
-        checkpoint: The position that the table has reached.
+        checkpoint: The position that the table, or view, has reached.
         head: The last position of the log.
         asked: False.
 
@@ -346,16 +346,16 @@ class LogReplaced(LogRewound):
         projection: See above.
         checkpoint: See above.
         head: See above.
-        where: What met it, for the message.
+        where: What has reached it, for the message: the projection, and the table if there is one.
         remedy: What to do to take this log for the right one.
     """
 
     def __init__(self, *, projection: str, checkpoint: int, head: int, where: str, remedy: str) -> None:
         EventSourceError.__init__(
             self,
-            f"{where}: it has projection {projection!r} up to position {checkpoint} of a log, but this log, which ends "
-            f"at {head}, has another event there: it is another log, or one that was restored to an older state and "
-            f"has grown since. Nothing was written. Go back to the log that it was; or {remedy}",
+            f"{where} is at position {checkpoint} of a log, but this log, which ends at {head}, has another event "
+            "there: it is another log, or one that was restored to an older state and has grown since. Nothing was "
+            f"written. Go back to the log that it was; or {remedy}",
         )
         self.projection = projection
         self.checkpoint = checkpoint

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from eventsource_upstash import App, LogRewound, Memory, ProjectionStore, Projector, SQLite
+from eventsource_upstash import App, LogReplaced, LogRewound, Memory, ProjectionStore, Projector, SQLite
 from tests.faults.driving import Colour, Driver
 from tests.unit.todo import Task, TaskCreated, Todo, todo
 
@@ -98,6 +99,73 @@ def test_views_beside_another_log(tmp_path: Path) -> None:
                 projector.catch_up()
         assert store.view(the.tasks).count() == 5
     views.close()
+
+
+class Elsewhere:
+    """A log in memory, with its view in another backend."""
+
+    def __init__(self, views: Memory | SQLite, the: Todo, *numbers: int) -> None:
+        self.the = the
+        self.log = App(Memory(), the.registry, None).event_store
+        self.store = ProjectionStore(views, the.registry, log_backend=self.log.backend)
+        self.projector = Projector(self.log, self.store)
+        self.append(*numbers)
+
+    def append(self, *numbers: int) -> None:
+        self.log.append("tasks", *map(task, numbers))
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for key, _ in self.store.view(self.the.tasks).items()]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory | SQLite]:
+    backend = Memory() if request.param == "memory" else SQLite(tmp_path / "views.db")
+    yield backend
+    backend.close()
+
+
+def test_views_beside_another_log_that_is_longer(views: Memory | SQLite) -> None:
+    the = todo()
+    first = Elsewhere(views, the, 0, 1)
+    assert first.projector.catch_up(until=1).position == 1
+    assert first.projector.catch_up().complete
+    first.append(2)
+    assert first.projector.catch_up().complete
+    other = Elsewhere(views, the, 5, 6, 7, 8)
+    fresh = the.registry.projection("fresh", Task)
+
+    @fresh.on(TaskCreated, key="id")
+    def created(task: Task | None, event: TaskCreated) -> Task:
+        return Task(event.id, event.text)
+
+    for _ in range(2):
+        with pytest.raises(LogReplaced, match=r"projection 'tasks' is at position 3 .*raise its version"):
+            other.projector.catch_up()
+    with pytest.raises(LogReplaced):
+        other.store.view(the.tasks, consistency="strong").count()
+    assert other.keys == ["0", "1", "2"], "it is left as it is"
+    assert other.store.view(fresh).count() == 4, "and holds up nobody else"
+    first.append(3)
+    assert first.store.view(the.tasks, consistency="strong").count() == 4, "the log that it was is welcome"
+
+
+def test_views_beside_another_log_are_built_of_it_by_a_higher_version(views: Memory | SQLite) -> None:
+    Elsewhere(views, todo(), 0, 1).projector.catch_up()
+    the = todo()
+    del the.registry._projections[the.tasks.id]
+    tasks = the.registry.projection("tasks", Task, version=2)
+
+    @tasks.on(TaskCreated, key="id")
+    def created(task: Task | None, event: TaskCreated) -> Task:
+        return Task(event.id, event.text)
+
+    other = Elsewhere(views, the, 5, 6, 7)
+    assert other.projector.catch_up().complete
+    assert sorted(key for key, _ in other.store.view(tasks).items()) == ["5", "6", "7"]
+    other.append(8)
+    assert other.projector.catch_up().complete
 
 
 def test_one_rewound_view_does_not_hold_up_another(tmp_path: Path, colour: Colour) -> None:

@@ -17,7 +17,7 @@ from eventsource_upstash import Memory, Misuse
 from eventsource_upstash._io.blocking import BlockingPort
 from eventsource_upstash._io.blocking import run as run_blocking
 from eventsource_upstash._io.port import Port
-from eventsource_upstash.domain.events import ANY
+from eventsource_upstash.domain.events import ANY, FREE
 from eventsource_upstash.domain.indexes import NUMBERS, STRINGS, encode_value
 from eventsource_upstash.domain.projections import Notes, ProjectionId, Stopped
 from eventsource_upstash.ports import (
@@ -201,7 +201,7 @@ class ViewsMachine(RuleBasedStateMachine):
         """What became of commits, without what it cost."""
         outcomes, pulled, _ = await views.commit(commits, then)
         assert all(isinstance(outcome, Outcome) for outcome in outcomes)
-        return outcomes, None if pulled is None else pulled[:-1], None
+        return outcomes, None if pulled is None else pulled._replace(receipt=FREE), None
 
     @rule(projection=projections)
     def begin(self, projection: ProjectionId) -> None:
@@ -248,7 +248,7 @@ class ViewsMachine(RuleBasedStateMachine):
         pull = Pull(asked, 2, 1_000, rear=rear, serving=serving, aside=put_aside)
 
         async def ask(views: Views) -> tuple[object, ...]:
-            return (await views.pull(pull))[:-1]
+            return (await views.pull(pull))._replace(receipt=FREE)
 
         self.both(ask)
 

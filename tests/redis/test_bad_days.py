@@ -13,7 +13,9 @@ from eventsource_upstash import (
     ConcurrencyError,
     CorruptLog,
     EventStore,
+    LogReplaced,
     LogRewound,
+    Memory,
     OutcomeUnknown,
     ProjectionStore,
     Projector,
@@ -241,6 +243,21 @@ def test_a_database_restored_from_a_backup(app: App, engine: redis.Redis, namesp
     assert append(app, "3") == token
     app.projector.catch_up()
     assert [key for key, _ in view.items()] == ["1", "3"]
+
+
+def test_a_view_kept_here_of_a_log_that_is_elsewhere_and_began_anew(app: App, the: Todo) -> None:
+    def elsewhere(*names: str) -> tuple[Projector, ProjectionStore]:
+        log = App(Memory(), the.registry, None)
+        append(log, *names)
+        store = ProjectionStore(app.backend, the.registry, log_backend=log.backend)
+        return Projector(log.event_store, store), store
+
+    projector, _ = elsewhere("1", "2")
+    assert projector.catch_up().complete
+    projector, store = elsewhere("5", "6", "7")
+    with pytest.raises(LogReplaced, match="'tasks' is at position 2"):
+        projector.catch_up()
+    assert [key for key, _ in store.view(the.tasks).items()] == ["1", "2"]
 
 
 def test_a_view_that_is_ahead_of_a_restored_log(app: App, engine: redis.Redis, namespace: str) -> None:

@@ -14,7 +14,7 @@ from eventsource_upstash import App, LogReplaced, LogRewound, Memory, Misuse, Re
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.backends.memory import InProcess
 from eventsource_upstash.ports import Followed, Log, Page
-from eventsource_upstash.sql import SqlFollower, Sync, Synced, marks
+from eventsource_upstash.sql import SqlFollower, Sync, Synced, flow
 from eventsource_upstash.sql.flow import State
 from tests.sql.accounts import Left, Registered, Used, User, accounts, rows_of, sql_users, users_table
 
@@ -65,7 +65,7 @@ def people(names: str, quota: int = 1) -> Sequence[Registered]:
 def test_a_sync_tells_another_log_and_a_full_copy_takes_it(engine: sa.Engine, table: sa.Table, others: str) -> None:
     assert World(*people("ab")).run(engine, table).complete
     other = World(*people(others))
-    with pytest.raises(LogReplaced, match=r"up to position 2 .* has another event there.*Sync\.run\(full=True\)"):
+    with pytest.raises(LogReplaced, match=r"is at position 2 .* has another event there.*Sync\.run\(full=True\)"):
         other.run(engine, table)
     assert rows_of(engine, table) == {"a": (1, 0), "b": (1, 0)}
     assert other.sync(engine, table).run(full=True).complete
@@ -81,7 +81,7 @@ def test_a_sync_tells_another_log_within_a_copy_and_a_full_one_begins_anew(lite:
     before = rows_of(lite, small)
     assert 0 < len(before) < 5
     other = World(*people("abcdef", 7))
-    with pytest.raises(LogReplaced, match="up to position 5"):
+    with pytest.raises(LogReplaced, match="is at position 5"):
         other.sync(lite, small, page_size=2).run(time_budget=0)
     assert rows_of(lite, small) == before
     more = other.sync(lite, small, page_size=2).run(time_budget=0, full=True).more
@@ -137,7 +137,7 @@ def test_tables_of_a_projection_tell_another_log_and_a_higher_version_takes_it(
     free.name = "beside"
     other.app.projector.follow(SqlFollower(engine, free))
     for _ in range(2):
-        with pytest.raises(LogReplaced, match=r"'users'.* up to position 2 .*raise the projection's version"):
+        with pytest.raises(LogReplaced, match=r"'users'.* is at position 2 .*raise the projection's version"):
             other.app.projector.catch_up()
     assert rows_of(engine, table) == {"a": (1, 0), "b": (1, 0)}
     assert set(rows_of(engine, beside)) == set("xyz"), "nobody else is held up"
@@ -156,7 +156,7 @@ def test_a_log_of_the_same_length_is_told_where_there_is_nothing_to_do(lite: sa.
     one.app.projector.catch_up()
     other = World(*people("xy"))
     other.follow(lite, small)
-    with pytest.raises(LogReplaced, match="up to position 2"):
+    with pytest.raises(LogReplaced, match="is at position 2"):
         other.app.projector.catch_up()
 
 
@@ -182,9 +182,9 @@ def test_a_log_that_was_restored_and_has_grown_is_told(lite: sa.Engine, small: s
     assert (moved.run(lite, small).upserted, moved.app.projector.catch_up().complete) == (1, True)
     moved.app.close()
     restored = opened("backup.db", *people("vwxyz"))
-    with pytest.raises(LogReplaced, match="up to position 5"):
+    with pytest.raises(LogReplaced, match="is at position 5"):
         restored.run(lite, small)
-    with pytest.raises(LogReplaced, match="up to position 5"):
+    with pytest.raises(LogReplaced, match="is at position 5"):
         restored.app.projector.catch_up()
     restored.app.close()
     assert set(rows_of(lite, small)) == set(rows_of(lite, followed)) == set("abcde")
@@ -284,7 +284,7 @@ def test_what_a_sync_asks_of_the_log(lite: sa.Engine, small: sa.Table, monkeypat
     one.append(*people("hij"))
     job.run()
     assert log.told() == ["3 after 6", "3 after 8"], "a page begins with it"
-    monkeypatch.setattr(marks, "MAX_PAGE_BYTES", 1)
+    monkeypatch.setattr(flow, "MAX_PAGE_BYTES", 1)
     one.append(*people("kl"))
     job.run()
     assert log.told() == ["3 after 9", "2 after 10", "3 after 10", "2 after 11"], "where a page has room for one event"

@@ -73,7 +73,9 @@ ERRORS: list[EventSourceError] = [
     SealedEvent(type="customer-moved", stream="customer-1", position=7),
     SubjectForgotten(stream="customer-1", subject="1"),
     LogRewound(projection="tasks", checkpoint=9, head=7),
-    LogReplaced(projection="tasks", checkpoint=9, head=12, where="sync", remedy="copy it all"),
+    LogReplaced(
+        projection="tasks", checkpoint=9, head=12, where="the view of projection 'tasks'", remedy="copy it all"
+    ),
     StaleView(projection="tasks", wanted=9, reached=7, head=9),
     ViewNotBuilt(projection="tasks", version=2, reached=7, head=9, why="no index 'due'"),
     UndecodableDocument("document '1' does not decode: no text; give the projection a version above 1"),

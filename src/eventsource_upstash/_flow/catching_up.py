@@ -29,7 +29,7 @@ from ..ports import (
     Wanted,
 )
 from .following import Followers, Following, add, raise_failures
-from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, staying, to_be_parked
+from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, mark_of, staying, to_be_parked
 from .passes import Build, Failure, Pass, Reach
 from .purging import Purging
 from .reacting import Outboxes, Reacting
@@ -177,7 +177,7 @@ class CatchingUp:
         then: Pull | None = None
         more = False
         while True:
-            batch = await self._fold_all(work, here, rows, refused, pulled.head)
+            batch = await self._fold_all(work, here, rows, refused, pulled)
             before = dict(work.open), dict(work.aside)
             for progress, _ in batch.failures:
                 work.leave(progress)
@@ -238,7 +238,7 @@ class CatchingUp:
         here: Sequence[Progress],
         rows: list[StoredEvent],
         refused: Mapping[Build, TooLarge],
-        head: int,
+        pulled: Pulled,
     ) -> _Batch:
         batch = _Batch([], [], [])
         shared: dict[int, object] | None = {} if len(here) > 1 else None
@@ -270,7 +270,8 @@ class CatchingUp:
             if folded.error is not None:
                 failure = Failure(progress.projection, folded.checkpoint + 1, folded.error)
                 batch.failures.append((progress, failure))
-            commit = self.noting.commit(projection, progress, folded, stored, head)
+            mark = mark_of(pulled, rows, folded.checkpoint)
+            commit = self.noting.commit(projection, progress, folded, stored, pulled.head, mark)
             if commit is not None:
                 batch.commits.append(commit)
                 batch.folds.append(folded)

@@ -8,11 +8,12 @@ from typing import Final
 
 import msgspec
 
+from ..domain.events import StoredEvent, stored_id
 from ..domain.folding import Aside, Folded, HandlerError
 from ..domain.progress import Notes, Stopped
 from ..domain.projections import Projection
 from ..domain.reactors import OutboxProjection
-from ..ports import Commit, Progress, Role, Stored
+from ..ports import Commit, Progress, Pulled, Role, Stored
 
 MAX_PARKED: Final = 1_000
 """Most events that may be parked for a projection. Beyond it stops: a fold that always fails would park the log."""
@@ -135,6 +136,13 @@ def to_be_parked(projection: Projection[object], aside: Sequence[Aside]) -> Sequ
     return aside if projection.on_error == "park" else [each for each in aside if each.error is None]
 
 
+def mark_of(pulled: Pulled, rows: Sequence[StoredEvent], checkpoint: int) -> str | None:
+    """The id of the event at the checkpoint that a page is folded up to, where that is to be noted."""
+    if pulled.mark is None or checkpoint == pulled.after:
+        return pulled.mark
+    return next((stored_id(row) for row in reversed(rows) if row[0] == checkpoint), "")
+
+
 def fits(directory: Directory, aside: Sequence[Aside]) -> int | None:
     """Which of the events set aside is the first that is too much to be parked, if any is."""
     room = MAX_PARKED - directory.count
@@ -157,9 +165,24 @@ class Noting:
         return self._clock() // 1000
 
     def commit(
-        self, projection: Projection[object], progress: Progress, folded: Folded, stored: Stored, head: int
+        self,
+        projection: Projection[object],
+        progress: Progress,
+        folded: Folded,
+        stored: Stored,
+        head: int,
+        mark: str | None = None,
     ) -> Commit | None:
-        """What is to be written, or None when it would change nothing: the same stop at the same event again."""
+        """What is to be written, or None when it would change nothing: the same stop at the same event again.
+
+        Args:
+            projection: Whose fold it was.
+            progress: How far the build is.
+            folded: What the page became.
+            stored: What there was before.
+            head: The log's last position.
+            mark: Id of the event at the new checkpoint, where the view is kept elsewhere than the log.
+        """
         before = progress.notes
         stopped = folded.stopped
         if stopped is not None:
@@ -180,6 +203,7 @@ class Noting:
             shape=before.shape if folded.checkpoint == progress.checkpoint else projection.shape,
             pending=before.pending,
             failed=before.failed,
+            mark=before.mark if mark is None else mark,
         )
         if folded.aside:
             waiting = to_be_parked(projection, folded.aside)

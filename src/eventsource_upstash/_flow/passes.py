@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
-from ..errors import LogRewound
+from ..errors import LogReplaced, LogRewound
 from ..ports import MAX_PAGE_BYTES, Progress, Pull, Pulled, Role
 
 Build: TypeAlias = "tuple[ProjectionId, int]"
@@ -114,6 +114,12 @@ class Pass:
                 self.rewound = LogRewound(projection=name.name, checkpoint=progress.checkpoint, head=pulled.head)
                 self.leave(progress)
                 continue
+            if pulled.mark is not None and progress.checkpoint == pulled.after:
+                known = progress.notes.mark
+                if known and known != pulled.mark:
+                    self.rewound = _replaced(name.name, progress.checkpoint, pulled.head)
+                    self.leave(progress)
+                    continue
             self.reach(progress, progress.checkpoint)
             if progress.checkpoint >= goal and not self.settles and progress.role is Role.SERVING:
                 self.leave(progress)
@@ -138,3 +144,14 @@ class Pass:
         complete = position >= goal and (self.until is not None or all(at >= self.head for at in rebuilt))
         complete = complete and not self.unsent
         return CatchUp(self.applied, position, self.head, complete, self.receipt)
+
+
+def _replaced(projection: str, checkpoint: int, head: int) -> LogReplaced:
+    remedy = "raise its version, and the view is built of this one"
+    if projection.startswith("reactor~"):  # its outbox
+        remedy = (
+            "take the reactor out of the code, delete what it keeps with "
+            f"projector.drop_version({projection!r}, 1), and put it back with since= the time that this one begins at"
+        )
+    where = f"the view of projection {projection!r}"
+    return LogReplaced(projection=projection, checkpoint=checkpoint, head=head, where=where, remedy=remedy)

@@ -8,6 +8,7 @@ from typing import Final
 from ..domain.events import StoredEvent
 from ..errors import Misuse
 from ..ports import URLS, Commit, Log, Message, Progress, Pull, Pulled, Role, Schedule, Views
+from .marks import read_on
 
 REMEMBERED_FOR_US: Final = 86_400_000_000
 """How long the ids of messages that arrived are remembered at least, in microseconds: a day."""
@@ -87,5 +88,5 @@ async def pull_apart(views: Views, log: Log, pull: Pull) -> Pulled:
             return Pulled(progress, head, head, [], receipt)
         # Somebody appended between the two looks at the head: there is a page after all.
         after = next_after(progress, settled, pull)
-    page = await log.read(after, pull.limit, pull.max_bytes)
-    return Pulled(progress, page.head, after, page.events, receipt + page.receipt)
+    page = await read_on(log, after, pull.limit, pull.max_bytes)
+    return Pulled(progress, page.head, after, page.events, receipt + page.receipt, page.mark or "")

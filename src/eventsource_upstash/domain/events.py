@@ -192,3 +192,8 @@ def event_id(recorded_us: int, number: int) -> str:
     )
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def stored_id(row: StoredEvent) -> str:
+    """The id of a stored event."""
+    return event_id(row[3], row[4])

@@ -42,6 +42,7 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
         shape: What its documents are indexed by: another shape makes another view.
         pending: Documents of a reactor's outbox that hold what is to be sent.
         failed: Documents of a reactor's outbox whose first reaction could not be carried out.
+        mark: Id of the event at the checkpoint, where the view is kept elsewhere than the log; empty where it is not.
     """
 
     stopped: Stopped | None = None
@@ -51,6 +52,7 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
     shape: str = ""
     pending: int = 0
     failed: int = 0
+    mark: str = ""
 
 
 NO_NOTES: Final = Notes()

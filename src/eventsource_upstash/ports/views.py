@@ -98,6 +98,8 @@ class Pulled(NamedTuple):
         after: The checkpoint that `events` follow; equal to the head when there is nothing to do.
         events: The page.
         receipt: What it cost.
+        mark: Id of the event at `after`, empty where there is none: of views that are kept elsewhere than the log, to
+            see whether it is theirs. None where they are beside each other, or nothing was read.
     """
 
     progress: tuple[Progress, ...]
@@ -105,6 +107,7 @@ class Pulled(NamedTuple):
     after: int
     events: list[StoredEvent]
     receipt: Receipt = FREE
+    mark: str | None = None
 
 
 class Wanted(NamedTuple):

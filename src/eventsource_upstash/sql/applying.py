@@ -11,10 +11,9 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.exc import DBAPIError
 
-from ..domain.events import StoredEvent
+from ..domain.events import StoredEvent, stored_id
 from ..errors import Misuse, Unavailable, UndecodableEvent, UnknownEventType
 from .engines import is_aborted, is_contended, is_passing, telling, told
-from .marks import mark_of
 from .projection import HandlerError, SqlProjection, TransactionEnded
 from .tables import Rows
 
@@ -130,9 +129,9 @@ class Applying:
                     self._stop(projection, state, position, failed.error)
                     return Applied(count, state.checkpoint, state.mark, failed.error, position)
                 self._skip(projection, state, part[0], failed.error)
-                state = state._replace(checkpoint=position, skipped=state.skipped + 1, mark=mark_of(part[0]))
+                state = state._replace(checkpoint=position, skipped=state.skipped + 1, mark=stored_id(part[0]))
                 continue
-            state = state._replace(checkpoint=part[-1][0], mark=mark_of(part[-1]))
+            state = state._replace(checkpoint=part[-1][0], mark=stored_id(part[-1]))
         return Applied(count, state.checkpoint, state.mark)
 
     def note(self, projection: SqlProjection, state: State, mark: str) -> None:
@@ -231,7 +230,7 @@ class Applying:
         connection.execute(
             table.update()
             .where(table.c.name == projection.name)
-            .values(checkpoint=last[0], skipped=skipped, stopped=None, reason=None, since_us=None, mark=mark_of(last))
+            .values(checkpoint=last[0], skipped=skipped, stopped=None, reason=None, since_us=None, mark=stored_id(last))
         )
 
     def _skip(self, projection: SqlProjection, state: State, row: StoredEvent, error: Exception) -> None:

@@ -11,13 +11,14 @@ from sqlalchemy.exc import DBAPIError
 
 from .._flow.freshness import Fresh
 from ..aio import AsyncView
+from ..backends.marks import Next, read_on
 from ..blocking import View
 from ..domain.projections import Projection
 from ..errors import Misuse, Unavailable
-from ..ports import Got, Listed
+from ..ports import MAX_PAGE_BYTES, Got, Listed
 from .columns import Columns
 from .engines import check_engine, is_contended, telling
-from .marks import Expected, Next, check, read_on
+from .marks import Expected, check
 from .statements import Statements
 from .tables import Rows, syncs_table
 
@@ -177,7 +178,7 @@ class Flow(Generic[D]):
 
     async def next(self, after: int, *, events: bool) -> Next:
         """What the log has at a position, and with `events` the next ones."""
-        return await read_on(self._reads.log, after, self._page if events else 0)
+        return await read_on(self._reads.log, after, self._page if events else 0, MAX_PAGE_BYTES)
 
     def check(self, state: State, found: Next) -> None:
         """Raise `LogRewound` or `LogReplaced` where the table is of another log."""

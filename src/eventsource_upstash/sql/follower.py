@@ -14,12 +14,13 @@ from sqlalchemy import Engine
 
 from .._flow.statuses import Failure
 from .._io.port import Port
+from ..backends.marks import Next, read_on
 from ..domain.events import FREE, CatchUp, Receipt, to_datetime
 from ..errors import Misuse, ProjectionStopped, Unavailable
-from ..ports import MAX_PAGE_EVENTS, Followed, Log
+from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Followed, Log
 from .applying import Applied, Applying, Lost, State
 from .engines import check_engine
-from .marks import Expected, Next, check, read_on
+from .marks import Expected, check
 from .projection import SqlProjection
 from .tables import CHECKPOINTS, checkpoints_table
 
@@ -137,7 +138,7 @@ class SqlFollower:
                         continue
                     after = state.checkpoint if state.version == each.version else 0
                     if last is None or last[0] != after:
-                        last = (after, await read_on(log, after, self._page_size))
+                        last = (after, await read_on(log, after, self._page_size, MAX_PAGE_BYTES))
                         receipt += last[1].receipt
                     check(_expected(each, state, after), last[1])
                     rows = [row for row in last[1].events if row[0] <= head]
@@ -185,7 +186,7 @@ class SqlFollower:
         at = (state.checkpoint, state.mark)
         if state.checkpoint == head and (head == 0 or self._met.get(projection) == at):
             return head, FREE
-        found = await read_on(log, state.checkpoint, 0)
+        found = await read_on(log, state.checkpoint, 0, MAX_PAGE_BYTES)
         check(_expected(projection, state, state.checkpoint), found)
         if state.mark is None and found.mark is not None:
             await port.call(partial(self._applying.note, projection, state, found.mark))

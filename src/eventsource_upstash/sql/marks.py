@@ -9,25 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..domain.events import Receipt, StoredEvent, event_id
+from ..backends.marks import Next
 from ..errors import LogReplaced, LogRewound
-from ..ports import MAX_PAGE_BYTES, Log
-
-
-class Next(NamedTuple):
-    """What the log has at a position, and after it.
-
-    Attributes:
-        mark: Id of the event at the position; None where there is none.
-        events: Those that come next.
-        head: The log's last position.
-        receipt: What it cost.
-    """
-
-    mark: str | None
-    events: list[StoredEvent]
-    head: int
-    receipt: Receipt
 
 
 class Expected(NamedTuple):
@@ -46,35 +29,6 @@ class Expected(NamedTuple):
     position: int
     mark: str | None
     remedy: str
-
-
-def mark_of(row: StoredEvent) -> str:
-    """What a table notes of the event that it has reached."""
-    return event_id(row[3], row[4])
-
-
-async def read_on(log: Log, after: int, limit: int) -> Next:
-    """Read on after a position, and in the same request the event at it, to see whether the log is the same.
-
-    Args:
-        log: The log.
-        after: The position.
-        limit: Most events after it; 0 where only the event at it is wanted.
-    """
-    if after == 0:
-        if limit == 0:
-            head, receipt = await log.head()
-            return Next(None, [], head, receipt)
-        page = await log.read(0, limit, MAX_PAGE_BYTES)
-        return Next(None, page.events, page.head, page.receipt)
-    page = await log.read(after - 1, limit + 1, MAX_PAGE_BYTES)
-    events, receipt, mark = page.events, page.receipt, None
-    if events and events[0][0] == after:
-        mark, events = mark_of(events[0]), events[1:]
-    if limit and not events and page.head > after:  # a page may end anywhere: here, at the very event
-        page = await log.read(after, limit, MAX_PAGE_BYTES)
-        events, receipt = page.events, receipt + page.receipt
-    return Next(mark, events[:limit], page.head, receipt)
 
 
 def check(expected: Expected, found: Next) -> None:

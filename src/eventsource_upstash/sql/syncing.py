@@ -12,12 +12,12 @@ import msgspec
 
 from .._flow.freshness import Fresh
 from .._io.port import Port
-from ..domain.events import FREE, Receipt, StoredEvent
+from ..backends.marks import Next
+from ..domain.events import FREE, Receipt, StoredEvent, stored_id
 from ..domain.names import check_key
 from ..errors import LogRewound, Misuse, ProjectionStopped, StaleView, Unavailable
 from ..ports import Got, Progress
 from .flow import Flow, Lost, State
-from .marks import Next, mark_of
 
 D = TypeVar("D")
 
@@ -341,7 +341,7 @@ class Run(Generic[D]):
             gone += [key for key in some if key not in got.documents]
             state = state._replace(parked=state.parked or int(got.progress.notes.parked > 0))
         self._first = after if self._first is None else self._first
-        mark = next((mark_of(row) for row in rows if row[0] == end), None)
+        mark = next((stored_id(row) for row in rows if row[0] == end), None)
         await self._write(state._replace(position=end, phase="" if end >= goal else state.phase, mark=mark), put, gone)
         self._tell(end - self._first, goal - self._first)
         return True

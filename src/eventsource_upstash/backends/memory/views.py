@@ -41,7 +41,8 @@ class MemoryViews:
 
     async def pull(self, pull: Pull) -> Pulled:
         """See `Views.pull`."""
-        return await pull_apart(self, self._log, pull)
+        pulled = await pull_apart(self, self._log, pull)
+        return pulled._replace(mark=None) if self._beside else pulled
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         """See `Views.commit`."""
