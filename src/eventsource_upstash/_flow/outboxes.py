@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from ..domain.codec import Codec
 from ..domain.folds import failure
 from ..domain.outgoing import Outgoing
 from ..domain.progress import Notes, Stopped
@@ -17,8 +16,6 @@ from .noting import SkippedRecord, skipped_record, staying
 
 FAILED: Final = "failed"
 """The record that tells which key a stopped reactor stays at."""
-
-_outbox: Final = Codec(Outbox, "outbox")
 
 
 class Work:
@@ -157,7 +154,7 @@ class Work:
                 pending -= 1
                 failed -= before.failed is not None
             elif (after := Outbox(rest, mark)) != before:
-                documents[key] = _outbox.encode(after)
+                documents[key] = self.outbox.codec.encode(after)
                 failed += (mark is not None) - (before.failed is not None)
         notes = msgspec.structs.replace(notes, pending=max(0, pending), failed=max(0, failed))
         notes = self._skip(notes, records)
