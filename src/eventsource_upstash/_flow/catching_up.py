@@ -165,16 +165,16 @@ class CatchingUp:
         """Fold one page into every build that is there, commit, and pull the next one."""
         rows = pulled.events
         here = [each for each in pulled.progress if each.checkpoint == pulled.after and work.counts(each)]
+        then: Pull | None = None
         if work.until is not None:
             rows = [row for row in rows if row[0] <= work.until]
             if not rows:  # the next event is beyond `until`: this is as near as it gets
                 for progress in here:
                     work.reach(progress, work.until)
                     work.leave(progress)
-                following = work.next_pull(self._page_size)
-                return None if following is None else await self._pull(work, following)
+                then = work.next_pull(self._page_size)
+                return None if then is None else await self._pull(work, then)
         refused: dict[Build, TooLarge] = {}
-        then: Pull | None = None
         more = False
         while True:
             batch = await self._fold_all(work, here, rows, refused, pulled)

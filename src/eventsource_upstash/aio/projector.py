@@ -24,7 +24,6 @@ from ..domain.events import CatchUp
 from ..domain.projections import Projection
 from ..ports import MAX_PAGE_EVENTS, Follower
 from ..ports import Messages as Carrier
-from .messages import AsyncMessages
 from .views import AsyncProjectionStore
 
 if TYPE_CHECKING:
