@@ -6,19 +6,17 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from .._io.port import HttpRequest, Port, Signal
-from ..domain.events import FREE, Receipt
-from ..domain.jobs import MAX_AFTER, Job, NotRetryable, RetryLater
+from ..domain.events import FREE, Receipt, to_datetime
+from ..domain.jobs import MAX_AFTER, NON_RETRYABLE, Job, NotRetryable, RetryLater
 from ..errors import EventSourceError, Misuse
 from ..ports import ID_HEADER, URLS, Claimed, Left, Mailbox, Message
 from .working import Jobs
 
 _log: Final = logging.getLogger("eventsource_upstash.messages")
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 RETRIES: Final = 3
 """How often a delivery that failed is tried again, where the message does not say."""
@@ -32,9 +30,6 @@ TIMEOUT: Final = 30.0
 URL_LEASE: Final = 4 * TIMEOUT
 """Seconds for which nobody else is handed a message to a URL that is being delivered."""
 
-NOT_RETRYABLE: Final = 489
-"""The status that, with the header `Upstash-NonRetryable-Error: true`, says that no retry can help."""
-
 REMEMBERS: Final = 86_400.0
 """Seconds for which a mailbox remembers ids at least."""
 
@@ -42,7 +37,8 @@ MAX_IDLE: Final = 60.0
 """Most seconds between two looks at the mailbox."""
 
 LEFT_US: Final = 60_000_000
-"""How long a message waits for a process that has its job before the others log it, in microseconds."""
+"""How long a message waits for a process that has its job before the others log it, and between two looks for such
+messages, in microseconds."""
 
 REMIND_US: Final = 600_000_000
 """How long until the others log it again."""
@@ -159,7 +155,7 @@ class Delivering:
             left, forsaken = await self._left(due_by)
         if untold is not None:
             raise untold
-        return Delivered(delivered, failed, buried + forsaken, _datetime(next_us), left)
+        return Delivered(delivered, failed, buried + forsaken, None if next_us is None else to_datetime(next_us), left)
 
     def _leases(self, now_us: int) -> dict[str, int]:
         """For each place until when nobody else is handed what this process delivers there.
@@ -177,7 +173,7 @@ class Delivering:
         return (URLS, *self._jobs.paths)
 
     def _to_look(self, now_us: int) -> bool:
-        """Whether it is time to look for what nobody delivers: the first time, and then each minute."""
+        """Whether it is time to look for what nobody delivers, the first time and then each minute. Counts as done."""
         if self._looked_us is not None and 0 <= now_us - self._looked_us < LEFT_US:
             return False
         self._looked_us = now_us
@@ -200,7 +196,7 @@ class Delivering:
         """Bury what nobody had a job for in a week, so that it does not pile up; answer how many there were."""
         error = f"no process had the job {path} in a week"
         count = 0
-        with suppress(Misuse):  # as above
+        with suppress(Misuse):  # of a schedule whose next moment cannot be told here: `deliver_due` raises it
             while claims := await self.mailbox.claim(now_us - FORSAKEN_US, 100, {path: now_us + 60_000_000}):
                 for claimed in claims:
                     count += await self.mailbox.bury(claimed, now_us, error)
@@ -325,7 +321,7 @@ class Delivering:
         if 200 <= answer.status < 300:
             return
         never = (
-            answer.status == NOT_RETRYABLE and answer.headers.get("upstash-nonretryable-error", "").lower() == "true"
+            answer.status == NON_RETRYABLE and answer.headers.get("upstash-nonretryable-error", "").lower() == "true"
         )
         from .._io.retrying import retry_after
 
@@ -358,7 +354,3 @@ def _line(error: BaseException) -> str:
     except Exception:  # a handler's own exceptions may be broken as well
         text = "(its text cannot be made)"
     return " ".join(f"{type(error).__name__}: {text}".split())[:MAX_ERROR]
-
-
-def _datetime(moment_us: int | None) -> datetime | None:
-    return None if moment_us is None else _EPOCH + timedelta(microseconds=moment_us)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import Final
 
+from ..domain.events import to_datetime
 from ..domain.limits import Limited, OnFailure, Rule, check_request
 from ..errors import Misuse, OutcomeUnknown, Refused, Unavailable
 from ..ports import Limiter, Taken
@@ -65,7 +65,7 @@ class Limiting:
             allowed=taken.allowed,
             limit=self.rule.limit,
             remaining=taken.remaining,
-            reset=_time(taken.reset_ms),
+            reset=to_datetime(taken.reset_ms * 1_000),
             retry_after=0.0 if taken.allowed else wait_ms / 1_000,
             receipt=taken.receipt,
         )
@@ -84,12 +84,7 @@ class Limiting:
             allowed=allowed,
             limit=self.rule.limit,
             remaining=self.rule.limit if allowed else 0,
-            reset=_time(now_us // 1_000 + self.rule.window_ms),
+            reset=to_datetime((now_us // 1_000 + self.rule.window_ms) * 1_000),
             retry_after=0.0 if allowed else SOON,
             counted=False,
         )
-
-
-def _time(ms: int) -> datetime:
-    seconds, rest = divmod(ms, 1_000)
-    return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest * 1_000)

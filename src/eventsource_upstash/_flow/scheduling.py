@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from .._io.port import Signal
 from ..domain.cron import check_cron
 from ..domain.events import FREE, Receipt
-from ..domain.sending import MAX_SCHEDULE_ID, check_destination, check_headers, check_id, check_retries, encode_body
+from ..domain.sending import (
+    MAX_SCHEDULE_ID,
+    METHODS,
+    check_destination,
+    check_headers,
+    check_id,
+    check_retries,
+    encode_body,
+)
 from ..errors import Misuse, Refused, TooLarge
 from ..ports import MAX_MESSAGE_BYTES, Mailbox, Schedule, Timetable
-
-METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
 class Timing:

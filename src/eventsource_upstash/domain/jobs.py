@@ -55,6 +55,9 @@ def lease_seconds(path: str, lease: float | timedelta) -> float:
     return float(seconds)
 
 
+NON_RETRYABLE: Final = 489
+"""The status that, with the header `Upstash-NonRetryable-Error: true`, says that no retry can help."""
+
 MAX_AFTER: Final = 24 * 3600.0
 """Longest pause that a handler may ask for, in seconds: QStash heeds no longer one than a day."""
 

@@ -14,6 +14,9 @@ import msgspec
 from ..errors import Misuse
 from .jobs import check_job_path
 
+METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
+"""How a message may be sent."""
+
 MAX_RETRIES: Final = 100
 """Most retries that can be asked for."""
 

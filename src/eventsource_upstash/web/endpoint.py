@@ -14,6 +14,7 @@ from .._flow.notifying import Notifying
 from .._io.blocking import run
 from ..blocking import App, Projector
 from ..domain.events import CatchUp
+from ..domain.jobs import NON_RETRYABLE
 from ..errors import Misuse, ReactorStopped
 from ..ports import NoticeTransport, Unverified, Verifier
 
@@ -38,9 +39,6 @@ MAX_BODY: Final = 64 * 1024
 
 DEFAULT_TIME_BUDGET: Final = 20.0
 """Seconds that one delivery may fold: below the limits of the usual platforms, and of a QStash delivery."""
-
-NON_RETRYABLE: Final = 489
-"""Status that tells QStash that trying again cannot help. With `Upstash-NonRetryable-Error: true`."""
 
 
 class Request(NamedTuple):

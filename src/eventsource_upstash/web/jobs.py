@@ -13,10 +13,11 @@ from .._flow.working import Jobs
 from .._io.blocking import PORT, run
 from .._io.port import Port
 from ..blocking import App
-from ..domain.jobs import Job, NotRetryable, RetryLater
+from ..domain.jobs import NON_RETRYABLE, Job, NotRetryable, RetryLater
+from ..domain.sending import MAX_ID
 from ..errors import Misuse
 from ..ports import ID_HEADER, MAX_MESSAGE_BYTES, NoticeTransport, Unverified, Verifier
-from .endpoint import NON_RETRYABLE, Request, Response, problem
+from .endpoint import Request, Response, problem
 from .paths import path_and_query
 
 _log: Final = logging.getLogger("eventsource_upstash.jobs")
@@ -24,7 +25,6 @@ _log: Final = logging.getLogger("eventsource_upstash.jobs")
 MAX_JOB_BODY: Final = MAX_MESSAGE_BYTES
 """Most bytes of a job's message."""
 
-_MAX_ID: Final = 255
 _MAX_DIGITS: Final = 6
 
 
@@ -183,7 +183,7 @@ def job_of(path: str, request: Request) -> Job:
 def _id_of(headers: Mapping[str, str]) -> str:
     for name in (ID_HEADER, "upstash-message-id"):
         given = headers.get(name, "")
-        if 0 < len(given) <= _MAX_ID and given.isprintable():
+        if 0 < len(given) <= MAX_ID and given.isprintable():
             return given
     return uuid4().hex  # whoever sent it did not name it
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .state import State
 
 PURGED: Final = 2
-"""How many counters that have expired are looked at for each new one: so there are never many of them."""
+"""How many counters that have expired are looked at for each that is written: so there are never many of them."""
 
 
 class MemoryCounters:

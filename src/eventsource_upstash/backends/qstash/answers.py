@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,6 +15,8 @@ from ..._io.port import HttpRequest, HttpResponse, Port
 from ..._io.retrying import Budget, retry_after
 from ...domain.events import Receipt
 from ...errors import EventSourceError, OutcomeUnknown, Refused, Unavailable
+
+T = TypeVar("T")
 
 _log: Final = logging.getLogger("eventsource_upstash.qstash")
 
@@ -22,6 +26,14 @@ SHARE: Final = 0.5
 
 BURST_PAUSE: Final = 1.0
 """Seconds until QStash's limit of requests per second starts anew."""
+
+
+class _Created(msgspec.Struct, rename="camel"):
+    schedule_id: str
+
+
+created: Final = msgspec.json.Decoder(_Created)
+"""Reads what a schedule that was created or replaced is answered with."""
 
 
 async def exchange(port: Port, request: HttpRequest, secret: str) -> tuple[HttpResponse, Receipt]:
@@ -98,6 +110,27 @@ def meaning(response: HttpResponse, secret: str) -> EventSourceError:
     if 300 <= status < 400:
         return Refused(f"QStash's URL answers with a redirection ({status}). Is QSTASH_URL right?")
     return Refused(f"QStash refused the request ({status}{said}). Check destination, plan and quota in the console")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], answer: HttpResponse) -> T:
+    """What QStash answered. Raises `Refused` where something else answers."""
+    try:
+        return decoder.decode(answer.body)
+    except (ValueError, RecursionError):
+        raise not_qstash() from None
+
+
+def body_of(text: str, encoded: str) -> bytes:
+    """A body as QStash tells it: as a text, or in base64. Raises `Refused` where something else answers."""
+    try:
+        return base64.b64decode(encoded) if encoded else text.encode()
+    except binascii.Error:
+        raise not_qstash() from None
+
+
+def not_qstash() -> Refused:
+    """The error where something else answers."""
+    return Refused("what answers at QSTASH_URL is not QStash. Check the URL")
 
 
 def _said(body: bytes, secret: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
@@ -11,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ..._io.port import HttpRequest, HttpResponse, Port
-from ...errors import Misuse, Refused
+from ...domain.jobs import NON_RETRYABLE
+from ...errors import Misuse
 from ...ports import ID_HEADER, Buried, Message
-from .answers import exchange, printable
+from .answers import body_of, decoded, exchange, not_qstash, printable
 
 if TYPE_CHECKING:
     from .transport import QStash
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 PAGE: Final = 100
 
 _MOMENT: Final = re.compile(r"(\d{13})-")
-_NON_RETRYABLE: Final = 489
 
 
 class _Letter(msgspec.Struct, rename="camel"):
@@ -82,7 +80,7 @@ class Graveyard:
             if letter.id == id:
                 # It becomes a part of a path, so nothing but what can be one.
                 if not re.fullmatch(r"[A-Za-z0-9._-]+", letter.dlq_id):
-                    raise Refused("what answers at QSTASH_URL is not QStash. Check the URL")
+                    raise not_qstash()
                 return (await self._ask("POST", f"/retry/{letter.dlq_id}")).status != 404
         return False
 
@@ -91,10 +89,7 @@ class Graveyard:
         while True:
             more = "" if cursor is None else f"&cursor={_encoded(cursor)}"
             answer = await self._ask("GET", f"?label={self._transport.namespace}&count={page}{more}")
-            try:
-                found = _page.decode(answer.body)
-            except (ValueError, RecursionError):
-                raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
+            found = decoded(_page, answer)
             for letter in found.messages:
                 yield letter
             if not found.cursor or found.cursor == cursor:
@@ -116,17 +111,14 @@ def _encoded(text: str) -> str:
 
 
 def _buried(letter: _Letter, token: str) -> Buried:
-    try:
-        body = base64.b64decode(letter.body_base64) if letter.body_base64 else letter.body.encode()
-    except binascii.Error:
-        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
+    body = body_of(letter.body, letter.body_base64)
     headers = letter.headers
     headers.pop(ID_HEADER, None)
     status = letter.response_status
     moment = _MOMENT.match(letter.dlq_id)
     return Buried(
         Message(letter.id, letter.url, body, headers, 0, letter.max_retries, letter.method),
-        0 if status == _NON_RETRYABLE else letter.max_retries + 1,
+        0 if status == NON_RETRYABLE else letter.max_retries + 1,
         f"answered {status}" if status else printable(letter.response_body, token),
         (int(moment[1]) if moment else letter.created_at) * 1000,
     )

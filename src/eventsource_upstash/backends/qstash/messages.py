@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..._io.port import HttpRequest, Port
+from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.events import FREE, Receipt
-from ...domain.sending import check_destination, check_headers, check_id, check_retries
+from ...domain.sending import METHODS, check_destination, check_headers, check_id, check_retries
 from ...errors import Misuse, OutcomeUnknown, Refused, TooLarge, Unavailable
 from ...ports import ID_HEADER, MAX_MESSAGE_BYTES, Buried, Message, Schedule
-from .answers import exchange, printable
+from .answers import decoded, exchange, printable
 from .notices import taken
 from .settings import is_whole, refuse, shown, url_problems
 
@@ -27,8 +27,6 @@ MAX_BATCH: Final = 100
 
 MAX_BATCH_BYTES: Final = MAX_MESSAGE_BYTES
 """Most bytes of the bodies in one request of several: no more than of one that has a single large one."""
-
-METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class _Taken(msgspec.Struct):
@@ -118,7 +116,7 @@ class Publisher:
         response, receipt = await exchange(self._port, request, token)
         if response.status == 404:
             raise Refused("QStash knows no batches (404). Is QSTASH_URL right?")
-        _all_taken(response.body, [message for message, _ in chunk], token)
+        _all_taken(response, [message for message, _ in chunk], token)
         return receipt
 
 
@@ -171,7 +169,7 @@ def check_options(given: Message | Schedule, what: str) -> None:
     check_headers(given.headers, body=given.body)
     check_retries(given.retries)
     if given.method not in METHODS:
-        raise Misuse(f"{what}: method={given.method!r}: it is one of {', '.join(sorted(METHODS))}")
+        raise Misuse(f"{what}: method={given.method!r}: it is one of {', '.join(METHODS)}")
     if len(given.body) > MAX_MESSAGE_BYTES:
         raise TooLarge(what=f"the body of {what}", size=len(given.body), limit=MAX_MESSAGE_BYTES)
 
@@ -211,17 +209,14 @@ def _is_text(body: bytes) -> bool:
     return True
 
 
-def _all_taken(body: bytes, messages: Sequence[Message], token: str) -> None:
+def _all_taken(answer: HttpResponse, messages: Sequence[Message], token: str) -> None:
     """See that each message of a batch was taken. Raises `Refused` that names those that were not."""
-    try:
-        answers = _batch.decode(body)
-    except (ValueError, RecursionError):
-        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
+    answers = decoded(_batch, answer)
     if len(answers) != len(messages):
         raise Refused(f"QStash answered for {len(answers)} messages of {len(messages)}. Is QSTASH_URL right?")
     refused: list[str] = []
-    for message, answer in zip(messages, answers, strict=True):
-        parts = answer if isinstance(answer, list) else [answer]
+    for message, each in zip(messages, answers, strict=True):
+        parts = each if isinstance(each, list) else [each]
         if not any(part.id for part in parts):
             why = next((f" ({printable(part.error, token)})" for part in parts if part.error), "")
             refused.append(f"{message.id} to {shown(message.destination)}{why}")

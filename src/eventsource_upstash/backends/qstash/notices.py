@@ -11,7 +11,7 @@ import msgspec
 from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.events import Receipt
 from ...errors import Refused
-from .answers import exchange
+from .answers import decoded, exchange
 from .settings import is_url, shown
 
 _log: Final = logging.getLogger("eventsource_upstash.notifier")
@@ -93,10 +93,7 @@ def taken(response: HttpResponse, destination: str) -> None:
                 else "Create the URL group in the console, in the region that QSTASH_URL names"
             )
         )
-    try:
-        answer = _answer.decode(response.body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
+    answer = decoded(_answer, response)
     # A URL group is answered by a list; the vendor's description of the API has it within an object.
     within = [answer] if isinstance(answer, _Message) and answer.messages is None else answer
     messages: list[_Message] = (within.messages or []) if isinstance(within, _Message) else within

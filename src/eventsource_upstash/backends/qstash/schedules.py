@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -13,17 +13,13 @@ from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.cron import check_cron
 from ...domain.events import FREE, Receipt
 from ...errors import Misuse, Refused
-from .answers import exchange
+from .answers import created, decoded, exchange
 from .notices import message
 from .settings import shown
 from .transport import QStash
 
 if TYPE_CHECKING:
     from qstash.schedule import Schedule
-
-T = TypeVar("T")
-
-Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH"]
 
 DEFAULT_CRON: Final = "*/5 * * * *"
 
@@ -58,12 +54,7 @@ class _Stored(msgspec.Struct, rename="camel"):
     flow_control_key: str | None = None
 
 
-class _Created(msgspec.Struct, rename="camel"):
-    schedule_id: str
-
-
 _stored: Final = msgspec.json.Decoder(_Stored)
-_created: Final = msgspec.json.Decoder(_Created)
 
 
 class Sweeping:
@@ -111,7 +102,7 @@ class Sweeping:
         answer, more = await self._exchange("POST", f"/v2/schedules/{target}", headers, message(0))
         if answer.status == 404:
             raise Refused(f"QStash knows no destination {shown(target)!r} (404). Create the URL group in the console")
-        decoded(_created, answer)
+        decoded(created, answer)
         _log.info("the sweep %s runs at %s", self.sweep_id, cron)
         return Sweep(self.sweep_id, cron, changed=True, receipt=receipt + more)
 
@@ -175,11 +166,3 @@ class Sweeping:
             self.transport.timeout,
         )
         return await exchange(self._port, request, token)
-
-
-def decoded(decoder: msgspec.json.Decoder[T], answer: HttpResponse) -> T:
-    """What QStash answered. Raises `Refused` where something else answers."""
-    try:
-        return decoder.decode(answer.body)
-    except (ValueError, RecursionError):
-        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, cast
 
@@ -15,12 +13,12 @@ from ...domain.events import Receipt
 from ...domain.sending import MAX_SCHEDULE_ID, check_id
 from ...errors import Refused
 from ...ports import Schedule
-from .answers import exchange
+from .answers import body_of, created, decoded, exchange
 from .messages import check_options, option_headers, url_of
-from .schedules import Method, decoded
 from .settings import shown
 
 if TYPE_CHECKING:
+    from qstash.http import HttpMethod
     from qstash.schedule import Schedule as OfficialSchedule
 
     from .transport import QStash
@@ -38,13 +36,8 @@ class _Stored(msgspec.Struct, rename="camel"):
     is_paused: bool = False
 
 
-class _Created(msgspec.Struct, rename="camel"):
-    schedule_id: str
-
-
 _stored: Final = msgspec.json.Decoder(_Stored)
 _listed: Final = msgspec.json.Decoder(list[_Stored])
-_created: Final = msgspec.json.Decoder(_Created)
 
 
 class Kept:
@@ -86,7 +79,7 @@ class Kept:
             answer, receipt = await self._exchange("POST", f"/{url}", headers, schedule.body)
             if answer.status == 404:
                 raise Refused(f"QStash knows no destination {shown(url)!r} (404). Is QSTASH_URL right?")
-            decoded(_created, answer)
+            decoded(created, answer)
         await self.pause(schedule.id, paused=schedule.paused)
         return receipt + Receipt(1)
 
@@ -160,7 +153,7 @@ class Kept:
                 body=schedule.body,
                 schedule_id=schedule.id,
                 content_type=headers.pop("content-type", None),
-                method=cast("Method", schedule.method),
+                method=cast("HttpMethod", schedule.method),
                 headers=headers,
                 retries=schedule.retries,
                 label=self._transport.namespace,
@@ -186,7 +179,7 @@ def _of(stored: _Stored) -> Schedule:
         stored.schedule_id,
         stored.cron,
         stored.destination,
-        _body(stored.body, stored.body_base64),
+        body_of(stored.body, stored.body_base64),
         {name.lower(): values[0] for name, values in stored.header.items() if values},
         stored.retries,
         stored.method,
@@ -199,16 +192,9 @@ def _of_official(found: OfficialSchedule) -> Schedule:
         found.schedule_id,
         found.cron,
         found.destination,
-        _body(found.body or "", found.body_base64 or ""),
+        body_of(found.body or "", found.body_base64 or ""),
         {name.lower(): values[0] for name, values in (found.headers or {}).items() if values},
         found.retries,
         found.method,
         found.paused,
     )
-
-
-def _body(text: str, encoded: str) -> bytes:
-    try:
-        return base64.b64decode(encoded) if encoded else text.encode()
-    except binascii.Error:
-        raise Refused("what answers at QSTASH_URL is not QStash. Check the URL") from None
