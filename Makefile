@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in `.venv` and its like; a second run finds it ready.
-# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT (of an example), and what an example takes (TODO_BACKEND, API_BACKEND, QUOTA_BACKEND, QUOTA_DATABASE).
+# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT (of an example), and what an example takes (TODO_BACKEND, ACCOUNTS_BACKEND, ORDERS_BACKEND, API_BACKEND, QUOTA_BACKEND, QUOTA_DATABASE).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -103,7 +103,7 @@ def run(
     started = time.monotonic()
     output: list[str] = []
     returncode = 0
-    # Without bytecode, each of five runs and of hundreds of processes that tests start would compile all of it anew.
+    # Without bytecode, each of these runs and of hundreds of processes that tests start would compile all of it anew.
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for command in commands:
         with subprocess.Popen(

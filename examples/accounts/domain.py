@@ -62,8 +62,6 @@ class AccountArchived:
 
 # --8<-- [end:events]
 
-AccountEvent = AccountOpened | AccountActivated | AccountSuspended | AccountArchived
-
 
 # -- Errors: each message is written for the person who asked --
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FUNCTIONS: Final = ("commands", "processor", "queries", "orders")
 
 STATIC: Final = {
-    "base.css": SHARED["base.css"],  # colours and type, as the to-do page has them
+    "base.css": SHARED["base.css"],  # what all pages of the examples share
     **load(Path(__file__).parent / "static"),
 }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 import time
@@ -18,7 +17,7 @@ from collections.abc import Mapping
 
 from eventsource_upstash import EventSourceError
 from examples.todo.serve import HOST, listen
-from examples.todo.serve_upstash import end, tied
+from examples.todo.serve_upstash import end, tied, until_told
 
 from . import settings
 from .function import FUNCTIONS, check
@@ -102,14 +101,6 @@ class Services:
             start_new_session=True,
             preexec_fn=tied(),
         )
-
-
-def until_told() -> asyncio.Event:
-    """What is set when this process is to stop."""
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    return told
 
 
 async def main() -> str | None:

@@ -13,9 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from examples.todo.serve_upstash import drain, end, first, read, start
+from examples.todo.serve_upstash import drain, end, first, read, start, until_told
 
-from .serve import Services, until_told
+from .serve import Services
 
 BACKENDS = {"ACCOUNTS_BACKEND": "upstash:accounts", "ORDERS_BACKEND": "upstash:orders"}
 

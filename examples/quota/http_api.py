@@ -56,9 +56,11 @@ MAX_MESSAGE = 2 * 1024 * 1024
 BUSIEST = 20
 
 # The page's files, and those that it shares with the to-do page.
-STATIC = {name: file for name, file in SHARED.items() if name in {"base.css", "mark.svg"}} | dict(
-    load(Path(__file__).with_name("static"))
-)
+STATIC = {
+    "base.css": SHARED["base.css"],
+    "mark.svg": SHARED["mark.svg"],
+    **load(Path(__file__).with_name("static")),
+}
 
 T = TypeVar("T")
 

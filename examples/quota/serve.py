@@ -47,7 +47,7 @@ def main() -> None:
     database = quota.engine.url.render_as_string(hide_password=True)
     server = make_server(HOST, port, app, threaded=True, fd=listener.fileno())
     print(f"Quota: http://{HOST}:{port}  (events in {backend}, table in {database}; Ctrl+C stops)", flush=True)
-    with quota, contextlib.suppress(KeyboardInterrupt):
+    with contextlib.closing(quota), contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
 
 

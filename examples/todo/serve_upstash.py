@@ -33,15 +33,21 @@ async def main(module: str, **variables: str) -> str | None:
         module: What serves the app: it reads PORT and prints where it is.
         **variables: What it finds in its environment, besides where the Upstash is.
     """
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    told = until_told()
     running: list[Process] = []
     try:
         return await serve(told, running, module, variables)
     finally:
         for process in reversed(running):  # the app first: it may be in the middle of a request to the other
             await end(process)
+
+
+def until_told() -> asyncio.Event:
+    """What is set when this process is to stop."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
 
 
 async def serve(told: asyncio.Event, running: list[Process], module: str, variables: Mapping[str, str]) -> str | None:
