@@ -232,7 +232,7 @@ def _microseconds(end: object, where: str) -> int:
 
 def _value_function(value: object, document: type[D], where: str) -> Callable[[D], object]:
     if isinstance(value, str):
-        fields = _fields(document)
+        fields = fields_of(document)
         if value not in fields and not hasattr(document, value):
             raise RegistrationError(
                 f"{where}: {value!r} is not a field of {document.__name__}; it has {', '.join(sorted(fields))}"
@@ -249,7 +249,7 @@ def key_function(key: object, event_type: type, where: str) -> KeyOf | None:
     if key is None:
         return None
     if isinstance(key, str):
-        fields = _fields(event_type)
+        fields = fields_of(event_type)
         if key not in fields:
             raise RegistrationError(
                 f"{where}: key={key!r} is not a field of {event_type.__name__}; it has {', '.join(sorted(fields))}"
@@ -261,8 +261,9 @@ def key_function(key: object, event_type: type, where: str) -> KeyOf | None:
     raise RegistrationError(f"{where}: key= is the name of a field or a function of the event, not {key!r}")
 
 
-def _fields(cls: type) -> set[str]:
+def fields_of(cls: type) -> set[str]:
+    """The names of a class's fields."""
     try:
         return set(get_type_hints(cls))
-    except Exception:
+    except Exception:  # a name that only the type checkers know
         return set(getattr(cls, "__annotations__", {}))

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..domain.events import StoredEvent, stored_id
 from ..errors import Misuse, Unavailable, UndecodableEvent, UnknownEventType
-from .engines import is_aborted, is_contended, is_passing, telling, told
+from .engines import Lost, is_aborted, is_contended, is_passing, telling, told
 from .projection import HandlerError, SqlProjection, TransactionEnded
 from .tables import Rows
 
@@ -40,10 +40,6 @@ class Applied(NamedTuple):
     mark: str | None
     error: Exception | None = None
     position: int | None = None
-
-
-class Lost(Exception):
-    """Internal: another worker has moved the checkpoint meanwhile. What it has not done was not done."""
 
 
 class _Failed(Exception):
@@ -82,15 +78,8 @@ class Applying:
             Unavailable: The database cannot serve it now.
             Refused: It lacks the right to.
         """
-        name = projection.name
         with telling(projection.where):
-            self._rows.prepare(name, {"version": 0, "checkpoint": 0, "skipped": 0})
-            with self.engine.connect() as connection:
-                row = connection.execute(self.table.select().where(self.table.c.name == name)).mappings().first()
-                connection.rollback()
-        if row is None:
-            self._rows.forget()
-            raise Unavailable(f"{projection.where}: its checkpoint has just been deleted. Try again")
+            row = self._rows.read(projection.name, {"version": 0, "checkpoint": 0, "skipped": 0}, projection.where)
         return State(*(row[field] for field in State._fields))
 
     def apply(self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent]) -> Applied:
@@ -189,6 +178,7 @@ class Applying:
                 _raise_passing(projection, error)
                 why = str(error) if isinstance(error, Misuse) else told(error)
                 raise Misuse(f"{projection.where}: its reset handler failed ({why}); nothing was written") from error
+            # Again: on MySQL and MariaDB a reset that makes or drops tables has committed, and given up the lock.
             changed = connection.execute(
                 self.table.update()
                 .where(self.table.c.name == projection.name, self.table.c.version == state.version)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, Generic, TypeVar, cast, get_type_hints
+from typing import Any, Final, Generic, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy import Enum as EnumColumn
 from sqlalchemy.sql import ClauseElement
 
-from ..domain.projections import Projection
+from ..domain.projections import Projection, fields_of
 from ..errors import EventSourceError, Misuse
 
 D = TypeVar("D")
@@ -72,7 +72,7 @@ class Columns(Generic[D]):
         self._fields: tuple[str, ...] = ()
         self._names: frozenset[str] | None = None
         if row is None:
-            have = _fields(projection.document)
+            have = fields_of(projection.document)
             self._fields = tuple(each.key for each in table.c if each.key in have and each is not self.key)
             if not self._fields and len(table.c) > 1:
                 raise Misuse(
@@ -174,10 +174,3 @@ class Columns(Generic[D]):
             f"{self.where}: column {name!r} ({kind!r}) cannot hold a {type(value).__name__}; let row= answer what it "
             "is to hold, or let it be a JSON column"
         )
-
-
-def _fields(cls: type) -> set[str]:
-    try:
-        return set(get_type_hints(cls))
-    except Exception:  # a name that only the type checkers know
-        return set(getattr(cls, "__annotations__", {}))

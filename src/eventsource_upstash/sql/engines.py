@@ -28,6 +28,14 @@ _CONTENDED_STATES: Final = ("40001", "40P01")
 _CONTENDED_MYSQL: Final = frozenset({1020, 1213})
 
 
+MAX_LOST: Final = 100
+"""So often a page may be lost to others, who do not get on either, before it is left to a later call."""
+
+
+class Lost(Exception):
+    """Internal: somebody else has moved the checkpoint meanwhile. What was not done by then was not done at all."""
+
+
 def check_engine(engine: object, where: str) -> Engine:
     """Refuse what is no engine that transactions can be made on. Raises `Misuse`."""
     dialect = getattr(engine, "dialect", None)

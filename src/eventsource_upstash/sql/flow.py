@@ -14,10 +14,10 @@ from ..aio import AsyncView
 from ..backends.marks import Next, read_on
 from ..blocking import View
 from ..domain.projections import Projection
-from ..errors import Misuse, Unavailable
+from ..errors import Misuse
 from ..ports import MAX_PAGE_BYTES, Got, Listed
 from .columns import Columns
-from .engines import check_engine, is_contended, telling
+from .engines import Lost, check_engine, is_contended, telling
 from .marks import Expected, check
 from .statements import Statements
 from .tables import Rows, syncs_table
@@ -59,10 +59,6 @@ class State(NamedTuple):
         return self.position if self.started is None else max(self.position, self.started)
 
 
-class Lost(Exception):
-    """Internal: another run wrote meanwhile. This one wrote nothing."""
-
-
 class Flow(Generic[D]):
     """Both sides of a sync. See `Sync`."""
 
@@ -102,15 +98,7 @@ class Flow(Generic[D]):
     def state(self) -> State:
         """What is kept of it."""
         with telling(self.where):
-            self._rows.prepare(self.name, State()._asdict())
-            with self.engine.connect() as connection:
-                mine = self._table.select().where(self._table.c.name == self.name)
-                row = connection.execute(mine).mappings().first()
-                self._statements.check(connection)
-                connection.rollback()
-        if row is None:
-            self._rows.forget()
-            raise Unavailable(f"{self.where}: its checkpoint has just been deleted. Try again")
+            row = self._rows.read(self.name, State()._asdict(), self.where, self._statements.check)
         return State(*(row[field] for field in State._fields))
 
     def write(self, before: State, after: State, put: Sequence[dict[str, object]], gone: Sequence[str]) -> int:

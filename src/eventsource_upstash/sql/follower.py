@@ -18,16 +18,13 @@ from ..backends.marks import Next, read_on
 from ..domain.events import FREE, CatchUp, Receipt, to_datetime
 from ..errors import Misuse, ProjectionStopped, Unavailable
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Followed, Log
-from .applying import Applied, Applying, Lost, State
-from .engines import check_engine
+from .applying import Applied, Applying, State
+from .engines import MAX_LOST, Lost, check_engine
 from .marks import Expected, check
 from .projection import SqlProjection
 from .tables import CHECKPOINTS, checkpoints_table
 
 _log: Final = logging.getLogger("eventsource_upstash.sql")
-
-MAX_LOST: Final = 100
-"""So often a page may be lost to others, who do not get on either, before it is left to a later call."""
 
 
 class SqlStatus(msgspec.Struct, frozen=True):

@@ -17,7 +17,8 @@ from ..domain.events import FREE, Receipt, StoredEvent, stored_id
 from ..domain.names import check_key
 from ..errors import LogRewound, Misuse, ProjectionStopped, StaleView, Unavailable
 from ..ports import Got, Progress
-from .flow import Flow, Lost, State
+from .engines import MAX_LOST, Lost
+from .flow import Flow, State
 
 D = TypeVar("D")
 
@@ -28,8 +29,6 @@ PAGE: Final = 500
 
 CATCH_UP: Final = 30.0
 """Seconds that the view may take to be brought up, where the run has no time budget."""
-
-MAX_LOST: Final = 100
 
 
 class Synced(msgspec.Struct, frozen=True):

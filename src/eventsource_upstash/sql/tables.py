@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Engine, Integer, MetaData, String, Table, Text, inspect
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    RowMapping,
+    String,
+    Table,
+    Text,
+    inspect,
+)
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateColumn
 
-from ..errors import Misuse
+from ..errors import Misuse, Unavailable
 from .engines import check_transaction, telling
 
 # Names are told apart by case, whatever the database would do by itself.
@@ -99,6 +111,37 @@ class Rows:
                 if here is None:
                     self._insert({"name": name, **first})
             self._made.add(name)
+
+    def read(
+        self,
+        name: str,
+        first: Mapping[str, object],
+        where: str,
+        look: Callable[[Connection], None] | None = None,
+    ) -> RowMapping:
+        """The row of a name, made where it is not there.
+
+        Args:
+            name: The name.
+            first: What the row is made with.
+            where: How to call the place in an error.
+            look: What else is looked at over the same connection.
+
+        Raises:
+            Unavailable: The database cannot serve it now, or somebody has deleted the row this moment.
+            Refused: As `prepare`.
+            Misuse: As `prepare`.
+        """
+        self.prepare(name, first)
+        with self.engine.connect() as connection:
+            row = connection.execute(self.table.select().where(self.table.c.name == name)).mappings().first()
+            if look is not None:
+                look(connection)
+            connection.rollback()
+        if row is None:
+            self.forget()
+            raise Unavailable(f"{where}: its checkpoint has just been deleted. Try again")
+        return row
 
     def forget(self) -> None:
         """Look again whether table and rows are there: somebody may have dropped them."""
