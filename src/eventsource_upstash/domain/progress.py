@@ -43,6 +43,8 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
         pending: Documents of a reactor's outbox that hold what is to be sent.
         failed: Documents of a reactor's outbox whose first reaction could not be carried out.
         mark: Id of the event at the checkpoint, where the view is kept elsewhere than the log; empty where it is not.
+        places: The checkpoint as a text (`domain.positions`), where it is a vector: views are kept and compared by a
+            number, how many places lie behind in all. Empty where that number is all there is to it.
     """
 
     stopped: Stopped | None = None
@@ -53,6 +55,7 @@ class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
     pending: int = 0
     failed: int = 0
     mark: str = ""
+    places: str = ""
 
 
 NO_NOTES: Final = Notes()

@@ -16,6 +16,7 @@ from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
 from ..domain.sending import MAX_MESSAGE_BYTES
 from .backend import Backend
+from .capabilities import EVERYTHING, Capabilities
 from .followers import Followed, Follower
 from .keys import Keys, KeyStore, SubjectKey
 from .limits import Limiter, Taken
@@ -69,6 +70,7 @@ from .views import (
 )
 
 __all__ = [
+    "EVERYTHING",
     "ID_HEADER",
     "MAX_MESSAGE_BYTES",
     "MAX_PAGE_BYTES",
@@ -86,6 +88,7 @@ __all__ = [
     "Appended",
     "Backend",
     "Buried",
+    "Capabilities",
     "Claimed",
     "Commit",
     "Committed",

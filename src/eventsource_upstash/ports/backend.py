@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .._io.port import Port
+from .capabilities import Capabilities
 from .limits import Limiter
 from .log import Log
 from .messages import Mailbox
@@ -17,6 +18,11 @@ class Backend(Protocol):
     @property
     def public(self) -> bool:
         """Whether notifications arrive over the open network, so that the endpoint has to verify them."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its log can do."""
         ...
 
     def log(self, port: Port) -> Log:

@@ -100,6 +100,9 @@ class Pulled(NamedTuple):
         receipt: What it cost.
         mark: Id of the event at `after`, empty where there is none: of views that are kept elsewhere than the log, to
             see whether it is theirs. None where they are beside each other, or nothing was read.
+        reached: How far the page reaches in a log whose pages may end behind their last event, or hold none though
+            there is something after `after` (which is of nobody's concern): the checkpoint of whoever has folded all of
+            it. None stands for the position of the last event. Always there where `after` is a vector.
     """
 
     progress: tuple[Progress, ...]
@@ -108,6 +111,7 @@ class Pulled(NamedTuple):
     events: list[StoredEvent]
     receipt: Receipt = FREE
     mark: str | None = None
+    reached: int | None = None
 
 
 class Wanted(NamedTuple):

@@ -40,6 +40,7 @@ from ..domain.projections import ProjectionId
 from ..ports import (
     Append,
     Backend,
+    Capabilities,
     Commit,
     Committed,
     Conflict,
@@ -243,6 +244,11 @@ class BackendWrapper:
     def public(self) -> bool:
         """See `Backend.public`."""
         return self.inner.public
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Backend.capabilities`."""
+        return self.inner.capabilities
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002  for those who replace it
         """Do a call to the wrapped log or views.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..._io.port import Port
-from ...ports import Limiter, Log, Mailbox, Views
+from ...ports import EVERYTHING, Limiter, Log, Mailbox, Views
 from .limits import MemoryLimiter
 from .log import MemoryLog
 from .mailbox import MemoryMailbox
@@ -19,6 +19,7 @@ class Memory:
     """
 
     public = False
+    capabilities = EVERYTHING
 
     def __init__(self) -> None:
         self._state = State()

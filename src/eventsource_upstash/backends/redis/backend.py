@@ -12,7 +12,7 @@ from ..._io.blocking import PORT
 from ..._io.port import Port
 from ...domain.names import DEFAULT_NAMESPACE
 from ...errors import Misuse
-from ...ports import Limiter, Log, Mailbox, Views
+from ...ports import EVERYTHING, Limiter, Log, Mailbox, Views
 from .archives import Archives
 from .keys import Keys
 from .log import LOST_AFTER_US, ROLL_AT, RedisLog
@@ -50,6 +50,7 @@ class UpstashRedis:
     """
 
     public = True
+    capabilities = EVERYTHING
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import cast
 
 from ..._io.port import Port
 from ...errors import Misuse
-from ...ports import Limiter, Log, Mailbox, Views
+from ...ports import EVERYTHING, Limiter, Log, Mailbox, Views
 from .database import MAX_TIMEOUT, Database, PatientPort, Synchronous
 from .limits import SQLiteLimiter
 from .log import SQLiteLog
@@ -29,6 +29,7 @@ class SQLite:
     """
 
     public = False
+    capabilities = EVERYTHING
 
     def __init__(
         self, path: str | os.PathLike[str], *, timeout: float = 5.0, synchronous: Synchronous = "FULL"

@@ -1,0 +1,97 @@
+"""Positions of a log in partitions: numbers for events, vectors for how far somebody is."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import zip_longest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsource_upstash.domain.positions import (
+    MAX_PARTITIONS,
+    Vector,
+    join,
+    meet,
+    partition_of,
+    place_of,
+    plain,
+    position_at,
+    read_position,
+    vector,
+)
+from eventsource_upstash.errors import Misuse
+
+PLACES = st.lists(st.integers(0, 4), max_size=4)
+POSITIONS = st.builds(position_at, st.integers(0, 3), st.integers(1, 4))
+
+
+def padded(one: Vector, other: Vector) -> list[tuple[int, int]]:
+    return list(zip_longest(one.places, other.places, fillvalue=0))
+
+
+@given(PLACES, PLACES)
+def test_vectors_are_compared_partition_by_partition(one: list[int], other: list[int]) -> None:
+    a, b = Vector(one), Vector(other)
+    pairs = padded(a, b)
+    assert (a <= b) == (b >= a) == all(mine <= its for mine, its in pairs)
+    assert (a == b) == all(mine == its for mine, its in pairs)
+    assert (a < b) == (b > a) == (a <= b and a != b)
+    assert a != b or hash(a) == hash(b)
+    assert int(a) == sum(one)
+
+
+@given(PLACES, POSITIONS)
+def test_a_vector_has_reached_an_event_when_it_is_that_far_in_its_partition(places: list[int], position: int) -> None:
+    found = Vector(places)
+    reached = found.at(partition_of(position)) >= place_of(position)
+    assert (found >= position) == (position <= found) == reached
+    assert (found == position) == (position == found) == (found.places == vector(position).places)
+    assert (found > position) == (position < found) == (reached and found != position)
+    assert (found <= position) == (position >= found) == (found <= vector(position))
+    assert found != position or hash(found) == hash(position)
+
+
+@given(PLACES, PLACES)
+def test_joins_have_reached_both_and_meets_are_reached_by_both(one: list[int], other: list[int]) -> None:
+    a, b = Vector(one), Vector(other)
+    assert join(a, b) == Vector(max(pair) for pair in padded(a, b))
+    assert meet(a, b) == Vector(min(pair) for pair in padded(a, b))
+
+
+def test_numbers_of_one_partition_stay_numbers() -> None:
+    assert type(join(3, 5)) is int
+    assert type(meet(3, 5)) is int
+    assert join(3, 0) == 3
+    assert join(3, position_at(1, 2)) == Vector((3, 2))
+    assert join() == meet() == 0
+
+
+@given(PLACES)
+def test_a_text_of_a_vector_is_read_back(places: list[int]) -> None:
+    assert read_position(str(Vector(places))) == Vector(places)
+    assert read_position(str(plain(Vector(places)))) == Vector(places)
+
+
+def test_a_vector_travels_between_processes() -> None:
+    kept = pickle.loads(pickle.dumps(Vector((1, 0, 3))))
+    assert isinstance(kept, Vector)
+    assert kept.places == (1, 0, 3)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1:", "1:2,", "1:2,1:3", f"{MAX_PARTITIONS}:1", "1:2 ,2:3", "1.5"])
+def test_what_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(Misuse, match="no position"):
+        read_position(text)
+
+
+def test_every_position_can_be_held_by_javascript() -> None:
+    assert position_at(MAX_PARTITIONS - 1, (1 << 40) - 1) < 2**53
+
+
+def test_on_partition_0_a_position_is_the_plain_number() -> None:
+    assert position_at(0, 17) == 17
+    assert Vector((17,)) == 17
+    assert f"{Vector((17, 4))}" == "0:17,1:4"
+    assert f"{Vector()}" == "0"
