@@ -51,7 +51,7 @@ ONE_PYTHON = re.compile(
     | tests/qstash/test_(agreement|schedules)
     | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
-    | tests/limits/.*(agreement|upstash)
+    | tests/kafka/test_broker | tests/limits/.*(agreement|upstash)
     | tests/reactors/test_kills | tests/faults/test_processes
     | tests/stepping/test_(notifications|reactors|snapshots|views) | test_the_machine_finds_
     | tests/faults/transport/test_official | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
@@ -62,7 +62,8 @@ ONE_PYTHON = re.compile(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if ONE_PYTHON.search(item.nodeid):
+        over_broker = "broker" in getattr(item, "fixturenames", ())
+        if over_broker or ONE_PYTHON.search(item.nodeid):
             item.add_marker(pytest.mark.one_python)
         if item.nodeid.startswith("tests/redis/"):
             item.add_marker(pytest.mark.over_redis)
