@@ -48,6 +48,7 @@ from .messages import (
     Timetable,
 )
 from .notices import Notices, NoticeTransport, Unverified, Verifier
+from .partitions import PartitionedLog
 from .views import (
     NO_BUILDS,
     NO_ENTRIES_OF,
@@ -115,6 +116,7 @@ __all__ = [
     "Notices",
     "Outcome",
     "Page",
+    "PartitionedLog",
     "Port",
     "Progress",
     "ProjectionId",

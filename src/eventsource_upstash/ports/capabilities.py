@@ -18,6 +18,7 @@ class Capabilities(msgspec.Struct, frozen=True):
         atomic_appends: An append of several events is written whole or not at all. Where not, it holds one event.
         lasting_keys: An idempotency key is known for as long as the log knows the append. Where not, within a window
             that the backend states.
+        partitions: The log is in partitions: it is a `PartitionedLog`, and how far somebody has read it is a vector.
     """
 
     expected_revisions: bool = True
@@ -25,6 +26,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     streams: bool = True
     atomic_appends: bool = True
     lasting_keys: bool = True
+    partitions: bool = False
 
 
 EVERYTHING: Final = Capabilities()

@@ -32,7 +32,7 @@ backend = ForgetfulBackend(Memory())
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from .._io.port import Port
 from ..domain.events import Appended, Receipt
@@ -53,6 +53,7 @@ from ..ports import (
     Log,
     Mailbox,
     Page,
+    PartitionedLog,
     Progress,
     Pull,
     Pulled,
@@ -128,6 +129,22 @@ class LogWrapper:
     async def withdraw(self, position: int, raised_us: int) -> Receipt:
         """See `Log.withdraw`."""
         return await self.around("log.withdraw", lambda: self.inner.withdraw(position, raised_us))
+
+    async def partitions(self) -> tuple[int, Receipt]:
+        """See `PartitionedLog.partitions`; of a backend whose log is in partitions."""
+        return await self.around("log.partitions", self._partitioned.partitions)
+
+    def partition_of(self, stream: str, partitions: int) -> int:
+        """See `PartitionedLog.partition_of`."""
+        return self._partitioned.partition_of(stream, partitions)
+
+    def part(self, partition: int) -> Log:
+        """See `PartitionedLog.part`."""
+        return LogWrapper(self._partitioned.part(partition), self.around)
+
+    @property
+    def _partitioned(self) -> PartitionedLog:
+        return cast("PartitionedLog", self.inner)
 
 
 class ViewsWrapper:
