@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from .backends.qstash import Delivery, QStash, Receiver, TrustedProxies
     from .backends.redis import UpstashKeys, UpstashRedis
     from .backends.sqlite import SQLite, SQLiteKeys
+    from .domain.positions import Vector, join, read_position
 
 __version__ = "0.1.0"
 
@@ -194,11 +195,14 @@ __all__ = [
     "UnknownEventType",
     "UpstashKeys",
     "UpstashRedis",
+    "Vector",
     "View",
     "ViewNotBuilt",
     "Worker",
     "connect",
     "connect_async",
+    "join",
+    "read_position",
 ]
 
 
@@ -211,6 +215,9 @@ _LATER = {
     "SQLiteKeys": "backends.sqlite",
     "UpstashKeys": "backends.redis",
     "UpstashRedis": "backends.redis",
+    "Vector": "domain.positions",
+    "join": "domain.positions",
+    "read_position": "domain.positions",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from .._io.port import Port, Signal
 from ..domain.events import CatchUp, StoredEvent
 from ..domain.folding import Folded, Plan
+from ..domain.positions import Vector, first_behind, is_position, meet, past
 from ..domain.progress import Stopped
 from ..domain.projections import Projection
 from ..domain.registry import Registry
@@ -86,8 +88,8 @@ class CatchingUp:
             reach: Who is brought up; without it everybody.
             watch: Told how far everybody is, at each page.
         """
-        if until is not None and (type(until) is not int or until < 0):
-            raise Misuse(f"until={until!r}: it is a position, a whole number from 0")
+        if until is not None and not is_position(until):
+            raise Misuse(f"until={until!r}: it is a position, a whole number from 0, or a Vector")
         if time_budget is not None and not time_budget >= 0:  # NaN is not either
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds from 0")
         deadline = None if time_budget is None else time.monotonic() + time_budget
@@ -114,11 +116,12 @@ class CatchingUp:
                 continue
             if not work.open:
                 break
-            pulled = await self._page(work, pulled, outboxes) if pulled.events else await self._switch(work, pulled)
+            going = pulled.events or (pulled.reached is not None and pulled.reached != pulled.after)
+            pulled = await self._page(work, pulled, outboxes) if going else await self._switch(work, pulled)
         followed = Followers()
         result = work.result()
         if following:
-            followed = await following.follow(work.head if until is None else min(until, work.head), deadline)
+            followed = await following.follow(work.head if until is None else meet(until, work.head), deadline)
             result = add(result, followed)
         if work.rewound is not None:
             raise work.rewound
@@ -133,7 +136,7 @@ class CatchingUp:
             except EventSourceError as error:  # everything is folded; that is what was asked for
                 _log.warning("documents that have ended were not deleted, a later catch-up tries again: %s", error)
         if result.applied:
-            _log.info("caught up: %d events folded, at position %d", result.applied, result.position)
+            _log.info("caught up: %d events folded, at position %s", result.applied, result.position)
         return result
 
     async def _pull(self, work: Pass, pull: Pull) -> Pulled:
@@ -166,9 +169,10 @@ class CatchingUp:
         rows = pulled.events
         here = [each for each in pulled.progress if each.checkpoint == pulled.after and work.counts(each)]
         then: Pull | None = None
-        if work.until is not None:
+        if work.until is not None and not isinstance(pulled.after, Vector):
+            # Of partitions a whole page is folded: none of its rows is beyond `until` for all that it says.
             rows = [row for row in rows if row[0] <= work.until]
-            if not rows:  # the next event is beyond `until`: this is as near as it gets
+            if not rows and pulled.events:  # the next event is beyond `until`: this is as near as it gets
                 for progress in here:
                     work.reach(progress, work.until)
                     work.leave(progress)
@@ -186,7 +190,7 @@ class CatchingUp:
             if then is not None and batch.commits and work.late and not more:
                 # Where the head is, is asked all the same: what was appended meanwhile owes no notification, and
                 # whoever went by the head of before would take it for folded.
-                _log.info("out of time at position %d of %d", rows[-1][0], pulled.head)
+                _log.info("out of time at position %s of %s", batch.commits[0].checkpoint, pulled.head)
                 work.ended = True
                 then = then._replace(limit=1)
             if not batch.commits:
@@ -225,7 +229,7 @@ class CatchingUp:
             elif not _is_known(progress, failure):
                 # Once, and not at each look: whoever catches up tries it again, and stops there again.
                 _log.error(
-                    "the rebuild of projection %r is stopped at position %d: %s. What it will replace goes on serving",
+                    "the rebuild of projection %r is stopped at position %s: %s. What it will replace goes on serving",
                     failure.projection.name,
                     failure.position,
                     failure.error,
@@ -266,10 +270,13 @@ class CatchingUp:
                 folded = _fold(projection, plan, stored)
             else:
                 error = refused.get(build) or reshaped(projection, progress)
-                folded = Folded({}, progress.checkpoint, 0, error, Stopped(rows[0][0], str(error)))
+                first = rows[0][0] if rows else first_behind(pulled.after, pulled.head)
+                folded = Folded({}, progress.checkpoint, 0, error, Stopped(first, str(error)))
             if folded.error is not None:
-                failure = Failure(progress.projection, folded.checkpoint + 1, folded.error)
-                batch.failures.append((progress, failure))
+                at = folded.checkpoint + 1 if folded.stopped is None else folded.stopped.position
+                batch.failures.append((progress, Failure(progress.projection, at, folded.error)))
+            if pulled.reached is not None:
+                folded = folded._replace(checkpoint=_reached(pulled, rows, folded))
             mark = mark_of(pulled, rows, folded.checkpoint)
             commit = self.noting.commit(projection, progress, folded, stored, pulled.head, mark)
             if commit is not None:
@@ -281,13 +288,13 @@ class CatchingUp:
     def _note(work: Pass, progress: Progress, commit: Commit, folded: Folded, outcome: Outcome) -> None:
         name = commit.projection
         if outcome is not Outcome.COMMITTED:
-            _log.info("%s: position %d was %s; nothing was written", name, commit.checkpoint, outcome.value)
+            _log.info("%s: position %s was %s; nothing was written", name, commit.checkpoint, outcome.value)
             return
         work.applied += folded.applied
         work.reach(progress, commit.checkpoint)
         if _view_log.isEnabledFor(logging.INFO):
             _view_log.info(
-                "%s: checkpoint %d -> %d, documents written: %d%s",
+                "%s: checkpoint %s -> %s, documents written: %d%s",
                 name,
                 commit.expected,
                 commit.checkpoint,
@@ -351,7 +358,19 @@ def _stopped(failures: Sequence[Failure], result: CatchUp) -> ProjectionStopped:
 def _is_known(progress: Progress, failure: Failure) -> bool:
     """Whether a build was stopped there, for that, before."""
     stopped = progress.stopped
-    return stopped is not None and failure.position <= stopped.position and str(failure.error) == stopped.reason
+    return stopped is not None and failure.position == stopped.position and str(failure.error) == stopped.reason
+
+
+def _reached(pulled: Pulled, rows: Sequence[StoredEvent], folded: Folded) -> int:
+    """The checkpoint after a folded page of a log that says itself how far its pages reach.
+
+    Of several partitions it is a vector: the position of the last event says nothing of the others.
+    """
+    assert pulled.reached is not None
+    if folded.error is None and len(rows) == len(pulled.events):
+        return pulled.reached
+    stopped = None if folded.error is None or folded.stopped is None else folded.stopped.position
+    return past(pulled.after, [row[0] for row in takewhile(lambda row: row[0] != stopped, rows)])
 
 
 def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) -> Folded:
@@ -363,7 +382,7 @@ def _fold(projection: Projection[object], plan: Plan[object], stored: Stored) ->
     if index is None:
         return folded
     position = waiting[index].row[0]
-    rows = [row for row in plan.rows if row[0] < position]
+    rows = list(takewhile(lambda row: row[0] != position, plan.rows))
     error = ProjectionFull(
         f"{directory.count + index} events are parked, and no more than {MAX_PARKED} may be: the folds fail too often. "
         "Mend them, and retry_parked; or discard_parked"

@@ -7,6 +7,7 @@ from typing import Final, TypeVar, cast
 
 import msgspec
 
+from ..domain.positions import read_position
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import Misuse
@@ -105,8 +106,9 @@ class Feeding:
                     known = False
                     break
                 cursor = _feed_cursor(now, number)
-                found += [Change(record.position, key, False, cursor) for key in record.put]
-                found += [Change(record.position, key, True, cursor) for key in record.deleted]
+                at = record.position if isinstance(record.position, int) else read_position(record.position)
+                found += [Change(at, key, False, cursor) for key in record.put]
+                found += [Change(at, key, True, cursor) for key in record.deleted]
                 seen = number
         if not known:
             return Changes((), _feed_cursor(now), more=False, reset=True)

@@ -10,6 +10,7 @@ import msgspec
 
 from .._io.port import Port
 from ..domain.events import FREE, CatchUp, Receipt
+from ..domain.positions import meet
 from ..errors import Misuse, ProjectionStopped
 from ..ports import Follower, Log
 
@@ -70,7 +71,7 @@ class Following:
                 continue
             done = done._replace(
                 applied=done.applied + followed.applied,
-                position=None if done.position is None else min(done.position, followed.position),
+                position=None if done.position is None else meet(done.position, followed.position),
                 complete=done.complete and followed.complete,
                 receipt=done.receipt + followed.receipt,
             )
@@ -81,7 +82,7 @@ class Following:
         applied = 0
         head, receipt = await self._log.head()
         while True:
-            goal = head if until is None else min(until, head)
+            goal = head if until is None else meet(until, head)
             done = await self.follow(goal, deadline)
             applied += done.applied
             receipt += done.receipt
@@ -105,7 +106,7 @@ def add(result: CatchUp, done: Followers) -> CatchUp:
     """What a catch-up did, with what its followers did."""
     return CatchUp(
         result.applied + done.applied,
-        result.position if done.position is None else min(result.position, done.position),
+        result.position if done.position is None else meet(result.position, done.position),
         result.head,
         result.complete and done.complete,
         result.receipt + done.receipt,

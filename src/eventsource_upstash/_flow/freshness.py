@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol, TypeVar
 
+from ..domain.positions import is_position, join
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..domain.registry import Registry
@@ -76,8 +77,8 @@ class Freshness:
             ProjectionStopped: It cannot get there, because a fold fails.
         """
         at_least = fresh.at_least
-        if at_least is not None and (type(at_least) is not int or at_least < 0):
-            raise Misuse(f"at_least={at_least!r}: it is a position, as append answers it")
+        if at_least is not None and not is_position(at_least):
+            raise Misuse(f"at_least={at_least!r}: it is a position, as append answers it, or a Vector")
         if not fresh.timeout >= 0:  # NaN is not either
             raise Misuse(f"timeout={fresh.timeout!r}: it is a number of seconds from 0")
         answer = await ask(projection.id, fresh.strong)
@@ -85,7 +86,7 @@ class Freshness:
         head: int | None = None
         if fresh.strong:
             head = await self._head(projection.id, answer)
-            wanted = max(at_least or 0, head)
+            wanted = join(at_least or 0, head)
         if not answer.progress.met and projection.version > 1 and not (wanted and _is_at(answer, wanted, head)):
             older = await self._older(projection.id)
             if older is not None:
@@ -96,9 +97,9 @@ class Freshness:
         if wanted is None or _is_at(answer, wanted, head):
             return answer
         result = await self._catching_up.catch_up(wanted, fresh.timeout, Reach((projection,)))
-        if result.head < wanted:
+        if not wanted <= result.head:
             raise LogRewound(projection=projection.name, checkpoint=wanted, head=result.head, asked=True)
-        if result.position < wanted:
+        if not wanted <= result.position:
             raise StaleView(projection=projection.name, wanted=wanted, reached=result.position, head=result.head)
         return await ask(projection.id, True)
 

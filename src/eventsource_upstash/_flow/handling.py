@@ -21,6 +21,7 @@ from ..domain.events import (
 )
 from ..domain.names import check_idempotency_key as _check_key
 from ..domain.names import check_stream, check_tags
+from ..domain.positions import Vector, is_position
 from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, ConditionFailed, EventSourceError, IdempotencyKeyReused, Misuse
@@ -119,7 +120,7 @@ class Handling:
         assert isinstance(answer, Appended)
         if _log.isEnabledFor(logging.INFO):
             _log.info(
-                "appended %s to %s: revision %d, position %d%s",
+                "appended %s to %s: revision %d, position %s%s",
                 ", ".join(event[0] for event in append.events),
                 append.stream,
                 answer.revision,
@@ -176,12 +177,16 @@ class Handling:
         self, after: int, limit: int | None, query: Query | None = None
     ) -> AsyncGenerator[list[Recorded[object]], None]:
         """Pages of the log. See `EventStore.read`."""
-        _check_bounds(after, limit, "after")
-        after = min(after, MAX_POSITION)
+        _check_limit(limit)
+        if not is_position(after):
+            raise Misuse(f"after={after!r}: it is a whole number from 0, or a Vector")
+        after = after if isinstance(after, Vector) else min(after, MAX_POSITION)
         query = None if query is None else self._types.resolve(query)
         while limit is None or limit > 0:
             page = await self.log.read(after, _page_size(limit), MAX_PAGE_BYTES, query)
             if page.reached is not None:
+                if page.reached == after and not page.events:
+                    return
                 after = page.reached
             elif page.events:
                 after = page.events[-1][0]
@@ -193,7 +198,7 @@ class Handling:
                 yield recorded
             if error is not None:
                 raise error
-            if after >= page.head:
+            if page.head <= after:
                 return
 
     async def read_stream(
@@ -201,7 +206,8 @@ class Handling:
     ) -> AsyncGenerator[list[Recorded[object]], None]:
         """Pages of one stream. See `EventStore.read_stream`."""
         check_stream(stream)
-        _check_bounds(after, limit, "after_revision")
+        _check_after(after, "after_revision")
+        _check_limit(limit)
         after = min(after, MAX_POSITION)
         while limit is None or limit > 0:
             page = await self.log.read_stream(stream, after, _page_size(limit), MAX_PAGE_BYTES)
@@ -235,8 +241,7 @@ def _page_size(limit: int | None) -> int:
     return MAX_PAGE_EVENTS if limit is None else min(limit, MAX_PAGE_EVENTS)
 
 
-def _check_bounds(after: int, limit: int | None, name: str) -> None:
-    _check_after(after, name)
+def _check_limit(limit: int | None) -> None:
     if limit is not None and (type(limit) is not int or limit < 0):
         raise Misuse(f"limit={limit!r}: it is a whole number from 0, or None")
 

@@ -33,7 +33,7 @@ class Notifying:
     async def failed(self, log: Log, position: int, raised_us: int, error: Exception) -> Receipt:
         """Note that the notification after an append failed. It fails nothing else: the events are in the log."""
         _log.warning(
-            "the notification for position %d was not sent; the next one, or the next catch-up, covers it",
+            "the notification for position %s was not sent; the next one, or the next catch-up, covers it",
             position,
             exc_info=error,
         )
@@ -41,7 +41,7 @@ class Notifying:
             return await log.withdraw(position, raised_us)
         except Exception as further:
             _log.warning(
-                "the notification for position %d counts as outstanding until it expires, since the log could not be "
+                "the notification for position %s counts as outstanding until it expires, since the log could not be "
                 "told: %s",
                 position,
                 further,

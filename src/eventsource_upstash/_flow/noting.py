@@ -10,6 +10,7 @@ import msgspec
 
 from ..domain.events import StoredEvent, stored_id
 from ..domain.folding import Aside, Folded, HandlerError
+from ..domain.positions import plain
 from ..domain.progress import Notes, Stopped
 from ..domain.projections import Projection
 from ..domain.reactors import OutboxProjection
@@ -86,13 +87,13 @@ class ChangesRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         number: Its number among the commits of the build that changed anything, from 1.
-        position: The checkpoint that the view reached with it.
+        position: The checkpoint that the view reached with it; the text of a vector.
         put: Keys of documents that are there, or have changed.
         deleted: Keys of documents that are gone.
     """
 
     number: int
-    position: int
+    position: int | str
     put: list[str] = []
     deleted: list[str] = []
 
@@ -266,7 +267,7 @@ def _changed(
     number = notes.changes + 1
     put = [key for key, document in documents.items() if document is not None]
     deleted = [key for key, document in documents.items() if document is None]
-    records[changes_record(number)] = msgspec.json.encode(ChangesRecord(number, checkpoint, put, deleted))
+    records[changes_record(number)] = msgspec.json.encode(ChangesRecord(number, plain(checkpoint), put, deleted))
     return msgspec.structs.replace(notes, changes=number)
 
 

@@ -176,7 +176,7 @@ class Work:
 
     def _stop(self, notes: Notes, records: dict[str, bytes | None], *, marked: bool) -> Notes:
         """Note where the reactor stops, or that it does no longer. What stops its deciding is noted by the fold."""
-        decides = notes.stopped is not None and notes.stopped.position > self.progress.checkpoint
+        decides = notes.stopped is not None and not notes.stopped.position <= self.progress.checkpoint
         if self.stopped is not None and marked:
             records[FAILED] = next(iter(self._failed)).encode()
             return notes if decides else msgspec.structs.replace(notes, stopped=self.stopped)

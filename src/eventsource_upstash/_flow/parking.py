@@ -13,6 +13,7 @@ import msgspec
 from ..domain.events import FREE, Receipt, StoredEvent, to_datetime
 from ..domain.indexes import NO_ENTRIES
 from ..domain.names import check_key
+from ..domain.positions import Vector, partition_of, place_of, vector
 from ..domain.projections import Projection
 from ..errors import CorruptLog, Unavailable
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Commit, Log, Outcome, Progress, Role, Stored, Views, Wanted
@@ -253,7 +254,7 @@ class Parking:
 
     async def _retry(self, projection: Projection[object], waiting: _Waiting) -> _Dealt:
         key = waiting.key
-        rows, receipt = await self._rows([each.position for each in waiting.records])
+        rows, receipt = await self._rows([each.position for each in waiting.records], waiting.progress.checkpoint)
         entries = waiting.stored.entries.get(key, NO_ENTRIES)
         before = waiting.stored.documents.get(key)
         state, count, error = projection.fold_waiting(rows, key, before, entries)
@@ -282,8 +283,10 @@ class Parking:
         count = len(waiting.records)
         return _Dealt(_without(waiting, count), count)
 
-    async def _rows(self, positions: Sequence[int]) -> tuple[list[StoredEvent], Receipt]:
+    async def _rows(self, positions: Sequence[int], checkpoint: int) -> tuple[list[StoredEvent], Receipt]:
         """The events at those positions of the log, in order. One step for each page that holds any of them."""
+        if isinstance(checkpoint, Vector):
+            return await self._rows_of_partitions(positions)
         found: list[StoredEvent] = []
         receipt = FREE
         while len(found) < len(positions):
@@ -295,12 +298,24 @@ class Parking:
             # A page may end early, but it leaves out nothing that comes before its end.
             here = [rows[position] for position in takewhile(rows.__contains__, near)]
             if not here:
-                raise CorruptLog(
-                    f"the log has no event at position {near[0]}, which is parked. Was the log restored? Then rebuild "
-                    "the projection"
-                )
+                raise _not_there(near[0])
             found += here
         return found, receipt
+
+    async def _rows_of_partitions(self, positions: Sequence[int]) -> tuple[list[StoredEvent], Receipt]:
+        """The same of a log of several partitions: each read by itself, from where the others are at their ends."""
+        head, receipt = await self._log.head()
+        rows: dict[int, StoredEvent] = {}
+        for position in positions:
+            after: int = vector(head).moved({partition_of(position): place_of(position) - 1})
+            while position not in rows:
+                page = await self._log.read(after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
+                receipt += page.receipt
+                rows.update([(row[0], row) for row in page.events])
+                if position not in rows and (page.reached in (None, after) or position <= (page.reached or 0)):
+                    raise _not_there(position)
+                after = page.reached or after
+        return [rows[position] for position in positions], receipt
 
     async def _directory(self, projection: Projection[object]) -> tuple[Progress, Directory, Receipt]:
         found, _, receipt = await self._views.progress((projection.id,))
@@ -313,6 +328,13 @@ class Parking:
     async def _load(self, progress: Progress, keys: Sequence[str], records: Sequence[str]) -> tuple[Stored, Receipt]:
         found, receipt = await self._views.load([Wanted(progress.projection, progress.generation, keys, records)])
         return found[0], receipt
+
+
+def _not_there(position: int) -> CorruptLog:
+    return CorruptLog(
+        f"the log has no event at position {position}, which is parked. Was the log restored? Then rebuild the "
+        "projection"
+    )
 
 
 def _without(waiting: _Waiting, gone: int) -> Commit:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from ..domain.events import FREE, CatchUp, Receipt
+from ..domain.positions import meet
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import LogReplaced, LogRewound
@@ -98,7 +99,7 @@ class Pass:
     def take(self, pulled: Pulled) -> None:
         """Note how far everybody is, and let go of those who have arrived."""
         self.head = pulled.head
-        goal = pulled.head if self.until is None else min(self.until, pulled.head)
+        goal = pulled.head if self.until is None else meet(self.until, pulled.head)
         asked = {progress.projection for progress in pulled.progress}
         self.latest = {build: each for build, each in self.latest.items() if build[0] not in asked}
         self.latest.update({(each.projection, each.generation): each for each in pulled.progress})
@@ -110,7 +111,7 @@ class Pass:
             if not self.counts(progress):
                 continue
             name = progress.projection
-            if progress.checkpoint > pulled.head:
+            if not progress.checkpoint <= pulled.head:
                 self.rewound = LogRewound(projection=name.name, checkpoint=progress.checkpoint, head=pulled.head)
                 self.leave(progress)
                 continue
@@ -137,7 +138,7 @@ class Pass:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def result(self) -> CatchUp:
-        position = min(self.serving.values(), default=self.head)
+        position = meet(*self.serving.values()) if self.serving else self.head
         goal = self.head if self.until is None else self.until
         # A rebuild that cannot go on holds up nobody: what it will replace serves, and is as it should be.
         rebuilt = [at for build, at in self.rebuilt.items() if self.aside.get(build[0]) != build[1]]

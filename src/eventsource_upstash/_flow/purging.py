@@ -52,7 +52,7 @@ class Purging:
                 receipt += ended.receipt
                 progress = ended.progress
                 more = len(ended.documents) >= AT_ONCE
-                if progress.checkpoint < work.head:  # events may come that were recorded before their ends
+                if not work.head <= progress.checkpoint:  # events may come that were recorded before their ends
                     break
                 documents, cost = await self._not_awaited(ended)
                 receipt += cost

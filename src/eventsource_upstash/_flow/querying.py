@@ -323,7 +323,7 @@ def span_of(projection: Projection[D], index: str, low: object, high: object, *,
 
 def state_of(progress: Progress) -> str:
     """What names a state of a view: the build, and the commit that it is as of."""
-    return f"{progress.projection.version}.{progress.generation}.{progress.checkpoint}.{progress.edition}"
+    return f"{progress.projection.version}.{progress.generation}.{int(progress.checkpoint)}.{progress.edition}"
 
 
 def check_value(projection: Projection[D], index: str, value: object) -> None:

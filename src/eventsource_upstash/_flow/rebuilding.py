@@ -127,7 +127,7 @@ class Rebuild:
         """See `Projector.rebuild`."""
         building, receipt = await self._begin(projection)
         generation = building.generation
-        _log.info("%s: rebuilding, generation %d from position %d", projection.id, generation, building.checkpoint)
+        _log.info("%s: rebuilding, generation %d from position %s", projection.id, generation, building.checkpoint)
         watch = _Watch(projection, generation, progress)
         try:
             result = await self._catching_up.catch_up(None, time_budget, Reach((projection,), building=True), watch)

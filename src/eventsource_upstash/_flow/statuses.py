@@ -88,7 +88,7 @@ def status_of(builds: Sequence[Progress], head: int) -> ProjectionStatus:
     state: State = "behind" if lag else "current"
     if serving.stopped is not None:
         state = "stopped"
-    if serving.checkpoint > head:
+    if not serving.checkpoint <= head:
         state = "rewound"
     return ProjectionStatus(
         name=serving.projection.name,

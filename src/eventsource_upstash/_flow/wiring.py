@@ -54,6 +54,15 @@ def check_parts(backend: object, registry: object) -> None:
         raise Misuse(f"{registry!r} is no Registry")
 
 
+def check_views_of(backend: Backend, log: Backend) -> None:
+    """Refuse views that cannot keep how far they are in that log. Raises `Misuse`."""
+    if log is not backend and log.capabilities.partitions:
+        raise Misuse(
+            f"{log!r} is a log in partitions, whose views it opens itself: tell it where they are kept, as in "
+            "Kafka(topic, views=...), and hand it to the projection store as its backend"
+        )
+
+
 def check_wiring(log: Backend, folded_from: Backend, appends: Registry, folds: Registry) -> None:
     """Refuse views that are folded from another log than events are appended to. Raises `Misuse`."""
     if log is not folded_from:

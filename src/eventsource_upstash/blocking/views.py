@@ -12,7 +12,7 @@ from .._flow.freshness import Fresh, Freshness
 from .._flow.querying import Page, Querying, check_value, span_of
 from .._flow.sealing import opened_views, sealed_log, sealing
 from .._flow.statuses import ProjectionStatus
-from .._flow.wiring import check_parts
+from .._flow.wiring import check_parts, check_views_of
 from .._io.blocking import PORT, iterate, run
 from ..domain.projections import Projection
 from ..domain.registry import Registry
@@ -274,6 +274,7 @@ class ProjectionStore:
         self.backend = backend
         self.registry = registry
         self.log_backend: Backend = log_backend or backend
+        check_views_of(backend, self.log_backend)
         self.keys = keys
         log = self.log_backend.log(PORT)
         opening = sealing(keys, PORT, registry)

@@ -336,6 +336,8 @@ class Folding(Generic[D]):
                 continue
             applied += 1
         checkpoint, stopped = plan.checkpoint, _stopped(plan.checkpoint + 1, plan.error)
+        # By their places in the page: positions in different partitions say nothing of an order.
+        order = {row[0]: place for place, row in enumerate(plan.rows)}
         if error is None:
             # Where nothing is set aside it went well the second time: the failure was not a matter of these events.
             state.update(trial)
@@ -343,9 +345,9 @@ class Folding(Generic[D]):
         elif before is not None:
             checkpoint, stopped = before[0] - 1, _stopped(before[0], error)
             # The event itself is still ahead, for all its keys: what waits of it is set aside when it is folded.
-            aside = [each for each in aside if each.row[0] <= checkpoint]
+            aside = [each for each in aside if order[each.row[0]] < order[before[0]]]
         changed = {key: each for key, each in state.items() if each.document != stored.get(key)}
-        aside.sort(key=lambda each: each.row[0])
+        aside.sort(key=lambda each: order[each.row[0]])
         return Folded(
             {key: each.document for key, each in changed.items()},
             checkpoint,

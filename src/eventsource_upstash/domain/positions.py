@@ -21,8 +21,9 @@ MAX_PARTITIONS: Final = 8_192
 """Most partitions of a log: with them a position stays below 2**53, which JSON and JavaScript can hold."""
 
 _PLACE: Final = (1 << PLACE_BITS) - 1
-_PLAIN: Final = re.compile(r"[0-9]{1,19}")
-_PAIRS: Final = re.compile(r"[0-9]{1,4}:[0-9]{1,13}(,[0-9]{1,4}:[0-9]{1,13})*")
+# Compiled when they are first needed: this module is imported by everybody.
+_PLAIN: Final = r"[0-9]{1,19}"
+_PAIRS: Final = r"[0-9]{1,4}:[0-9]{1,13}(,[0-9]{1,4}:[0-9]{1,13})*"
 
 
 def position_at(partition: int, place: int) -> int:
@@ -136,15 +137,36 @@ def meet(*positions: int) -> int:
     return Vector(map(min, zip_longest(*[vector(position).places for position in positions], fillvalue=0)))
 
 
+def past(after: int, positions: Iterable[int]) -> int:
+    """How far somebody is who was at `after` and has read these events: of each partition in order, none left out."""
+    if not isinstance(after, Vector):
+        return max(positions, default=after)
+    return after.moved({position >> PLACE_BITS: position & _PLACE for position in positions})
+
+
+def first_behind(after: int, reached: int) -> int:
+    """A position right after `after`, in a partition in which `reached` is further: where no event names the place."""
+    if not isinstance(reached, Vector):
+        return after + 1
+    before = vector(after)
+    partition = next((at for at, place in enumerate(reached.places) if place > before.at(at)), 0)
+    return position_at(partition, before.at(partition) + 1)
+
+
+def is_position(position: object) -> bool:
+    """Whether it can be one: a number from 0, or a vector. True is none."""
+    return type(position) is Vector or (type(position) is int and position >= 0)
+
+
 def read_position(text: str) -> int:
     """The position that a text stands for, as `str(position)` wrote it: `17`, or `0:17,3:4`.
 
     Raises:
         Misuse: It stands for none.
     """
-    if _PLAIN.fullmatch(text):
+    if re.fullmatch(_PLAIN, text):
         return int(text)
-    if not _PAIRS.fullmatch(text):
+    if not re.fullmatch(_PAIRS, text):
         raise Misuse(
             f"{text[:40]!r} is no position: it is a number, as in 17, or for each partition one, as in 0:17,3:4"
         )
@@ -158,8 +180,8 @@ def read_position(text: str) -> int:
 
 
 def plain(position: int) -> int | str:
-    """A position as JSON holds it: a number, or the text of a vector."""
-    return str(position) if isinstance(position, Vector) else position
+    """A position as JSON holds it: a number, or the text of a vector that has come anywhere."""
+    return str(position) if isinstance(position, Vector) and position else int(position)
 
 
 def _several(positions: tuple[int, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from .._io.blocking import run
 from ..blocking import App, Projector
 from ..domain.events import CatchUp
 from ..domain.jobs import NON_RETRYABLE
+from ..domain.positions import Vector, join, plain, read_position
 from ..errors import Misuse, ReactorStopped
 from ..ports import NoticeTransport, Unverified, Verifier
 
@@ -35,7 +37,7 @@ __all__ = [
 _log: Final = logging.getLogger("eventsource_upstash.handler")
 
 MAX_BODY: Final = 64 * 1024
-"""Most bytes of a notification. It holds a position; whatever is longer is none."""
+"""Most bytes of a notification. It holds a position, of some thousands of partitions; whatever is longer is none."""
 
 DEFAULT_TIME_BUDGET: Final = 20.0
 """Seconds that one delivery may fold: below the limits of the usual platforms, and of a QStash delivery."""
@@ -66,7 +68,7 @@ class Response(NamedTuple):
 
 
 class _Message(msgspec.Struct, frozen=True):
-    position: Annotated[int, msgspec.Meta(ge=0)] = 0
+    position: Annotated[int, msgspec.Meta(ge=0)] | str = 0
 
 
 _decoder: Final = msgspec.json.Decoder(_Message)
@@ -119,7 +121,7 @@ class Handling:
                 _log.exception("a notification could not be verified; the sender will try again")
                 return problem(500, "not verified yet; try again")
         try:
-            position = _decoder.decode(request.body).position if request.body else 0
+            position = _position(_decoder.decode(request.body).position if request.body else 0)
         except (ValueError, RecursionError):
             _log.warning("refused a notification: its body is not a position")
             return problem(
@@ -130,7 +132,7 @@ class Handling:
         return await self._fold(position)
 
     async def _fold(self, position: int) -> Response:
-        _log.info("notified of position %d", position)
+        _log.info("notified of position %s", position)
         stopped: ReactorStopped | None = None
         try:
             try:
@@ -140,21 +142,21 @@ class Handling:
             if not result.complete:
                 # Out of time: hand the rest to another delivery, and let this one count. All of the rest, up to the
                 # head: appends beyond the position in the message owe no notification while this one is outstanding.
-                if await self._notifying.notify(max(position, result.head)):
+                if await self._notifying.notify(join(position, result.head)):
                     return _folded(result)
                 _log.warning("out of time, and nothing to notify with: the sender will have to try again")
                 return problem(500, "not folded yet; try again")
-            if result.position >= position:
+            if position <= result.position:
                 if stopped is None:
                     return _folded(result)
                 # Not 500: to try it again at once would only be the same once more, four times for each append.
                 _log.error("%s", stopped)
                 return problem(NON_RETRYABLE, "a reactor has stopped", {"upstash-nonretryable-error": "true"})
         except Exception:
-            _log.exception("the notification of position %d could not be met; the sender will try again", position)
+            _log.exception("the notification of position %s could not be met; the sender will try again", position)
         else:
             _log.error(
-                "notified of position %d, but the log ends at %d; the sender will try again", position, result.head
+                "notified of position %s, but the log ends at %s; the sender will try again", position, result.head
             )
         return problem(500, "not folded yet; try again")
 
@@ -205,11 +207,24 @@ class Endpoint:
         return run(self.flow.handle(request))
 
 
+def _position(told: int | str) -> int:
+    """The position in a notification. A number is told as one. Raises `ValueError` for what is none."""
+    if isinstance(told, int):
+        return told
+    with suppress(Misuse):
+        position = read_position(told)
+        if isinstance(position, Vector):
+            return position
+    raise ValueError(told)
+
+
 def _folded(result: CatchUp) -> Response:
     return Response(
         200,
         {"content-type": "application/json"},
-        msgspec.json.encode({"applied": result.applied, "position": result.position, "head": result.head}),
+        msgspec.json.encode(
+            {"applied": result.applied, "position": plain(result.position), "head": plain(result.head)}
+        ),
     )
 
 

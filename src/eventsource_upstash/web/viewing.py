@@ -14,7 +14,9 @@ from .._flow.feeding import Feeding
 from .._flow.freshness import Fresh
 from .._flow.querying import Querying, cursor_of, place_of, span_of, state_of
 from .._io.port import Port, Signal
+from ..domain.events import MAX_POSITION
 from ..domain.names import check_key
+from ..domain.positions import Vector, read_position
 from ..domain.projections import Projection
 from ..errors import (
     EventSourceError,
@@ -169,7 +171,7 @@ class Viewing(Generic[D]):
 
     def _fresh(self, query: Mapping[str, list[str]]) -> Fresh:
         text = _one(query, "at_least")
-        at_least = None if text is None else _number("at_least", text, "a position, as a whole number")
+        at_least = None if text is None else _position(text)
         return Fresh(at_least, self._timeout, self._strong)
 
     async def _document(self, key: str, fresh: Fresh) -> tuple[str, bytes]:
@@ -288,6 +290,16 @@ def _number(name: str, text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise _Refused(problem(400, f"{name} is {what}"))
     return int(text)
+
+
+def _position(text: str) -> int:
+    try:
+        position = read_position(text)
+    except Misuse:
+        position = MAX_POSITION + 1
+    if not isinstance(position, Vector) and position > MAX_POSITION:
+        raise _Refused(problem(400, "at_least is a position, as a whole number or as in 0:17,3:4"))
+    return position
 
 
 def _value(text: str | None) -> float | str | None:

@@ -55,5 +55,5 @@ class _Wake:
         """See `Notices.send`."""
         self._signal.set()
         if _log.isEnabledFor(logging.INFO):
-            _log.info("notified: the log reached position %d", position)
+            _log.info("notified: the log reached position %s", position)
         return FREE

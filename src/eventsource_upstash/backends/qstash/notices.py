@@ -10,6 +10,7 @@ import msgspec
 
 from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.events import Receipt
+from ...domain.positions import plain
 from ...errors import Refused
 from .answers import decoded, exchange
 from .settings import is_url, shown
@@ -27,7 +28,7 @@ _answer: Final[msgspec.json.Decoder[_Message | list[_Message]]] = msgspec.json.D
 
 def message(position: int) -> bytes:
     """What is posted to the endpoint: a hint that the log reached a position. 0 means whatever there is."""
-    return b'{"position":%d}' % position
+    return msgspec.json.encode({"position": plain(position)})
 
 
 class Publishing:
@@ -73,12 +74,12 @@ class Publishing:
         """
         # Position and moment name this notification, so that QStash drops a re-send of it and nothing else. The
         # namespace has no part in that beyond keeping apps apart; digits and the last two hyphens end it.
-        name = f"{self._namespace}-{position}-{raised_us}"
+        name = f"{self._namespace}-{int(position)}-{raised_us}"  # the text of a vector cannot stand in an id
         headers = {**self._headers, "upstash-deduplication-id": name}
         request = HttpRequest("POST", self._url, headers, message(position), self._timeout)
         response, receipt = await exchange(self._port, request, self._token)
         taken(response, self._destination)
-        _log.info("notified: the log reached position %d", position)
+        _log.info("notified: the log reached position %s", position)
         return receipt
 
 

@@ -125,10 +125,10 @@ class OfficialPublishing:
                 timeout=given.timeout,
                 label=given.label or self._namespace,
                 flow_control=flow_control,
-                deduplication_id=f"{self._namespace}-{position}-{raised_us}",
+                deduplication_id=f"{self._namespace}-{int(position)}-{raised_us}",
             ),
         )
-        _log.info("notified: the log reached position %d", position)
+        _log.info("notified: the log reached position %s", position)
         return Receipt(1, 0, len(body))
 
 

@@ -1,0 +1,379 @@
+"""Every face function over a log in partitions: checkpoints and heads are vectors, events' positions are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from eventsource_upstash import (
+    LogRewound,
+    Memory,
+    Misuse,
+    ProjectionStopped,
+    ProjectionStore,
+    SQLite,
+    Vector,
+    join,
+)
+from eventsource_upstash.domain.positions import partition_of, place_of
+from tests.kafka.partitioned import Partitioned
+from tests.views.support import COLOURS, Clock, Colour, Desk, Game, Left, Lent, Met, Scored
+
+
+@pytest.fixture(params=COLOURS)
+def colour(request: pytest.FixtureRequest) -> Colour:
+    return cast("Colour", request.param)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Partitioned]:
+    # Views on SQLite where there are two: with what is said of each number of partitions, both are covered.
+    views = SQLite(tmp_path / "views.db") if request.param == 2 else Memory()
+    backend = Partitioned(request.param, views)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def desk(backend: Partitioned, colour: Colour) -> Desk:
+    return Desk(backend, Game(on_error="park"), colour)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Partitioned]:
+    backend = Partitioned(2, SQLite(tmp_path / "views.db"))
+    yield backend
+    backend.close()
+
+
+def play(desk: Desk, rounds: int = 6, player: str = "ann", points: int = 1) -> list[int]:
+    """Events for one document from several streams, in turns. Answers their positions."""
+    positions: list[int] = []
+    for number in range(rounds):
+        desk.clock.now += 1
+        positions.append(desk.store.append(f"stream-{number}", Scored(player, points)).position)
+    return positions
+
+
+def partitions_of(desk: Desk) -> int:
+    backend: Any = desk.backend
+    return len(backend.partitions.rows)
+
+
+def test_a_document_fed_from_several_partitions_is_folded_in_the_order_of_time(desk: Desk) -> None:
+    positions = play(desk)
+    assert {partition_of(each) for each in positions} == set(range(partitions_of(desk)))
+    caught_up = desk.projector.catch_up()
+    assert (caught_up.applied, caught_up.complete) == (6, True)
+    assert caught_up.position == caught_up.head == desk.store.head()
+    assert desk.documents()["ann"].folded == tuple(positions)
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 5])
+def test_pages_of_any_size_fold_the_same(backend: Partitioned, colour: Colour, page_size: int) -> None:
+    desk = Desk(backend, Game(), colour, page_size=page_size)
+    positions = play(desk, 11)
+    assert desk.projector.catch_up().applied == 11
+    assert desk.documents()["ann"].folded == tuple(positions)
+
+
+def test_a_checkpoint_is_a_number_of_one_partition_and_a_vector_of_several(desk: Desk) -> None:
+    play(desk)
+    desk.projector.catch_up()
+    status = desk.status()
+    assert isinstance(status.checkpoint, Vector) is isinstance(status.head, Vector) is (partitions_of(desk) > 1)
+    assert (int(status.checkpoint), status.lag, status.state) == (6, 0, "current")
+    play(desk, 4)
+    status = desk.status()
+    assert (status.lag, status.state) == (4, "behind")
+
+
+def test_the_position_of_each_append_is_a_token_that_a_read_waits_for(desk: Desk) -> None:
+    for position in play(desk):
+        folded = desk.view().get("ann", at_least=position).folded
+        assert position in folded
+
+
+def test_a_token_made_of_several_is_waited_for_in_every_partition(desk: Desk) -> None:
+    positions = play(desk)
+    token = join(*positions)
+    assert isinstance(token, Vector) is (partitions_of(desk) > 1)
+    assert set(positions) <= set(desk.view().get("ann", at_least=token).folded)
+    assert desk.view().get("ann", at_least=desk.store.head(), timeout=0.0) is not None
+
+
+def test_a_token_beyond_the_head_of_its_partition_is_told(desk: Desk) -> None:
+    positions = play(desk)
+    desk.projector.catch_up()
+    with pytest.raises(LogRewound):
+        desk.view().get("ann", at_least=max(positions) + 50)
+    with pytest.raises(LogRewound):
+        desk.view().get("ann", at_least=join(*positions, max(positions) + 50))
+
+
+def test_a_strong_read_knows_of_every_partition(desk: Desk) -> None:
+    folded: list[int] = []
+    for position in play(desk):
+        folded = desk.view(consistency="strong").get("ann").folded
+        assert position in folded
+    assert len(folded) == 6
+
+
+@pytest.mark.parametrize("nonsense", [-1, True, 1.5, "0:1"])
+def test_what_is_no_position_is_refused(desk: Desk, nonsense: Any) -> None:
+    with pytest.raises(Misuse, match="position"):
+        desk.view().get("ann", at_least=nonsense)
+    with pytest.raises(Misuse, match="position"):
+        desk.projector.catch_up(until=nonsense)
+    with pytest.raises(Misuse, match="after="):
+        list(desk.store.read(after=nonsense))
+
+
+def test_a_catch_up_until_a_position_reaches_it_and_ends(backend: Partitioned, colour: Colour) -> None:
+    desk = Desk(backend, Game(), colour, page_size=2)
+    positions = play(desk, 8)
+    caught_up = desk.projector.catch_up(until=positions[2])
+    assert caught_up.complete
+    assert positions[2] <= caught_up.position
+    assert positions[2] in desk.documents()["ann"].folded
+    assert len(desk.documents()["ann"].folded) < 8
+    token = join(*positions[:5])
+    assert token <= desk.projector.catch_up(until=token).position
+    assert len(desk.documents()["ann"].folded) < 8
+
+
+def test_reading_goes_on_from_a_vector(desk: Desk) -> None:
+    first = play(desk)
+    head = desk.store.head()
+    again = play(desk, 3)
+    assert [each.position for each in desk.store.read()] == [*first, *again]
+    assert [each.position for each in desk.store.read(after=head)] == again
+
+
+def test_gaps_at_the_end_leave_no_lag(desk: Desk, backend: Partitioned) -> None:
+    play(desk)
+    backend.partitions.gap(0, 3)
+    caught_up = desk.projector.catch_up()
+    assert (caught_up.applied, caught_up.complete) == (6, True)
+    assert (desk.status().lag, desk.status().state) == (0, "current")
+    backend.partitions.gap(len(backend.partitions.rows) - 1)
+    assert desk.status().lag == 1
+    assert desk.projector.catch_up().complete
+    assert (desk.status().lag, desk.status().state) == (0, "current")
+    assert not desk.projector.catch_up().applied
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+def test_pages_that_hold_nothing_are_passed(backend: Partitioned, colour: Colour, window: int) -> None:
+    desk = Desk(backend, Game(), colour)
+    backend.partitions.window = window
+    positions: list[int] = []
+    for number in range(12):
+        desk.clock.now += 1
+        backend.partitions.gap(number % len(backend.partitions.rows), number % 4)
+        positions.append(desk.store.append(f"stream-{number}", Scored("ann", 1)).position)
+    caught_up = desk.projector.catch_up()
+    assert (caught_up.applied, caught_up.complete) == (12, True)
+    assert desk.documents()["ann"].folded == tuple(positions)
+    assert [each.position for each in desk.store.read()] == positions
+
+
+def test_a_topic_that_grows_is_read_from_the_beginning_of_what_is_new(desk: Desk, backend: Partitioned) -> None:
+    first = play(desk)
+    desk.projector.catch_up()
+    backend.partitions.grow(len(backend.partitions.rows) + 2)
+    again = play(desk, 9)
+    assert {partition_of(each) for each in again} - {partition_of(each) for each in first}
+    assert desk.status().lag == 9
+    assert desk.projector.catch_up().complete
+    assert desk.documents()["ann"].folded == (*first, *again)
+    assert isinstance(desk.status().checkpoint, Vector)
+
+
+def test_a_topic_made_anew_is_told(desk: Desk, backend: Partitioned) -> None:
+    positions = play(desk)
+    desk.projector.catch_up()
+    last = max(positions)
+    backend.partitions.rows[partition_of(last)][:] = []
+    with pytest.raises(LogRewound):
+        desk.projector.catch_up()
+    assert desk.status().state == "rewound"
+
+
+def test_a_stop_keeps_the_place_in_every_partition(backend: Partitioned, colour: Colour) -> None:
+    game = Game()
+    desk = Desk(backend, game, colour)
+    before = play(desk, 4)
+    desk.clock.now += 1
+    bad = desk.store.append("stream-1", Scored("bob", 1)).position
+    after = play(desk, 5)
+    game.bad = {"bob"}
+    with pytest.raises(ProjectionStopped) as stopped:
+        desk.projector.catch_up()
+    assert stopped.value.position == bad
+    status = desk.status()
+    assert (status.state, status.stopped.position, status.lag) == ("stopped", bad, 6)
+    assert desk.documents()["ann"].folded == tuple(before)
+    since = status.stopped.since
+    desk.clock.now += 100
+    with pytest.raises(ProjectionStopped):
+        desk.projector.catch_up()
+    assert desk.status().stopped.since == since
+    with pytest.raises(ProjectionStopped):
+        desk.view().get("ann", at_least=after[-1])
+    assert desk.view().get("ann", at_least=before[-1]).folded == tuple(before)
+    game.bad = set()
+    assert desk.projector.catch_up().complete
+    assert desk.documents()["ann"].folded == (*before, *after)
+
+
+def test_parked_events_of_several_partitions_are_folded_again_in_their_order(desk: Desk, backend: Partitioned) -> None:
+    desk.game.bad = {"bob"}
+    play(desk, 3)
+    bad = play(desk, 7, "bob")
+    backend.partitions.gap(0, 2)
+    assert desk.projector.catch_up().complete
+    assert [each.position for each in desk.projector.parked(desk.game.players)] == bad
+    more = play(desk, 4, "bob")
+    desk.projector.catch_up()
+    assert [each.position for each in desk.projector.parked(desk.game.players)] == [*bad, *more]
+    desk.game.bad = set()
+    retried = desk.projector.retry_parked(desk.game.players)
+    assert (retried.done, retried.left) == (11, 0)
+    assert desk.documents()["bob"].folded == (*bad, *more)
+    assert desk.status().lag == 0
+
+
+def test_a_parked_event_that_is_not_there_any_more_is_told(desk: Desk, backend: Partitioned) -> None:
+    desk.game.bad = {"bob"}
+    bad = play(desk, 4, "bob")
+    desk.projector.catch_up()
+    backend.partitions.rows[partition_of(bad[2])][place_of(bad[2]) - 1] = None
+    desk.game.bad = set()
+    with pytest.raises(Exception, match=str(bad[2])):
+        desk.projector.retry_parked(desk.game.players)
+
+
+def test_a_feed_tells_what_changed_in_any_partition(desk: Desk) -> None:
+    play(desk, 2)
+    desk.projector.catch_up()
+    cursor = desk.view().changes().cursor
+    positions = play(desk, 3, "bob")
+    desk.projector.catch_up()
+    told = desk.view().changes(after=cursor)
+    assert [each.key for each in told.changes] == ["bob"]
+    assert all(position <= told.changes[0].position for position in positions)
+    assert isinstance(told.changes[0].position, Vector) is (partitions_of(desk) > 1)
+
+
+def test_a_rebuild_folds_in_the_same_order_and_serves(desk: Desk) -> None:
+    positions = play(desk, 8)
+    desk.projector.catch_up()
+    told: list[Any] = []
+    rebuilt = desk.projector.rebuild(desk.game.players, progress=told.append)
+    assert rebuilt.complete
+    assert rebuilt.position == rebuilt.head == desk.store.head()
+    assert told[-1].fraction == 1.0
+    assert desk.documents()["ann"].folded == tuple(positions)
+    assert desk.status().generation == 2
+    assert desk.projector.go_back(desk.game.players) == 1
+    assert desk.projector.catch_up().complete
+    desk.projector.drop_generations(desk.game.players)
+
+
+def test_a_rebuild_that_ran_out_of_time_goes_on(backend: Partitioned, colour: Colour) -> None:
+    desk = Desk(backend, Game(), colour, page_size=2)
+    positions = play(desk, 9)
+    desk.projector.catch_up()
+    rebuilt = desk.projector.rebuild(desk.game.players, time_budget=0.0)
+    assert not rebuilt.complete
+    assert 0 < int(rebuilt.position) < 9
+    rebuilding = desk.status().rebuilding
+    assert rebuilding.lag == 9 - int(rebuilding.checkpoint)
+    play(desk, 2, "bob")
+    assert desk.projector.catch_up().complete
+    assert desk.status().generation == 2
+    assert desk.documents()["ann"].folded == tuple(positions)
+
+
+def test_documents_that_have_ended_are_deleted(desk: Desk) -> None:
+    play(desk, 2)
+    desk.store.append("stream-1", Lent("bob", desk.clock.now + 5))
+    desk.projector.catch_up()
+    assert desk.view().get("bob") is not None
+    desk.clock.now += 1000
+    assert desk.view().get("bob") is None
+    desk.another().projector.catch_up()
+    assert set(desk.documents()) == {"ann"}
+    assert desk.status().lag == 0
+    play(desk, 2)
+    assert desk.projector.catch_up().complete
+
+
+def test_the_version_of_a_view_moves_with_every_partition(desk: Desk) -> None:
+    versions = [desk.view().version()]
+    for number in range(5):
+        desk.store.append(f"stream-{number}", Scored("ann", 1))
+        desk.projector.catch_up()
+        versions.append(desk.view().version())
+    assert len(set(versions)) == 6
+    assert all(":" not in version for version in versions)
+
+
+def test_one_event_for_two_documents_and_one_that_deletes(desk: Desk) -> None:
+    play(desk, 3)
+    desk.store.append("stream-9", Met("ann", "bob"))
+    desk.clock.now += 1
+    desk.store.append("stream-8", Left("ann"))
+    desk.projector.catch_up()
+    assert set(desk.documents()) == {"bob"}
+
+
+def test_a_time_budget_ends_between_pages(backend: Partitioned, colour: Colour) -> None:
+    desk = Desk(backend, Game(), colour, page_size=3)
+    positions = play(desk, 10)
+    caught_up = desk.projector.catch_up(time_budget=0.0)
+    assert (caught_up.applied, caught_up.complete) == (3, False)
+    assert desk.projector.catch_up().complete
+    assert desk.documents()["ann"].folded == tuple(positions)
+
+
+def test_a_new_projection_begins_at_the_first_events(two: Partitioned, colour: Colour) -> None:
+    game = Game()
+    desk = Desk(two, game, colour, page_size=2)
+    positions = play(desk, 7)
+    desk.projector.catch_up()
+    play(desk, 3, "bob")
+    other = game.add(1, name="others")
+    assert desk.projector.catch_up().complete
+    assert desk.documents(other)["ann"].folded == tuple(positions)
+    assert desk.documents(other) == desk.documents()
+
+
+def test_a_new_version_serves_when_it_is_at_the_head(two: Partitioned, colour: Colour) -> None:
+    desk = Desk(two, Game(), colour)
+    play(desk, 5)
+    desk.projector.catch_up()
+    newer = Game(version=2)
+    again = Desk(two, newer, colour, desk.clock)
+    assert again.view().get("ann").score == 5
+    assert again.projector.catch_up().complete
+    assert again.view().get("ann").score == 10
+
+
+def test_views_of_another_backend_cannot_be_handed_a_log_in_partitions(two: Partitioned) -> None:
+    with pytest.raises(Misuse, match="views="):
+        ProjectionStore(Memory(), Game().registry, log_backend=two)
+
+
+def test_a_fold_that_fails_among_many_leaves_the_others(two: Partitioned) -> None:
+    game = Game(on_error="skip")
+    desk = Desk(two, game, clock=Clock())
+    game.bad = {"bob"}
+    mine = [play(desk, 3), play(desk, 3, "bob"), play(desk, 3)]
+    assert desk.projector.catch_up().complete
+    assert desk.documents()["ann"].folded == (*mine[0], *mine[2])
+    assert sorted(each.position for each in desk.projector.skipped(game.players)) == sorted(mine[1])
