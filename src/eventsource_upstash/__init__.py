@@ -51,6 +51,7 @@ from .errors import (
     InvalidEvent,
     LogReplaced,
     LogRewound,
+    LogTrimmed,
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         AsyncView,
         AsyncWorker,
     )
+    from .backends.kafka import Kafka
     from .backends.qstash import Delivery, QStash, Receiver, TrustedProxies
     from .backends.redis import UpstashKeys, UpstashRedis
     from .backends.sqlite import SQLite, SQLiteKeys
@@ -135,10 +137,12 @@ __all__ = [
     "Index",
     "InvalidEvent",
     "Job",
+    "Kafka",
     "Limited",
     "Loaded",
     "LogReplaced",
     "LogRewound",
+    "LogTrimmed",
     "Memory",
     "MemoryKeys",
     "Message",
@@ -208,6 +212,7 @@ __all__ = [
 
 _LATER = {
     "Delivery": "backends.qstash",
+    "Kafka": "backends.kafka",
     "QStash": "backends.qstash",
     "Receiver": "backends.qstash",
     "SQLite": "backends.sqlite",

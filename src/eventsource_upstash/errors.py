@@ -17,6 +17,7 @@ error                   what to do
 `ReactorStopped`        mend what it names, or give it up: the reactor goes on from there
 `StaleView`             wait longer, or read without `at_least`
 `CorruptLog`            an operator's work: the stored data is not what was written
+`LogTrimmed`            a `CorruptLog`: the topic let go of events before they were read
 `SubjectForgotten`      decide whether the person is back: nothing was written
 `SealedEvent`           hand over the key store that the event was written with
 `LogRewound`            an operator's work: the log is older than the view that was built on it
@@ -42,6 +43,7 @@ __all__ = [
     "InvalidEvent",
     "LogReplaced",
     "LogRewound",
+    "LogTrimmed",
     "Misuse",
     "OutcomeUnknown",
     "ProjectionStopped",
@@ -259,6 +261,29 @@ class SealedEvent(UndecodableEvent):
         self.type = type
         self.stream = stream
         self.position = position
+
+
+class LogTrimmed(CorruptLog):
+    """Kafka's retention has deleted events of a topic that somebody was yet to read. Nothing was skipped.
+
+    Attributes:
+        topic: The topic.
+        partition: The partition that lacks them.
+        first: Offset of the first event that is lost.
+        last: Offset of the last one.
+    """
+
+    def __init__(self, *, topic: str, partition: int, first: int, last: int) -> None:
+        super().__init__(
+            f"topic {topic!r}, partition {partition}: the offsets {first} to {last} were to be read, and are not kept "
+            "any more: retention has deleted them. Keep events of an event store for ever (retention.ms=-1, "
+            "retention.bytes=-1). What is lost is lost: to go on without it, declare from where the log counts as "
+            f"whole, as in Kafka(..., beginning='{partition}:{last + 1}'), and rebuild the projections if need be"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.first = first
+        self.last = last
 
 
 class SubjectForgotten(EventSourceError):

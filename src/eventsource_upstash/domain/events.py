@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
@@ -192,6 +193,20 @@ def event_id(recorded_us: int, number: int) -> str:
     )
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def identity_of(id: str) -> tuple[int, int] | None:
+    """The time (microseconds) and the number that `event_id` made an id of; None for an id that it did not make."""
+    if not _ID.fullmatch(id):
+        return None
+    value = int(id.replace("-", ""), 16)
+    # Rounded up, which undoes the rounding down: there are more of these fractions than microseconds.
+    rest = -(-(value >> 64 & 0xFFF) * 1000 // 4096)
+    recorded_us = (value >> 80) * 1000 + rest
+    return (recorded_us, value & 0x3FFF_FFFF_FFFF_FFFF) if rest * 4096 // 1000 == value >> 64 & 0xFFF else None
 
 
 def stored_id(row: StoredEvent) -> str:

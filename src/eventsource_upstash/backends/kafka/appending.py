@@ -1,0 +1,152 @@
+"""Events -> topic. Where the answer is lost, the tail is read for them before they are sent again, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...domain.events import FREE, Appended, Receipt
+from ...domain.positions import place_of, position_at
+from ...errors import EventSourceError, Misuse, OutcomeUnknown
+from ...ports import MAX_PAGE_BYTES, Append, KeyReused
+from .records import Event, Records, encode
+from .repeats import REPEAT_WINDOW
+from .topic import NewRecord, OutOfRange, TopicClient
+
+
+class _Tail:
+    """The last places of a partition.
+
+    Attributes:
+        events: What stands there, in order.
+        start: The offset that they begin with.
+        whole: Whether nothing stands before them.
+    """
+
+    def __init__(self, start: int, *, whole: bool) -> None:
+        self.events: list[Event] = []
+        self.start: int = start
+        self.whole: bool = whole
+
+
+class Appending:
+    """Writes appends to a topic."""
+
+    def __init__(self, client: TopicClient, topic: str, *, atomic: bool, records: Records) -> None:
+        self._client = client
+        self._topic = topic
+        self._atomic = atomic
+        self._records = records
+
+    async def append(self, append: Append, partition: int, high: int) -> Appended | KeyReused:
+        """Write an append to a partition.
+
+        Args:
+            append: The append.
+            partition: The partition of its stream.
+            high: Where the partition ended when somebody looked last: it cannot stand before that.
+        """
+        if len(append.events) > 1 and not self._atomic:
+            raise Misuse(
+                f"append of {len(append.events)} events to stream {append.stream!r}: over Kafka's REST protocol "
+                "nothing could write them all or none, so append one at a time. Kafka's own protocol (NativeTopic) "
+                "writes them in a transaction; Redis and SQLite do as well"
+            )
+        receipt = FREE
+        if append.key is not None:
+            tail, receipt = await self._tail(partition, 0)
+            known = _under_key(tail, append.stream, append.key)
+            if known:
+                return _answered(append, known, receipt)
+        records = encode(append)
+        try:
+            return await self._produce(partition, records, receipt)
+        except OutcomeUnknown as unknown:
+            found, cost = await self._look(append, partition, high, unknown)
+        receipt += cost
+        if found is None:
+            try:
+                return await self._produce(partition, records, receipt)
+            except OutcomeUnknown as unknown:
+                found, cost = await self._look(append, partition, high, unknown)
+                if found is None:
+                    raise
+            receipt += cost
+        return Appended(found, place_of(found), receipt, repeated=True)
+
+    async def _produce(self, partition: int, records: Sequence[NewRecord], receipt: Receipt) -> Appended:
+        offsets, cost = await self._client.produce(partition, records)
+        place = offsets[-1] + 1
+        return Appended(position_at(partition, place), place, receipt + cost)
+
+    async def recall(self, stream: str, key: str, partition: int) -> Appended | KeyReused | Receipt:
+        """What the append under a key answered, where it stands in the last places of a partition."""
+        tail, receipt = await self._tail(partition, 0)
+        known = _under_key(tail, stream, key)
+        if not known:
+            return receipt
+        if known[0].row[1] != stream:
+            return KeyReused(receipt)
+        last = known[-1].row
+        return Appended(last[0], last[2], receipt, repeated=True)
+
+    async def _look(
+        self, append: Append, partition: int, high: int, unknown: OutcomeUnknown
+    ) -> tuple[int | None, Receipt]:
+        """Where an append stands whose answer was lost; None where it does not, and may be sent again.
+
+        Raises:
+            OutcomeUnknown: That cannot be told.
+        """
+        try:
+            tail, receipt = await self._tail(partition, high)
+        except EventSourceError:
+            raise unknown from None
+        identity = (append.recorded_us, append.number + len(append.events) - 1)
+        for event in reversed(tail.events):
+            if (event.row[3], event.row[4]) == identity:
+                return event.row[0], receipt
+        # It may stand further back, if so much was written since that the window does not reach back before it.
+        if not (tail.whole or any(event.row[3] < append.recorded_us for event in tail.events)):
+            raise unknown
+        return None, receipt
+
+    async def _tail(self, partition: int, since: int) -> tuple[_Tail, Receipt]:
+        """The last places of a partition, from an offset on if that is within them."""
+        bounds, receipt = await self._client.bounds([partition])
+        low, high = bounds[partition]
+        start = max(low, since, high - REPEAT_WINDOW)
+        tail = _Tail(start, whole=start in (low, since))
+        offset = start
+        while offset < high:
+            try:
+                fetched = await self._client.fetch({partition: offset}, REPEAT_WINDOW, MAX_PAGE_BYTES)
+            except OutOfRange as out:
+                offset = max(offset + 1, out.bounds.low)  # retention is at it
+                high = min(high, out.bounds.high)
+                continue
+            receipt += fetched.receipt
+            tail.events += self._records.decode(fetched.records)
+            offset = fetched.reached[partition]
+            if partition in fetched.ended:
+                break
+        return tail, receipt
+
+
+def _under_key(tail: _Tail, stream: str, key: str) -> list[Event]:
+    """The events of the append under a key; of another stream where this one has none.
+
+    Where it was written twice, those that were first: the others are never handed out. The window may have cut them.
+    """
+    found = [event for event in tail.events if event.key == key]
+    own = [event for event in found if event.row[1] == stream] or found
+    again = next((index for index, event in enumerate(own) if index and event.ordinal <= own[index - 1].ordinal), None)
+    return own[:again]
+
+
+def _answered(append: Append, known: Sequence[Event], receipt: Receipt) -> Appended | KeyReused:
+    """What an append is answered under whose key some events stand already."""
+    written = [(event.row[5], event.row[6], event.row[9]) for event in known]
+    if known[0].row[1] != append.stream or written != list(append.events[known[0].ordinal :]):
+        return KeyReused(receipt)
+    last = known[-1].row
+    return Appended(last[0], last[2], receipt, repeated=True)

@@ -1,0 +1,274 @@
+"""Events as records of a topic, and back: CloudEvents (1.0, structured JSON), which others can read and write too.
+
+    {"specversion":"1.0","id":"0190...","source":"eventsource-upstash","type":"task-created","subject":"task-1",
+     "data":{"id":"1","text":"Do the dishes!"}}
+
+The id is made of the time and the number that an event has in every log, and leads back to them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from ...domain.events import NewEvent, StoredEvent, event_id, identity_of
+from ...domain.positions import position_at
+from ...errors import UndecodableEvent
+from ...ports import Append
+from .topic import Headers, NewRecord, Record
+
+SOURCE: Final = "eventsource-upstash"
+"""The `source` of the CloudEvents that this library writes."""
+
+FOREIGN: Final = "kafka:foreign"
+"""Type of the events that stand for records which are no CloudEvents. Declare it ignored, if they do not matter."""
+
+HEADERS: Final[Headers] = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+
+Translate: TypeAlias = Callable[[Record], "NewEvent | None"]
+"""What makes an event of a record of somebody else: its type, version and payload (JSON); None leaves it foreign."""
+
+
+class Event(NamedTuple):
+    """An event of a topic.
+
+    Attributes:
+        row: The event.
+        key: The idempotency key of its append, or None.
+        ordinal: Its place among the events of the append, from 0.
+    """
+
+    row: StoredEvent
+    key: str | None = None
+    ordinal: int = 0
+
+
+_ABSENT: Final = msgspec.Raw(b"")
+
+
+class _Ours(msgspec.Struct, omit_defaults=True, gc=False):
+    """A CloudEvent of ours. The names of its extension attributes are those of CloudEvents: letters, and no more."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    data: msgspec.Raw = _ABSENT
+    data_base64: str = ""
+    schemaversion: int = 1
+    metadata: str = ""
+    tags: str = ""
+    key: str = ""
+    ordinal: int = 0
+
+
+class _Theirs(msgspec.Struct, gc=False):
+    """What is taken of a CloudEvent of somebody else's."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str | None = None
+    data: msgspec.Raw = _ABSENT
+    data_base64: str | None = None
+
+
+class _Foreign(msgspec.Struct, omit_defaults=True):
+    """Payload of an event of the type `FOREIGN`: key and value as text, or in base64 where they are none."""
+
+    key: str | None = None
+    value: str | None = None
+    key_base64: str | None = None
+    value_base64: str | None = None
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_ours: Final = msgspec.json.Decoder(_Ours).decode
+_theirs: Final = msgspec.json.Decoder(_Theirs).decode
+_raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def encode(append: Append) -> list[NewRecord]:
+    """The records of an append."""
+    stream, recorded_us = append.stream, append.recorded_us
+    metadata = "" if append.metadata is None else append.metadata.decode()
+    tags = append.tags
+    key = append.key or ""
+    records: list[NewRecord] = []
+    record_key = stream.encode()
+    for ordinal, (type_, version, payload) in enumerate(append.events):
+        own = tags if tags is None or isinstance(tags, bytes) else tags[ordinal]
+        is_json = _is_json(payload)
+        event = _Ours(
+            "1.0",
+            event_id(recorded_us, append.number + ordinal),
+            SOURCE,
+            type_,
+            stream,
+            msgspec.Raw(payload) if is_json else _ABSENT,
+            "" if is_json else base64.b64encode(payload).decode(),
+            version,
+            metadata,
+            "" if own is None else own.decode(),
+            key,
+            ordinal,
+        )
+        records.append(NewRecord(record_key, _encode(event), recorded_us // 1000, HEADERS))
+    return records
+
+
+class Records:
+    """Decodes the records of a topic.
+
+    Args:
+        topic: The topic's name.
+        translate: What makes events of the records of others, or None.
+    """
+
+    def __init__(self, topic: str, translate: Translate | None = None) -> None:
+        self._topic = topic
+        self._translate = translate
+
+    def decode(self, records: Sequence[Record]) -> list[Event]:
+        """The events that records stand for, one for each.
+
+        Raises:
+            UndecodableEvent: The app's own function failed at a record.
+        """
+        return [self._decode(record) for record in records]
+
+    def _decode(self, record: Record) -> Event:
+        value = record.value
+        if value is not None:
+            try:
+                event = _ours(value)
+            except msgspec.DecodeError:
+                event = None
+            if event is not None and event.source == SOURCE and event.specversion == "1.0":
+                identity = identity_of(event.id)
+                payload = _payload(event.data, event.data_base64)
+                if identity is not None and payload is not None:
+                    place = record.offset + 1
+                    row = (
+                        position_at(record.partition, place),
+                        event.subject,
+                        place,
+                        identity[0],
+                        identity[1],
+                        event.type,
+                        event.schemaversion,
+                        event.metadata.encode() if event.metadata else None,
+                        event.tags.encode() if event.tags else None,
+                        payload,
+                    )
+                    return Event(row, event.key or None, event.ordinal)
+        return Event(self._others(record))
+
+    def _others(self, record: Record) -> StoredEvent:
+        """The event that a record of somebody else's stands for."""
+        place = record.offset + 1
+        position = position_at(record.partition, place)
+        recorded_us, number = record.timestamp_ms * 1000, position
+        stream = _text(record.key) or FOREIGN
+        made = None
+        known = _cloud_event(record.value)
+        if known is not None:
+            event, payload = known
+            stream = event.subject or stream
+            made = (event.type, 1, payload)
+            recorded_us = _moment(event.time, recorded_us)
+            recorded_us, number = identity_of(event.id) or (recorded_us, _number(event.source, event.id))
+        elif self._translate is not None:
+            try:
+                made = self._translate(record)
+            except Exception as error:  # whatever the app's function raises
+                raise UndecodableEvent(
+                    type=FOREIGN,
+                    stream=stream,
+                    position=position,
+                    reason=f"the function handed over as foreign= raised {type(error).__name__} at it (topic "
+                    f"{self._topic!r}, partition {record.partition}, offset {record.offset})",
+                ) from error
+        if made is None:
+            made = (FOREIGN, 1, _encode(_told(record)))
+        type_, version, payload = made
+        return (position, stream, place, recorded_us, number, type_, version, None, None, payload)
+
+
+def _is_json(payload: bytes) -> bool:
+    """Whether a payload can stand in JSON as it is, to be read back as it is."""
+    try:
+        payload.decode()
+        return bytes(_raw(payload)) == payload
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _payload(data: msgspec.Raw, encoded: str | None) -> bytes | None:
+    """The payload of a CloudEvent; None where it is not what it says."""
+    if not encoded:
+        return bytes(data)
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return None
+
+
+def _cloud_event(value: bytes | None) -> tuple[_Theirs, bytes] | None:
+    """Somebody's CloudEvent, and its payload as JSON; None for anything else."""
+    if value is None:
+        return None
+    try:
+        event = _theirs(value)
+    except msgspec.DecodeError:
+        return None
+    payload = _payload(event.data, event.data_base64)
+    if not event.specversion.startswith("1.") or not event.type or payload is None:
+        return None
+    return event, payload or b"null"
+
+
+def _moment(time: str | None, otherwise: int) -> int:
+    """The time of a CloudEvent in microseconds since 1970, if it tells one."""
+    if time is None:
+        return otherwise
+    try:
+        moment = msgspec.convert(time, datetime)
+    except msgspec.ValidationError:
+        return otherwise
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    return max(0, round(moment.timestamp() * 1_000_000))
+
+
+def _number(source: str, id: str) -> int:
+    """A number for an event that has another id than ours have: the same whenever it is read, and sent again."""
+    from hashlib import blake2b  # brings OpenSSL along: only for those who read what others write
+
+    return int.from_bytes(blake2b(f"{source}\0{id}".encode(), digest_size=8).digest(), "big") >> 3
+
+
+def _text(content: bytes | None) -> str | None:
+    if content is None:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _told(record: Record) -> _Foreign:
+    """A foreign record as a payload."""
+    key, value = _text(record.key), _text(record.value)
+    return _Foreign(
+        key,
+        value,
+        base64.b64encode(record.key).decode() if key is None and record.key is not None else None,
+        base64.b64encode(record.value).decode() if value is None and record.value is not None else None,
+    )

@@ -1,0 +1,65 @@
+"""Each event once, even where the topic holds it twice: what a producer wrote again after it had lost the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .records import Event
+
+REPEAT_WINDOW: Final = 1_000
+"""An event is dropped when it stands in so many places of its partition before. Further apart it comes twice."""
+
+
+class Window:
+    """What stands in the last places of a partition, as somebody reads on in it.
+
+    Attributes:
+        since: First offset that is known; what stands below it is not.
+        until: Offset up to which it is known, exclusive.
+    """
+
+    __slots__ = ("_keys", "_places", "since", "until")
+
+    def __init__(self, offset: int) -> None:
+        self.since: int = offset
+        self.until: int = offset
+        self._places: dict[tuple[int, int], int] = {}
+        self._keys: dict[tuple[str, str, int], int] = {}
+
+    def sift(self, events: Sequence[Event], until: int) -> list[Event]:
+        """Go on with the events up to an offset, exclusive, and answer those that are no repeats.
+
+        A repeat has the id of an event in the window, or the idempotency key, the stream and the place in its append.
+        """
+        self.until = until
+        places = self._places
+        new = {(event.row[3], event.row[4]): event.row[2] for event in events}
+        plain = len(new) == len(events) and places.keys().isdisjoint(new) and not any(event.key for event in events)
+        if plain:
+            places.update(new)
+            self._forget()
+            return list(events)
+        kept = [event for event in events if not self._stands(event)]
+        self._forget()
+        return kept
+
+    def _stands(self, event: Event) -> bool:
+        """Whether an event stands in the window; it does from now on."""
+        row = event.row
+        place, identity = row[2], (row[3], row[4])
+        before = self._places.get(identity, -REPEAT_WINDOW)
+        self._places[identity] = place
+        if event.key is not None:
+            named = (event.key, row[1], event.ordinal)
+            before = max(before, self._keys.get(named, -REPEAT_WINDOW))
+            self._keys[named] = place
+        return place - before <= REPEAT_WINDOW
+
+    def _forget(self) -> None:
+        """Let go of what is no more in the window; not each time, since it takes a look at everything."""
+        if len(self._places) + len(self._keys) > 2 * REPEAT_WINDOW:
+            last = self.until - REPEAT_WINDOW
+            self._places = {identity: place for identity, place in self._places.items() if place > last}
+            self._keys = {named: place for named, place in self._keys.items() if place > last}
+            self.since = max(self.since, last)
