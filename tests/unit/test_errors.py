@@ -22,6 +22,7 @@ from eventsource_upstash import (
     InvalidEvent,
     LogReplaced,
     LogRewound,
+    LogTrimmed,
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
@@ -71,6 +72,7 @@ ERRORS: list[EventSourceError] = [
     CorruptLog("damaged"),
     UndecodableEvent(type="task-created", stream="task-1", position=7, reason="no id"),
     SealedEvent(type="customer-moved", stream="customer-1", position=7),
+    LogTrimmed(topic="todo", partition=3, first=17, last=99),
     SubjectForgotten(stream="customer-1", subject="1"),
     LogRewound(projection="tasks", checkpoint=9, head=7),
     LogReplaced(

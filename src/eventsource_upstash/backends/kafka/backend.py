@@ -56,6 +56,7 @@ class Kafka:
             streams=False,
             atomic_appends=topic.atomic,
             lasting_keys=False,
+            partitions=True,
         )
         self._records = Records(topic.name, foreign)
         self._beginning = vector(read_position(beginning) if isinstance(beginning, str) else beginning or 0)

@@ -65,7 +65,7 @@ class Known:
 
 
 class KafkaLog:
-    """A topic as a log: a stream's events are in the partition of its name, merged by the time they were recorded.
+    """A topic as a `PartitionedLog`: a stream's events are in the partition of its name, and are merged by time.
 
     Positions of events are numbers (`domain.positions`). Where the topic has one partition, so is how far somebody has
     read; where it has several, that is a `Vector`.
@@ -149,8 +149,12 @@ class KafkaLog:
         reached = start.moved(reading.offsets())
         return Page(reading.rows, self._told(highs), reading.receipt, self._told(reached))
 
+    def partition_of(self, stream: str, partitions: int) -> int:
+        """See `PartitionedLog.partition_of`."""
+        return partition_for(stream, partitions)
+
     def part(self, partition: int) -> Part:
-        """The log of one partition alone."""
+        """See `PartitionedLog.part`."""
         return Part(self, partition)
 
     async def read_part(
@@ -162,7 +166,7 @@ class KafkaLog:
         await reading.read(limit, max_bytes, query)
         high = (await reading.highs()).at(partition)
         offset = reading.offsets()[partition]
-        return Page(reading.rows, position_at(partition, high), reading.receipt, position_at(partition, offset))
+        return Page(reading.rows, _end(partition, high), reading.receipt, _end(partition, offset))
 
     def _offsets(self, partitions: Iterable[int], start: Vector) -> dict[int, int]:
         return {partition: max(start.at(partition), self._beginning.at(partition)) for partition in partitions}
@@ -187,7 +191,7 @@ class KafkaLog:
         )
 
     async def partitions(self) -> tuple[int, Receipt]:
-        """How many partitions the topic has now.
+        """See `PartitionedLog.partitions`: as many as there are now.
 
         Raises:
             Misuse: More than positions have room for.
@@ -264,7 +268,7 @@ class Part:
     async def head(self) -> tuple[int, Receipt]:
         """See `Log.head`: the end of the partition."""
         bounds, receipt = await self._whole.bounds([self.partition])
-        return position_at(self.partition, bounds[self.partition].high), receipt
+        return _end(self.partition, bounds[self.partition].high), receipt
 
     async def settle(self, position: int) -> tuple[int, Receipt]:
         """See `Log.settle`."""
@@ -273,6 +277,11 @@ class Part:
     async def withdraw(self, position: int, raised_us: int) -> Receipt:
         """See `Log.withdraw`."""
         return FREE
+
+
+def _end(partition: int, places: int) -> int:
+    """Where somebody is who has so many places of a partition behind: at 0 before the first."""
+    return position_at(partition, places) if places else 0
 
 
 def _partition(after: int) -> int:
