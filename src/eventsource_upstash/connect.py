@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from .backends.memory import InProcess, Memory
-from .domain.registry import Registry
 from .errors import Misuse
-from .ports import Backend, KeyStore, NoticeTransport
 
+# What is only told here is not loaded here: a model that is imported for its events needs no backend and no face.
 if TYPE_CHECKING:
     from .aio import AsyncApp
     from .blocking import App
+    from .domain.registry import Registry
+    from .ports import Backend, KeyStore, NoticeTransport
 
 
 class Parts(NamedTuple):
@@ -71,10 +71,14 @@ def connect_async(
 
 def parts_of(url: str | Backend) -> Parts:
     """The parts that a URL names, or the backend given. Raises `Misuse` when there are none."""
+    from .backends.memory import InProcess
+
     if not isinstance(url, str):
         return Parts(url, InProcess())
     scheme, colon, rest = url.partition(":")
     if scheme == "memory" and colon and not rest:
+        from .backends.memory import Memory
+
         return Parts(Memory(), InProcess())
     if scheme == "sqlite" and rest.startswith("//") and not rest.startswith("///"):
         raise Misuse("connect: sqlite:FILE or sqlite:///FILE names a file; sqlite://FILE would name a host")

@@ -8,7 +8,6 @@ import weakref
 from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 from ..domain.aggregates import Aggregate
-from ..errors import Misuse
 
 S = TypeVar("S")
 
@@ -40,8 +39,6 @@ class States:
     """
 
     def __init__(self, most: int) -> None:
-        if type(most) is not int or most < 0:
-            raise Misuse(f"cache={most!r}: it is how many streams' states are kept, a whole number from 0")
         self.most: int = most
         self.lock: threading.Lock = threading.Lock()
         self._states: dict[tuple[Aggregate[object], str], Cached] = {}  # in the order of use

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -30,11 +30,15 @@ from ..ports import (
     Views,
     Wanted,
 )
-from .following import Followers, Following, add, raise_failures
 from .noting import MAX_PARKED, PARKED, Noting, directory_of, fits, mark_of, staying, to_be_parked
 from .passes import Build, Failure, Pass, Reach
 from .purging import Purging
-from .reacting import Outboxes, Reacting
+from .wiring import once
+
+if TYPE_CHECKING:
+    from ..ports import Follower, Log
+    from .following import Followers, Following
+    from .reacting import Outboxes, Reacting
 
 _log: Final = logging.getLogger("eventsource_upstash.projector")
 _view_log: Final = logging.getLogger("eventsource_upstash.view")
@@ -54,7 +58,14 @@ class _Batch(NamedTuple):
 
 
 class CatchingUp:
-    """Folds what is new in the log into the views."""
+    """Folds what is new in the log into the views.
+
+    Attributes:
+        reacts: Answers what carries out what reactors decided; asked where there are any.
+        following: What follows the log besides the views; None where nothing does.
+    """
+
+    following: Following | None = None
 
     def __init__(
         self,
@@ -70,8 +81,14 @@ class CatchingUp:
         self.noting: Noting = Noting(clock)
         self._page_size = min(page_size, MAX_PAGE_EVENTS)
         self._purging = Purging(views, registry, self.noting)
-        self.following: Following | None = None
-        self.reacting: Reacting | None = None
+        self.reacts: Callable[[], Reacting] | None = None
+
+    def follow(self, follower: Follower, port: Port, log: Log) -> None:
+        """See `Projector.follow`."""
+        from .following import Following  # for those who have anything that follows
+
+        following = once(self, "following", lambda: Following(port, log))
+        following.add(follower)
 
     async def catch_up(
         self,
@@ -96,7 +113,8 @@ class CatchingUp:
         if reach is None:
             reach = Reach(self._registry.subscriptions, everybody=True, building=True)
         work = Pass(reach, until, deadline)
-        outboxes = None if self.reacting is None else self.reacting.begin(work)
+        # Nothing of reactors is loaded where there are none.
+        outboxes = self.reacts().begin(work) if self.reacts is not None and self._registry.reactors else None
         pull = work.next_pull(self._page_size)
         following = self.following if reach.everybody else None
         if pull is None and following:
@@ -118,16 +136,17 @@ class CatchingUp:
                 break
             going = pulled.events or (pulled.reached is not None and pulled.reached != pulled.after)
             pulled = await self._page(work, pulled, outboxes) if going else await self._switch(work, pulled)
-        followed = Followers()
+        followed: Followers | None = None
         result = work.result()
         if following:
             followed = await following.follow(work.head if until is None else meet(until, work.head), deadline)
-            result = add(result, followed)
+            result = followed.added_to(result)
         if work.rewound is not None:
             raise work.rewound
         if work.failures:
             raise _stopped(work.failures, result)
-        raise_failures(followed, result)
+        if followed is not None:
+            followed.raise_failures(result)
         if outboxes is not None and (trouble := outboxes.trouble(result)) is not None:
             raise trouble
         if reach.everybody and result.complete and not work.late:

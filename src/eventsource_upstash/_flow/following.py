@@ -34,6 +34,25 @@ class Followers(NamedTuple):
     receipt: Receipt = FREE
     failures: tuple[Exception, ...] = ()
 
+    def added_to(self, result: CatchUp) -> CatchUp:
+        """What a catch-up did, with what its followers did."""
+        return CatchUp(
+            result.applied + self.applied,
+            result.position if self.position is None else meet(result.position, self.position),
+            result.head,
+            result.complete and self.complete,
+            result.receipt + self.receipt,
+        )
+
+    def raise_failures(self, result: CatchUp) -> None:
+        """Raise what the first of those that failed has raised, with what the catch-up did all the same."""
+        if not self.failures:
+            return
+        error = self.failures[0]
+        if isinstance(error, ProjectionStopped):
+            error.result = result
+        raise error
+
 
 class Following:
     """Brings up what follows the log with a checkpoint of its own.
@@ -88,7 +107,7 @@ class Following:
             receipt += done.receipt
             position = goal if done.position is None else done.position
             result = CatchUp(applied, position, head, done.complete and goal >= (until or 0), receipt)
-            raise_failures(done, result)
+            done.raise_failures(result)
             if until is not None or not done.complete:
                 return result
             # What was appended meanwhile owes no notification, as long as the one before is outstanding.
@@ -100,24 +119,3 @@ class Following:
             if late():
                 return msgspec.structs.replace(result, head=settled, complete=False)
             head = settled
-
-
-def add(result: CatchUp, done: Followers) -> CatchUp:
-    """What a catch-up did, with what its followers did."""
-    return CatchUp(
-        result.applied + done.applied,
-        result.position if done.position is None else meet(result.position, done.position),
-        result.head,
-        result.complete and done.complete,
-        result.receipt + done.receipt,
-    )
-
-
-def raise_failures(done: Followers, result: CatchUp) -> None:
-    """Raise what the first of the followers that failed has raised, with what the catch-up did all the same."""
-    if not done.failures:
-        return
-    error = done.failures[0]
-    if isinstance(error, ProjectionStopped):
-        error.result = result
-    raise error

@@ -13,7 +13,6 @@ from ..domain.folding import Aside, Folded, HandlerError
 from ..domain.positions import plain
 from ..domain.progress import Notes, Stopped
 from ..domain.projections import Projection
-from ..domain.reactors import OutboxProjection
 from ..ports import Commit, Progress, Pulled, Role, Stored
 
 MAX_PARKED: Final = 1_000
@@ -256,7 +255,7 @@ class Noting:
 
 def counted(projection: Projection[object], notes: Notes, created: int) -> Notes:
     """Notes with the documents counted that came into a reactor's outbox."""
-    if not created or not isinstance(projection, OutboxProjection):
+    if not created or not projection.outbox:
         return notes
     return msgspec.structs.replace(notes, pending=notes.pending + created)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from typing import Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 import msgspec
 
@@ -16,7 +15,10 @@ from ..domain.registry import Registry
 from ..errors import Misuse, UndecodableDocument, ViewNotBuilt
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Counted, Got, Listed, Log, Progress, Role, Span, Views
 from .freshness import Answer, Fresh, Freshness
-from .statuses import ProjectionStatus, status_of
+
+if TYPE_CHECKING:
+    from .feeding import Feeding
+    from .statuses import ProjectionStatus
 
 D = TypeVar("D")
 A = TypeVar("A", bound=Answer)
@@ -64,6 +66,13 @@ class Querying:
             raise Misuse(f"projection {projection.name!r} belongs to another registry than this store")
         if consistency not in ("eventual", "strong"):
             raise Misuse(f"consistency={consistency!r}: it is 'eventual' or 'strong'")
+
+    @property
+    def feeding(self) -> Feeding:
+        """What reads change feeds."""
+        from .feeding import Feeding  # for those who read any
+
+        return Feeding(self._views, self._freshness)
 
     @property
     def _now_us(self) -> int:
@@ -283,6 +292,8 @@ class Querying:
         for each in builds:
             if each.role is not Role.DROPPED:
                 by_projection.setdefault(each.projection, []).append(each)
+        from .statuses import status_of  # for those who ask
+
         return tuple(status_of(each, head) for each in by_projection.values())
 
     def decode(
@@ -342,11 +353,15 @@ def _check_limit(limit: int | None) -> None:
 
 def cursor_of(index: str, place: tuple[str, str]) -> str:
     """A place in an index, for a client to keep."""
+    from base64 import urlsafe_b64encode
+
     return urlsafe_b64encode(_SEPARATOR.join((index, *place)).encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str, index: str) -> tuple[str, str]:
     """The place in an index that a cursor names. Raises `Misuse` if it names none, or one in another index."""
+    from base64 import urlsafe_b64decode
+
     try:
         of, value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
     except (ValueError, TypeError, AttributeError):

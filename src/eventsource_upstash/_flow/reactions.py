@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
+from typing import cast
 
 import msgspec
 
 from ..domain.events import Receipt, to_datetime
 from ..domain.names import check_key
 from ..domain.outgoing import Kind
-from ..domain.reactors import Outbox, OutboxProjection
+from ..domain.reactors import Outbox, OutboxProjection, Reactor
+from ..domain.registry import Registry
+from ..errors import Misuse
 from ..ports import Listed, Views
 from .parking import Parking, Retried
 from .reacting import AT_ONCE, MAX_BATCH_BYTES, Reacting
@@ -210,3 +213,12 @@ def _both(decided: Retried, carried: Retried) -> Retried:
         (*decided.failed, *carried.failed),
         decided.receipt + carried.receipt,
     )
+
+
+def outbox_of(registry: Registry, reactor: object) -> OutboxProjection:
+    """The outbox of a reactor of that registry. Raises `Misuse`."""
+    if not isinstance(reactor, Reactor):
+        raise Misuse(f"{reactor!r} is no reactor; hand over what registry.reactor(...) answered")
+    if not any(reactor is known for known in registry.reactors):
+        raise Misuse(f"reactor {reactor.name!r} belongs to another registry than this app")
+    return cast("OutboxProjection", reactor.outbox)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from .._io.port import Port
 from ..domain.codec import reason
 from ..domain.event_types import EventType, EventTypes
 from ..domain.events import FREE, Appended, NewEvent, Receipt, StoredEvent
 from ..domain.personal import SEALED, UNOPENED, Sealed, SealedPayload, SealedValue, begins, subject_text
 from ..domain.queries import Query
-from ..domain.registry import Registry
 from ..errors import InvalidEvent, Misuse, SubjectForgotten
 from ..ports import (
     Append,
@@ -28,7 +26,6 @@ from ..ports import (
     Conflict,
     KeyReused,
     Keys,
-    KeyStore,
     Log,
     Page,
     Pull,
@@ -39,7 +36,7 @@ from ..ports import (
     Unmet,
     Views,
 )
-from .cipher import DoesNotFit, check_cipher, decrypt, encrypt, new_key
+from .cipher import DoesNotFit, decrypt, encrypt, new_key
 
 _log: Final = logging.getLogger("eventsource_upstash.keys")
 
@@ -48,29 +45,6 @@ _VALUE: Final = msgspec.json.Decoder(SealedValue)
 _HEADERS: Final = msgspec.json.Decoder(SealedPayload)
 _NULL: Final = msgspec.Raw(b"null")
 _encode = msgspec.json.Encoder().encode
-
-
-def sealing(keys: KeyStore | None, port: Port, registry: Registry) -> Sealing | None:
-    """What seals and opens, over a key store; None without one.
-
-    Raises:
-        Misuse: An event type of the registry holds personal data, and there is no key store; or the package that
-            encrypts is not installed.
-    """
-    types = registry.types
-    if keys is None:
-        personal = next((known for known in types.by_class.values() if known.personal), None)
-        if personal is not None:
-            raise Misuse(
-                f"event type {personal.name!r} ({personal.cls.__name__}) holds personal data, and there is no key "
-                "store to encrypt it with; hand one over, as in connect(url, registry, keys=SQLiteKeys('keys.db'))"
-            )
-        types.unsealed = True
-        return None
-    if not (hasattr(keys, "keys") and hasattr(keys, "close")):
-        raise Misuse(f"keys={keys!r} is no key store; hand over MemoryKeys(), SQLiteKeys(...) or UpstashKeys(...)")
-    check_cipher()
-    return Sealing(keys.keys(port), types)
 
 
 class _Whose(NamedTuple):
@@ -254,25 +228,6 @@ class OpenedViews:
     async def _opened(self, pulled: Pulled) -> Pulled:
         events, receipt = await self._sealing.open(pulled.events)
         return pulled if events is pulled.events else pulled._replace(events=events, receipt=pulled.receipt + receipt)
-
-
-def sealed_log(log: Log, sealing: Sealing | None) -> Log:
-    """The log, with its personal data encrypted where there is a key store."""
-    return log if sealing is None else SealedLog(log, sealing)
-
-
-def opened_views(views: Views, sealing: Sealing | None) -> Views:
-    """The views, with their pages opened where there is a key store."""
-    return views if sealing is None else cast("Views", OpenedViews(views, sealing))
-
-
-def needs_keys(sealing: Sealing | None) -> Sealing:
-    """Refuse to forget where there is nothing to forget. Raises `Misuse`."""
-    if sealing is None:
-        raise Misuse(
-            "there is no key store here; hand one over, as in connect(url, registry, keys=SQLiteKeys('keys.db'))"
-        )
-    return sealing
 
 
 def _check_subject(subject: object) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from .._io.port import Port
-from ..domain.jobs import check_job_path
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
-from ..domain.reactors import OutboxProjection, Reactor
 from ..domain.registry import Registry
 from ..errors import Misuse
-from ..ports import Backend, NoticeTransport
-from .working import Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._io.port import Port
+    from ..ports import Backend, KeyStore, Log, NoticeTransport, Views
+    from .sealing import Sealing
+    from .working import Jobs
 
 D = TypeVar("D")
+T = TypeVar("T")
 
 _log: Final = logging.getLogger("eventsource_upstash.app")
 
@@ -42,6 +46,20 @@ def _doubts_of_jobs(transport: NoticeTransport, jobs: Jobs, port: Port) -> tuple
     return ()
 
 
+def once(of: object, name: str, make: Callable[[], T]) -> T:
+    """A part of an object that is made when it is first asked for.
+
+    Whichever threads ask at once, all are given the same one: where two of them make it, one is dropped.
+
+    Args:
+        of: The object.
+        name: The attribute that it is kept in, set by nobody else.
+        make: Makes it, and does nothing else.
+    """
+    parts = vars(of)
+    return cast("T", parts[name] if name in parts else parts.setdefault(name, make()))
+
+
 def check_parts(backend: object, registry: object) -> None:
     """Refuse what is no backend or no registry. Raises `Misuse`."""
     if not (hasattr(backend, "log") and hasattr(backend, "views")):
@@ -61,6 +79,12 @@ def check_views_of(backend: Backend, log: Backend) -> None:
             f"{log!r} is a log in partitions, whose views it opens itself: tell it where they are kept, as in "
             "Kafka(topic, views=...), and hand it to the projection store as its backend"
         )
+
+
+def check_cache(streams: int) -> None:
+    """Refuse what is no number of streams. Raises `Misuse`."""
+    if type(streams) is not int or streams < 0:
+        raise Misuse(f"cache={streams!r}: it is how many streams' states are kept, a whole number from 0")
 
 
 def check_wiring(log: Backend, folded_from: Backend, appends: Registry, folds: Registry) -> None:
@@ -97,20 +121,14 @@ def check_views(projection: Projection[D]) -> None:
 
     Raises `Misuse`.
     """
-    if isinstance(projection, OutboxProjection):
+    if projection.outbox:
+        from ..domain.reactors import OUTBOX
+
+        reactor = projection.name.removeprefix(OUTBOX)
         raise Misuse(
-            f"the outbox of reactor {projection.reactor!r} is never built anew: what it decided is done. For another "
+            f"the outbox of reactor {reactor!r} is never built anew: what it decided is done. For another "
             "decision on old events register a reactor with another name"
         )
-
-
-def outbox_of(registry: Registry, reactor: object) -> OutboxProjection:
-    """The outbox of a reactor of that registry. Raises `Misuse`."""
-    if not isinstance(reactor, Reactor):
-        raise Misuse(f"{reactor!r} is no reactor; hand over what registry.reactor(...) answered")
-    if not any(reactor is known for known in registry.reactors):
-        raise Misuse(f"reactor {reactor.name!r} belongs to another registry than this app")
-    return cast("OutboxProjection", reactor.outbox)
 
 
 def check_keys(seals: object, opens: object) -> None:
@@ -121,7 +139,62 @@ def check_keys(seals: object, opens: object) -> None:
 
 def job_url(transport: NoticeTransport | None, path: str) -> str:
     """See `App.job_url`."""
+    from ..domain.jobs import check_job_path  # for those who have jobs
+
     check_job_path(path)
     if transport is None:
         raise Misuse(f"job {path!r}: nothing carries messages here, so it has no URL")
     return transport.job_url(path)
+
+
+def sealing(keys: KeyStore | None, port: Port, registry: Registry) -> Sealing | None:
+    """What seals and opens, over a key store; None without one.
+
+    Raises:
+        Misuse: An event type of the registry holds personal data, and there is no key store; or the package that
+            encrypts is not installed.
+    """
+    types = registry.types
+    if keys is None:
+        personal = next((known for known in types.by_class.values() if known.personal), None)
+        if personal is not None:
+            raise Misuse(
+                f"event type {personal.name!r} ({personal.cls.__name__}) holds personal data, and there is no key "
+                "store to encrypt it with; hand one over, as in connect(url, registry, keys=SQLiteKeys('keys.db'))"
+            )
+        types.unsealed = True
+        return None
+    if not (hasattr(keys, "keys") and hasattr(keys, "close")):
+        raise Misuse(f"keys={keys!r} is no key store; hand over MemoryKeys(), SQLiteKeys(...) or UpstashKeys(...)")
+    from .cipher import check_cipher  # these for those who have personal data
+    from .sealing import Sealing
+
+    check_cipher()
+    return Sealing(keys.keys(port), types)
+
+
+def sealed_log(log: Log, sealing: Sealing | None) -> Log:
+    """The log, with its personal data encrypted where there is a key store."""
+    if sealing is None:
+        return log
+    from .sealing import SealedLog
+
+    return SealedLog(log, sealing)
+
+
+def opened_views(views: Views, sealing: Sealing | None) -> Views:
+    """The views, with their pages opened where there is a key store."""
+    if sealing is None:
+        return views
+    from .sealing import OpenedViews
+
+    return cast("Views", OpenedViews(views, sealing))
+
+
+def needs_keys(sealing: Sealing | None) -> Sealing:
+    """Refuse to forget where there is nothing to forget. Raises `Misuse`."""
+    if sealing is None:
+        raise Misuse(
+            "there is no key store here; hand one over, as in connect(url, registry, keys=SQLiteKeys('keys.db'))"
+        )
+    return sealing

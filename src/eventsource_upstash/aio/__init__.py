@@ -9,31 +9,33 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from typing_extensions import Self
 
-from .._flow.executing import Executing
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
-from .._flow.sealing import Sealing, needs_keys, sealed_log, sealing
-from .._flow.wiring import check, check_parts, job_url
+from .._flow.wiring import check, check_cache, check_parts, job_url, needs_keys, once, sealed_log, sealing
 from .._flow.working import JobHandler, Jobs
 from .._io.event_loop import PORT, apart, iterate
-from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.jobs import LEASE
-from ..domain.limits import Algorithm, OnFailure
-from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
-from ..ports import Backend, KeyStore, NoticeTransport
-from .limits import AsyncRateLimit
 from .messages import AsyncMessages
 from .projector import AsyncProjector, AsyncWorker
-from .reactions import AsyncReactions
-from .schedules import AsyncSchedules
 from .views import AsyncIndex, AsyncProjectionStore, AsyncView
+
+if TYPE_CHECKING:
+    from .._flow.executing import Executing
+    from .._flow.sealing import Sealing
+    from ..domain.aggregates import Aggregate, Executed, Loaded
+    from ..domain.limits import Algorithm, OnFailure
+    from ..domain.queries import AppendCondition, Query
+    from ..ports import Backend, KeyStore, NoticeTransport
+    from .limits import AsyncRateLimit
+    from .reactions import AsyncReactions
+    from .schedules import AsyncSchedules
 
 __all__ = [
     "AsyncApp",
@@ -43,9 +45,6 @@ __all__ = [
     "AsyncNotifier",
     "AsyncProjectionStore",
     "AsyncProjector",
-    "AsyncRateLimit",
-    "AsyncReactions",
-    "AsyncSchedules",
     "AsyncView",
     "AsyncWorker",
 ]
@@ -123,7 +122,8 @@ class AsyncEventStore:
         self._sealing: Sealing | None = sealing(keys, PORT, registry)
         log = sealed_log(backend.log(PORT), self._sealing)
         self.flow: Handling = Handling(log, registry, self.notifier.flow, clock)
-        self.executing: Executing = Executing(self.flow, cache)
+        check_cache(cache)
+        self._cache = cache
 
     def __repr__(self) -> str:
         return f"AsyncEventStore({self.backend!r})"
@@ -272,6 +272,13 @@ class AsyncEventStore:
         """
         return await needs_keys(self._sealing).readmit(subject)
 
+    @property
+    def executing(self) -> Executing:
+        """What loads aggregates and executes commands on them."""
+        from .._flow.executing import Executing  # for those who have any
+
+        return once(self, "_executing", lambda: Executing(self.flow, self._cache))
+
 
 class AsyncApp:
     """An event store, a projection store, a projector and a notifier, wired. Made by `connect_async`."""
@@ -300,14 +307,23 @@ class AsyncApp:
         self.projector: AsyncProjector = AsyncProjector(
             self.event_store, self.projection_store, clock=clock, messages=self.messages
         )
-        self.reactions: AsyncReactions = AsyncReactions(self.projector)
 
     def __repr__(self) -> str:
         return f"AsyncApp({self.backend!r})"
 
     @property
+    def reactions(self) -> AsyncReactions:
+        """What reactors have decided, and not yet carried out."""
+        # As what follows, loaded by those who use it: an app without reactors does not pay for them.
+        from .reactions import AsyncReactions
+
+        return AsyncReactions(self.projector)
+
+    @property
     def schedules(self) -> AsyncSchedules:
         """What is sent by the clock: messages to URLs and to the app's jobs, and QStash's sweep."""
+        from .schedules import AsyncSchedules
+
         return AsyncSchedules(self.notifier.transport, messages=self.messages)
 
     def job(self, path: str, *, lease: float | timedelta = LEASE) -> Callable[[H], H]:
@@ -349,6 +365,8 @@ class AsyncApp:
         timeout: float = 5.0,
     ) -> AsyncRateLimit:
         """A rate limit on this app's backend: `app.rate_limit("posts", limit=10, window=10)`. See `AsyncRateLimit`."""
+        from .limits import AsyncRateLimit
+
         return AsyncRateLimit(
             self.backend,
             name,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from .._flow.parking import Retried
-from .._flow.reactions import PendingReaction, ReactorStatus
+from .._flow.reactions import PendingReaction, ReactorStatus, outbox_of
 from .._flow.reactions import Reactions as Flow
-from .._flow.wiring import outbox_of
 from .._io.event_loop import iterate
 from ..domain.reactors import Reactor
 from .projector import AsyncProjector

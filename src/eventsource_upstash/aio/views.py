@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from .._flow.catching_up import CatchingUp
-from .._flow.feeding import Changes, Feeding
 from .._flow.freshness import Fresh, Freshness
 from .._flow.querying import Page, Querying, check_value, span_of
-from .._flow.sealing import opened_views, sealed_log, sealing
-from .._flow.statuses import ProjectionStatus
-from .._flow.wiring import check_parts, check_views_of
+from .._flow.wiring import check_parts, check_views_of, opened_views, sealed_log, sealing
 from .._io.event_loop import PORT, iterate
 from ..domain.projections import Projection
 from ..domain.registry import Registry
-from ..ports import MAX_PAGE_EVENTS, Backend, KeyStore, Log, Views
+from ..ports import MAX_PAGE_EVENTS, Backend, Log, Views
+
+if TYPE_CHECKING:
+    from .._flow.feeding import Changes
+    from .._flow.statuses import ProjectionStatus
+    from ..ports import KeyStore
 
 D = TypeVar("D")
 
@@ -163,9 +165,8 @@ class AsyncIndex(Generic[D]):
 class AsyncView(Generic[D]):
     """The stored documents of one projection. Made by `ProjectionStore.view`."""
 
-    def __init__(self, flow: Querying, feeding: Feeding, projection: Projection[D], *, strong: bool = False) -> None:
+    def __init__(self, flow: Querying, projection: Projection[D], *, strong: bool = False) -> None:
         self.flow = flow
-        self.feeding = feeding
         self.projection = projection
         self.strong = strong
 
@@ -244,7 +245,7 @@ class AsyncView(Generic[D]):
 
         Cost: one step.
         """
-        return await self.feeding.changes(self.projection, after, limit, Fresh(strong=self.strong))
+        return await self.flow.feeding.changes(self.projection, after, limit, Fresh(strong=self.strong))
 
 
 class AsyncProjectionStore:
@@ -284,7 +285,6 @@ class AsyncProjectionStore:
         catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
         freshness = Freshness(self.views, registry, catching_up)
         self.flow: Querying = Querying(self.views, registry, freshness, clock, self.log)
-        self.feeding: Feeding = Feeding(self.views, freshness)
 
     def __repr__(self) -> str:
         return f"AsyncProjectionStore({self.backend!r})"
@@ -303,7 +303,7 @@ class AsyncProjectionStore:
             Misuse: The projection is of another registry.
         """
         self.flow.check(projection, consistency)
-        return AsyncView(self.flow, self.feeding, projection, strong=consistency == "strong")
+        return AsyncView(self.flow, projection, strong=consistency == "strong")
 
     async def status(self) -> tuple[ProjectionStatus, ...]:
         """How every registered projection is: where its view stands, and what is built or kept beside it.

@@ -9,31 +9,33 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from typing_extensions import Self
 
-from .._flow.executing import Executing
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
-from .._flow.sealing import Sealing, needs_keys, sealed_log, sealing
-from .._flow.wiring import check, check_parts, job_url
+from .._flow.wiring import check, check_cache, check_parts, job_url, needs_keys, once, sealed_log, sealing
 from .._flow.working import JobHandler, Jobs
 from .._io.blocking import PORT, iterate, run
-from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.jobs import LEASE
-from ..domain.limits import Algorithm, OnFailure
-from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
-from ..ports import Backend, KeyStore, NoticeTransport
-from .limits import RateLimit
 from .messages import Messages
 from .projector import Projector, Worker
-from .reactions import Reactions
-from .schedules import Schedules
 from .views import Index, ProjectionStore, View
+
+if TYPE_CHECKING:
+    from .._flow.executing import Executing
+    from .._flow.sealing import Sealing
+    from ..domain.aggregates import Aggregate, Executed, Loaded
+    from ..domain.limits import Algorithm, OnFailure
+    from ..domain.queries import AppendCondition, Query
+    from ..ports import Backend, KeyStore, NoticeTransport
+    from .limits import RateLimit
+    from .reactions import Reactions
+    from .schedules import Schedules
 
 __all__ = [
     "App",
@@ -43,9 +45,6 @@ __all__ = [
     "Notifier",
     "ProjectionStore",
     "Projector",
-    "RateLimit",
-    "Reactions",
-    "Schedules",
     "View",
     "Worker",
 ]
@@ -123,7 +122,8 @@ class EventStore:
         self._sealing: Sealing | None = sealing(keys, PORT, registry)
         log = sealed_log(backend.log(PORT), self._sealing)
         self.flow: Handling = Handling(log, registry, self.notifier.flow, clock)
-        self.executing: Executing = Executing(self.flow, cache)
+        check_cache(cache)
+        self._cache = cache
 
     def __repr__(self) -> str:
         return f"EventStore({self.backend!r})"
@@ -272,6 +272,13 @@ class EventStore:
         """
         return run(needs_keys(self._sealing).readmit(subject))
 
+    @property
+    def executing(self) -> Executing:
+        """What loads aggregates and executes commands on them."""
+        from .._flow.executing import Executing  # for those who have any
+
+        return once(self, "_executing", lambda: Executing(self.flow, self._cache))
+
 
 class App:
     """An event store, a projection store, a projector and a notifier, wired. Made by `connect`."""
@@ -300,14 +307,23 @@ class App:
         self.projector: Projector = Projector(
             self.event_store, self.projection_store, clock=clock, messages=self.messages
         )
-        self.reactions: Reactions = Reactions(self.projector)
 
     def __repr__(self) -> str:
         return f"App({self.backend!r})"
 
     @property
+    def reactions(self) -> Reactions:
+        """What reactors have decided, and not yet carried out."""
+        # As what follows, loaded by those who use it: an app without reactors does not pay for them.
+        from .reactions import Reactions
+
+        return Reactions(self.projector)
+
+    @property
     def schedules(self) -> Schedules:
         """What is sent by the clock: messages to URLs and to the app's jobs, and QStash's sweep."""
+        from .schedules import Schedules
+
         return Schedules(self.notifier.transport, messages=self.messages)
 
     def job(self, path: str, *, lease: float | timedelta = LEASE) -> Callable[[H], H]:
@@ -349,6 +365,8 @@ class App:
         timeout: float = 5.0,
     ) -> RateLimit:
         """A rate limit on this app's backend: `app.rate_limit("posts", limit=10, window=10)`. See `RateLimit`."""
+        from .limits import RateLimit
+
         return RateLimit(
             self.backend,
             name,

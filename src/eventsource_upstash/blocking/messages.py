@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from .._flow.delivering import Delivered
-from .._flow.messaging import Messaging
-from .._flow.sending import Sent
+from .._flow.wiring import once
 from .._flow.working import Jobs
 from .._io.blocking import PORT, run
-from ..ports import Backend, Buried, NoticeTransport
+
+if TYPE_CHECKING:
+    from .._flow.delivering import Delivered
+    from .._flow.messaging import Messaging
+    from .._flow.sending import Sent
+    from ..ports import Backend, Buried, NoticeTransport
 
 
 class Messages:
@@ -35,8 +39,10 @@ class Messages:
         jobs: Jobs | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.flow: Messaging = Messaging(backend, transport, PORT, jobs or Jobs(awaits=None), clock)
         self._backend = backend
+        self._transport = transport
+        self._jobs = jobs or Jobs(awaits=None)
+        self._clock = clock
 
     def __repr__(self) -> str:
         return f"Messages({self._backend!r})"
@@ -131,3 +137,10 @@ class Messages:
         Cost: one step.
         """
         return run(self.flow.revive(id))
+
+    @property
+    def flow(self) -> Messaging:
+        """The parts that send and deliver, wired when they are first asked for: most apps have no messages."""
+        from .._flow.messaging import Messaging
+
+        return once(self, "_flow", lambda: Messaging(self._backend, self._transport, PORT, self._jobs, self._clock))

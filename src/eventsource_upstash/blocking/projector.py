@@ -5,28 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Self
 
-from .._flow.carrying import Carrying, carrier
 from .._flow.catching_up import CatchingUp, check_poll_interval
-from .._flow.following import Following
-from .._flow.parking import ParkedEvent, Parking, Retried, SkippedEvent
-from .._flow.reacting import Reacting
-from .._flow.rebuilding import Dropped, Rebuild, Rebuilding, Rebuilt
 from .._flow.wiring import any_of, check_keys, check_views, check_wiring, retired_version
 from .._io.blocking import PORT, iterate, run
 from .._io.port import Signal
 from ..domain.events import CatchUp
 from ..domain.projections import Projection
-from ..ports import MAX_PAGE_EVENTS, Follower
-from ..ports import Messages as Carrier
+from ..ports import MAX_PAGE_EVENTS
 from .views import ProjectionStore
 
 if TYPE_CHECKING:
+    from .._flow.parking import ParkedEvent, Parking, Retried, SkippedEvent
+    from .._flow.reacting import Reacting
+    from .._flow.rebuilding import Dropped, Rebuild, Rebuilding, Rebuilt
+    from ..ports import Follower
+    from ..ports import Messages as Carrier
     from . import EventStore
     from .messages import Messages
 
@@ -62,20 +60,10 @@ class Projector:
         check_keys(event_store.keys, projection_store.keys)
         self.event_store = event_store
         self.projection_store = projection_store
-        views = projection_store.views
-        self.flow: CatchingUp = CatchingUp(views, projection_store.registry, clock, page_size)
-        self.flow.following = Following(PORT, projection_store.log)
-        self.rebuilding: Rebuild = Rebuild(views, self.flow, event_store.notifier.flow)
-        self.parking: Parking = Parking(views, projection_store.log, self.flow.noting)
-        registry = projection_store.registry
-        carries: Callable[[], Carrier | None]
-        if messages is None:
-            carries = partial(carrier, event_store.backend, event_store.notifier.transport, PORT, clock)
-        else:
-            carries = messages.flow.carrier
-        carrying = Carrying(event_store.flow, event_store.executing, registry, carries)
-        self.reacting: Reacting = Reacting(views, registry, self.flow.noting, carrying)
-        self.flow.reacting = self.reacting
+        self.flow: CatchingUp = CatchingUp(projection_store.views, projection_store.registry, clock, page_size)
+        self.flow.reacts = lambda: self.reacting
+        self._clock = clock
+        self._messages = messages
 
     def __repr__(self) -> str:
         return f"Projector({self.projection_store!r})"
@@ -113,9 +101,7 @@ class Projector:
         Raises:
             Misuse: It is none, or another one of that name follows already.
         """
-        following = self.flow.following
-        assert following is not None
-        following.add(follower)
+        self.flow.follow(follower, PORT, self.projection_store.log)
 
     def rebuild(
         self,
@@ -260,6 +246,37 @@ class Projector:
         """What wakes it: the notifier's signal, where notifications stay in this process."""
         transport = self.event_store.notifier.transport
         return (transport.signal if transport else None) or Signal()
+
+    @property
+    def rebuilding(self) -> Rebuild:
+        """What makes builds of views anew."""
+        from .._flow.rebuilding import Rebuild  # as the two below for those who need it: most processes never do
+
+        return Rebuild(self.projection_store.views, self.flow, self.event_store.notifier.flow)
+
+    @property
+    def parking(self) -> Parking:
+        """What looks after parked and skipped events."""
+        from .._flow.parking import Parking
+
+        return Parking(self.projection_store.views, self.projection_store.log, self.flow.noting)
+
+    @property
+    def reacting(self) -> Reacting:
+        """What carries out what reactors decided."""
+        from .._flow.carrying import Carrying
+        from .._flow.reacting import Reacting
+
+        store, registry = self.event_store, self.projection_store.registry
+        carrying = Carrying(store.flow, store.executing, registry, self._carrier)
+        return Reacting(self.projection_store.views, registry, self.flow.noting, carrying)
+
+    def _carrier(self) -> Carrier | None:
+        if self._messages is not None:
+            return self._messages.flow.carrier()
+        from .._flow.carrying import carrier
+
+        return carrier(self.event_store.backend, self.event_store.notifier.transport, PORT, self._clock)
 
 
 class Worker:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._flow.parking import Retried
-from .._flow.reactions import PendingReaction, ReactorStatus
+from .._flow.reactions import PendingReaction, ReactorStatus, outbox_of
 from .._flow.reactions import Reactions as Flow
-from .._flow.wiring import outbox_of
 from .._io.blocking import iterate, run
 from ..domain.reactors import Reactor
 from .projector import Projector

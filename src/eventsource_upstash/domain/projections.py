@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar, cast, get_type_hints
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_type_hints
 from uuid import UUID
 
 from ..errors import Misuse, RegistrationError
@@ -50,7 +50,10 @@ class Projection(Folding[D], Generic[D]):
         on_error: What becomes of an event whose fold fails: "stop", "park" or "skip". A document that does not decode
             stops it all the same.
         changes: Whether its view has a change feed.
+        outbox: Whether it is what a reactor has still to do.
     """
+
+    outbox: ClassVar[bool] = False
 
     def __init__(
         self,

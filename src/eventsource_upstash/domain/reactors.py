@@ -58,6 +58,8 @@ class OutboxProjection(Projection[Outbox]):
         reactor: The reactor's name.
     """
 
+    outbox = True
+
     def __init__(self, types: EventTypes, reactor: str, on_error: OnError) -> None:
         super().__init__(types, OUTBOX + reactor, Outbox, 1, on_error=on_error)
         self.reactor: str = reactor

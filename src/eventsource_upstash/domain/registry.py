@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from ..errors import RegistrationError
-from .aggregates import Aggregate
 from .event_types import EventType, EventTypes, Tagger, Upcaster
 from .folding import OnError
 from .folds import check_handler
 from .names import check_part_name, check_type_name
 from .projections import Projection
-from .reactors import Reactor
+
+if TYPE_CHECKING:
+    from .aggregates import Aggregate
+    from .reactors import Reactor
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -211,6 +213,8 @@ class Registry:
             )
         if name in self._aggregates:
             raise RegistrationError(f"aggregate {name!r} is registered already")
+        from .aggregates import Aggregate  # for those who have any
+
         aggregate = Aggregate(self.types, name, state, version, snapshot_every)
         self._aggregates[name] = cast("Aggregate[object]", aggregate)
         return aggregate
@@ -233,6 +237,8 @@ class Registry:
         check_part_name("reactor", name)
         if name in self._reactors:
             raise RegistrationError(f"reactor {name!r} is registered already")
+        from .reactors import Reactor  # for those who have any
+
         reactor = Reactor(self.types, name, on_error=on_error, since=since)
         self._reactors[name] = reactor
         return reactor

@@ -9,17 +9,15 @@ views over a port; every wait of theirs goes through that port. All contents are
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .._io.port import Port, Signal
 from ..domain.events import Appended, Receipt, StoredEvent
 from ..domain.indexes import NO_ENTRIES, Entries
 from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.queries import AppendCondition, Query
-from ..domain.sending import MAX_MESSAGE_BYTES
 from .backend import Backend
 from .capabilities import EVERYTHING, Capabilities
-from .followers import Followed, Follower
-from .keys import Keys, KeyStore, SubjectKey
-from .limits import Limiter, Taken
 from .log import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
@@ -32,20 +30,6 @@ from .log import (
     Snapshot,
     StreamPage,
     Unmet,
-)
-from .messages import (
-    ID_HEADER,
-    NO_HEADERS,
-    URLS,
-    Buried,
-    Claimed,
-    DeadLetters,
-    Left,
-    Mailbox,
-    Message,
-    Messages,
-    Schedule,
-    Timetable,
 )
 from .notices import Notices, NoticeTransport, Unverified, Verifier
 from .partitions import PartitionedLog
@@ -69,6 +53,27 @@ from .views import (
     Views,
     Wanted,
 )
+
+if TYPE_CHECKING:
+    # Loaded when they are first asked for: most apps have no messages, limits or keys.
+    from ..domain.sending import MAX_MESSAGE_BYTES
+    from .followers import Followed, Follower
+    from .keys import Keys, KeyStore, SubjectKey
+    from .limits import Limiter, Taken
+    from .messages import (
+        ID_HEADER,
+        NO_HEADERS,
+        URLS,
+        Buried,
+        Claimed,
+        DeadLetters,
+        Left,
+        Mailbox,
+        Message,
+        Messages,
+        Schedule,
+        Timetable,
+    )
 
 __all__ = [
     "EVERYTHING",
@@ -142,3 +147,37 @@ __all__ = [
     "Views",
     "Wanted",
 ]
+
+_LATER = {
+    "Buried": ".messages",
+    "Claimed": ".messages",
+    "DeadLetters": ".messages",
+    "Followed": ".followers",
+    "Follower": ".followers",
+    "ID_HEADER": ".messages",
+    "KeyStore": ".keys",
+    "Keys": ".keys",
+    "Left": ".messages",
+    "Limiter": ".limits",
+    "MAX_MESSAGE_BYTES": "..domain.sending",
+    "Mailbox": ".messages",
+    "Message": ".messages",
+    "Messages": ".messages",
+    "NO_HEADERS": ".messages",
+    "Schedule": ".messages",
+    "SubjectKey": ".keys",
+    "Taken": ".limits",
+    "Timetable": ".messages",
+    "URLS": ".messages",
+}
+"""Where the names are that are not loaded with this package."""
+
+
+def __getattr__(name: str) -> object:
+    where = _LATER.get(name)
+    if where is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(where, __name__), name)
+    return found

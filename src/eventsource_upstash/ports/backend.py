@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .._io.port import Port
-from .capabilities import Capabilities
-from .limits import Limiter
-from .log import Log
-from .messages import Mailbox
-from .views import Views
+if TYPE_CHECKING:
+    from .._io.port import Port
+    from .capabilities import Capabilities
+    from .limits import Limiter
+    from .log import Log
+    from .messages import Mailbox
+    from .views import Views
 
 
 class Backend(Protocol):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .._io.port import Port, Signal
-from ..domain.events import Receipt
-from .messages import Messages, Timetable
+if TYPE_CHECKING:
+    from .._io.port import Port, Signal
+    from ..domain.events import Receipt
+    from .messages import Messages, Timetable
 
 
 class Notices(Protocol):

@@ -55,7 +55,7 @@ class AsyncViewEndpoint(Generic[D]):
         store = app.projection_store if isinstance(app, AsyncApp) else app
         self.flow: Viewing[D] = Viewing(
             store.flow,
-            store.feeding,
+            store.flow.feeding,
             PORT,
             projection,
             store.backend,

@@ -66,7 +66,7 @@ class ViewEndpoint(Generic[D]):
         store = app.projection_store if isinstance(app, App) else app
         self.flow: Viewing[D] = Viewing(
             store.flow,
-            store.feeding,
+            store.flow.feeding,
             PORT,
             projection,
             store.backend,

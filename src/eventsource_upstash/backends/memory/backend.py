@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..._io.port import Port
-from ...ports import EVERYTHING, Limiter, Log, Mailbox, Views
-from .limits import MemoryLimiter
+from ...ports import EVERYTHING, Log, Views
 from .log import MemoryLog
-from .mailbox import MemoryMailbox
 from .state import State
 from .views import MemoryViews
+
+if TYPE_CHECKING:
+    from ...ports import Limiter, Mailbox
 
 
 class Memory:
@@ -37,10 +40,14 @@ class Memory:
 
     def mailbox(self, port: Port) -> Mailbox:
         """Where messages wait that the app itself delivers."""
+        from .mailbox import MemoryMailbox  # for those who have messages
+
         return MemoryMailbox(self._state)
 
     def limiter(self, port: Port) -> Limiter:
         """What counts requests for rate limits."""
+        from .limits import MemoryLimiter  # for those who have limits
+
         return MemoryLimiter(self._state)
 
     async def check(self, port: Port) -> tuple[str, ...]:

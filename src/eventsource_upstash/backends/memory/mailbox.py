@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ...domain.cron import next_due, next_or_never
 from ...errors import Misuse
 from ...ports import URLS, Buried, Claimed, Left, Message, Schedule
-from ..rules import DEAD_FOR_US, REMEMBERED_FOR_US, place_of, scheduled
+from ..mailing import DEAD_FOR_US, REMEMBERED_FOR_US, place_of, scheduled
 
 if TYPE_CHECKING:
     from .state import State

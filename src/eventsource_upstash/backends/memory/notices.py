@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..._io.port import Port, Signal
 from ...domain.events import FREE, Receipt
 from ...errors import Misuse
-from ...ports import Messages, Notices, Timetable, Verifier
+
+if TYPE_CHECKING:
+    from ...ports import Messages, Notices, Timetable, Verifier
 
 _log: Final = logging.getLogger("eventsource_upstash.notifier")
 

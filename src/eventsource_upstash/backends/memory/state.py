@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ...domain.events import Appended, StoredEvent
 from ...domain.projections import ProjectionId
@@ -13,8 +13,10 @@ from ...ports import Snapshot
 from ..builds import Builds
 from .index import Index
 from .indexes import Build
-from .limits import MemoryCounters
-from .mailbox import Mail
+
+if TYPE_CHECKING:
+    from .limits import MemoryCounters
+    from .mailbox import Mail
 
 Kind: TypeAlias = "tuple[str, int, bytes | None, bytes | None]"
 """Type, version, metadata and tags: shared by the rows that have the same, because that is what most rows have."""
@@ -41,9 +43,27 @@ class State:
         self.index: Index = Index()
         self.builds: dict[ProjectionId, Builds] = {}
         self.documents: dict[tuple[ProjectionId, int], Build] = {}
-        self.mail: Mail = Mail()
-        self.limits: MemoryCounters = MemoryCounters()
+        self._mail: Mail | None = None
+        self._limits: MemoryCounters | None = None
         _states.add(self)
+
+    @property
+    def mail(self) -> Mail:
+        """The messages, for those who have any. Whoever asks holds the lock."""
+        if self._mail is None:
+            from .mailbox import Mail
+
+            self._mail = Mail()
+        return self._mail
+
+    @property
+    def limits(self) -> MemoryCounters:
+        """The counters of rate limits, for those who have any. Whoever asks holds the lock."""
+        if self._limits is None:
+            from .limits import MemoryCounters
+
+            self._limits = MemoryCounters()
+        return self._limits
 
     def stored(self, start: int, end: int) -> list[StoredEvent]:
         """Rows from one position (exclusive) to another (inclusive) as a log hands them out."""

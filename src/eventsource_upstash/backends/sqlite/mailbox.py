@@ -12,7 +12,7 @@ from ..._io.port import Port
 from ...domain.cron import next_due, next_or_never
 from ...errors import Misuse
 from ...ports import URLS, Buried, Claimed, Left, Message, Schedule
-from ..rules import DEAD_FOR_US, REMEMBERED_FOR_US, scheduled
+from ..mailing import DEAD_FOR_US, REMEMBERED_FOR_US, scheduled
 from .database import Database
 from .schema import PLACE
 
