@@ -110,6 +110,7 @@ class Executing:
         """See `EventStore.load`."""
         _check_aggregate(aggregate)
         check_stream(stream)
+        self._handling.check_readable(stream, "load")
         held = await self._load(aggregate, stream, FREE)
         return Loaded(held.state, held.revision, held.receipt)
 
@@ -143,6 +144,7 @@ class Executing:
         check_stream(stream)
         if type(retries) is not int or retries < 0:
             raise Misuse(f"retries={retries!r}: it is a whole number from 0")
+        self._handling.check_readable(stream, "execute")
         held = await self._load(aggregate, stream, FREE)
         while True:
             # After the load, not before it: whoever executed under this key in between has changed what was loaded.

@@ -6,7 +6,7 @@ import logging
 import os
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from ..domain.codec import encode_metadata, encode_tags
 from ..domain.events import (
@@ -28,6 +28,9 @@ from ..errors import ConcurrencyError, ConditionFailed, EventSourceError, Idempo
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, Conflict, KeyReused, Log, Unmet
 from .notifying import Notifying
 
+if TYPE_CHECKING:
+    from .abilities import Abilities
+
 _log: Final = logging.getLogger("eventsource_upstash.store")
 
 _random = random.Random()  # noqa: S311  # to tell appends apart, not to keep a secret
@@ -41,12 +44,27 @@ if hasattr(os, "register_at_fork"):
 class Handling:
     """Appends and reads, over a log.
 
+    Args:
+        log: The log.
+        registry: The event types.
+        notifying: Who is told.
+        clock: Nanoseconds since 1970 (UTC).
+        abilities: What the log can do, where that is not everything.
+
     Attributes:
         log: The log.
     """
 
-    def __init__(self, log: Log, registry: Registry, notifying: Notifying, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        registry: Registry,
+        notifying: Notifying,
+        clock: Callable[[], int],
+        abilities: Abilities | None = None,
+    ) -> None:
         self.log: Log = log
+        self._abilities = abilities
         self._types = registry.types
         self._by_class = registry.types.by_class
         self._notifying = notifying
@@ -66,6 +84,8 @@ class Handling:
         check_stream(stream)
         if type(expected) is not int or expected < 0:
             _check_expected(stream, expected)
+        if self._abilities is not None:
+            self._abilities.check_append(stream, len(events), expected, condition)
         new = self.encode(stream, events)
         append = self.prepare(stream, new, expected, key, metadata, self.encode_tags(events, tags), condition)
         answer = await self.submit(append)
@@ -206,6 +226,7 @@ class Handling:
     ) -> AsyncGenerator[list[Recorded[object]], None]:
         """Pages of one stream. See `EventStore.read_stream`."""
         check_stream(stream)
+        self.check_readable(stream, "read_stream")
         _check_after(after, "after_revision")
         _check_limit(limit)
         after = min(after, MAX_POSITION)
@@ -222,6 +243,11 @@ class Handling:
                 raise error
             if after >= page.revision:
                 return
+
+    def check_readable(self, stream: str, what: str) -> None:
+        """Refuse what reads a stream by itself where the log cannot. Raises `Misuse`."""
+        if self._abilities is not None:
+            self._abilities.check_stream(stream, what)
 
     def _decode(self, rows: list[StoredEvent]) -> tuple[list[Recorded[object]], EventSourceError | None]:
         """The recorded events in rows, up to the first that cannot be decoded, and why it cannot."""

@@ -9,12 +9,14 @@ from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..domain.registry import Registry
 from ..errors import Misuse
+from ..ports import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._io.port import Port
     from ..ports import Backend, KeyStore, Log, NoticeTransport, Views
+    from .abilities import Abilities
     from .sealing import Sealing
     from .working import Jobs
 
@@ -85,6 +87,16 @@ def check_cache(streams: int) -> None:
     """Refuse what is no number of streams. Raises `Misuse`."""
     if type(streams) is not int or streams < 0:
         raise Misuse(f"cache={streams!r}: it is how many streams' states are kept, a whole number from 0")
+
+
+def abilities(backend: Backend) -> Abilities | None:
+    """What the log of a backend can do; None where it is everything, as in a database."""
+    can = backend.capabilities
+    if can == EVERYTHING:
+        return None
+    from .abilities import Abilities
+
+    return Abilities(can, repr(backend))
 
 
 def check_wiring(log: Backend, folded_from: Backend, appends: Registry, folds: Registry) -> None:

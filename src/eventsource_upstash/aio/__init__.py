@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
-from .._flow.wiring import check, check_cache, check_parts, job_url, needs_keys, once, sealed_log, sealing
+from .._flow.wiring import abilities, check, check_cache, check_parts, job_url, needs_keys, once, sealed_log, sealing
 from .._flow.working import JobHandler, Jobs
 from .._io.event_loop import PORT, apart, iterate
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
@@ -121,7 +121,7 @@ class AsyncEventStore:
         self.keys = keys
         self._sealing: Sealing | None = sealing(keys, PORT, registry)
         log = sealed_log(backend.log(PORT), self._sealing)
-        self.flow: Handling = Handling(log, registry, self.notifier.flow, clock)
+        self.flow: Handling = Handling(log, registry, self.notifier.flow, clock, abilities(backend))
         check_cache(cache)
         self._cache = cache
 

@@ -98,6 +98,7 @@ class Aggregate(Generic[S]):
         self._folds: dict[str, _Handler[S]] = {}
         self._deciders: dict[type, Callable[[S | None, object], Decided]] = {}
         self._where = f"aggregate {name!r}"
+        self._followers: list[Callable[[EventType, Fold[S]], None]] = []
 
     def __repr__(self) -> str:
         return f"<Aggregate {self.name} of {self.state.__name__}>"
@@ -125,6 +126,8 @@ class Aggregate(Generic[S]):
                 self.personal = True
             fold = cast("Fold[S]", handler)
             name = check_handler(fold, self._where, ("state", "event"))
+            for follow in self._followers:
+                follow(known, fold)
             self._folds.update(dict.fromkeys(known.names, _Handler(name, known, fold)))  # as they may be recorded
             return handler
 
@@ -158,6 +161,12 @@ class Aggregate(Generic[S]):
             return handler
 
         return register
+
+    def followed_by(self, follow: Callable[[EventType, Fold[S]], None]) -> None:
+        """Hand on every fold handler, those that are there and those to come, with the event type that it is for."""
+        for known, handler in {self.types.by_name[name].name: handler for name, handler in self._folds.items()}.items():
+            follow(self.types.by_name[known], handler.fold)
+        self._followers.append(follow)
 
     @property
     def commands(self) -> tuple[type, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_type_hints
 from uuid import UUID
 
 from ..errors import Misuse, RegistrationError
@@ -16,6 +16,9 @@ from .folds import Fold, FoldDecorator, check_event_type, check_handler, takes_k
 from .indexes import Entries, encode_value
 from .names import check_part_name
 from .progress import NO_NOTES, Notes, ProjectionId, Stopped
+
+if TYPE_CHECKING:
+    from .aggregates import Aggregate
 
 __all__ = [
     "NO_NOTES",
@@ -113,6 +116,27 @@ class Projection(Folding[D], Generic[D]):
         Takes and raises the same as `on`.
         """
         return self._decorator(event_type, key, recorded=True)
+
+    def fold_as(self, aggregate: Aggregate[D]) -> None:
+        """Fold as an aggregate does, the document of each stream: its state, to be had where no stream can be loaded.
+
+        Takes over the aggregate's fold handlers, those that are registered already and those to come. The document
+        under a stream's name is then what `EventStore.load` answers as the state, as of the position that the view has
+        reached: `view.get("account-1", at_least=appended.position)` has it as of an append. It is no older state that
+        an append could be refused for: whoever decides on it decides on what may have changed by then.
+
+        Args:
+            aggregate: An aggregate of the same registry, whose state is the class of this projection's documents.
+
+        Raises:
+            RegistrationError: It is not that; or a type has a handler here already.
+        """
+        if aggregate.types is not self.types or aggregate.state is not self.document:
+            raise RegistrationError(
+                f"{self._where}: it cannot fold as aggregate {aggregate.name!r}, which is of another registry or has "
+                f"another state than {self.document.__name__}"
+            )
+        aggregate.followed_by(lambda known, fold: self._register(known.cls, None, fold, recorded=False))
 
     def index(self, name: str, value: str | Callable[[D], Value]) -> None:
         """Let documents be found by a value of theirs: `view.index(name)`.
