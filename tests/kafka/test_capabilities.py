@@ -122,7 +122,7 @@ def test_an_aggregate_is_loaded_through_a_view_that_folds_it(colour: Colour) -> 
         return None
 
     assert all((closed,))
-    backend = Kafka(MemoryTopic(), views=Memory())
+    backend = Kafka(MemoryTopic(partitions=3), views=Memory())
 
     async def scenario() -> None:
         face = Face(colour, backend, registry)

@@ -11,6 +11,7 @@ from ...ports import Backend, Capabilities, Limiter, Log, Mailbox, Views
 from .log import KafkaLog, Known
 from .records import Records, Translate
 from .topic import Topic
+from .views import open_views
 
 
 class Kafka:
@@ -85,8 +86,8 @@ class Kafka:
         )
 
     def views(self, port: Port, log: Log) -> Views:
-        """The views of the other backend, folded from that log."""
-        return self.inner.views(port, log)
+        """The views of the other backend, folded from that log; how far they are is a vector."""
+        return open_views(self.inner, port, log)
 
     def mailbox(self, port: Port) -> Mailbox | None:
         """The other backend's."""
