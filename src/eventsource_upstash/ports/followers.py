@@ -40,7 +40,8 @@ class Follower(Protocol):
             port: What waits; blocking work goes through its `call`.
             log: The log.
             head: Its last position, as known, or the one that a catch-up is to end at. Nothing beyond it is applied;
-                where the checkpoint is there, there is nothing to read.
+                where the checkpoint is there, there is nothing to read. In a log of several partitions it ends with the
+                page that reaches it in each.
             deadline: `time.monotonic()` after which no further page is begun; at least one is applied.
 
         Raises:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.exc import DBAPIError
 
 from ..domain.events import StoredEvent, stored_id
+from ..domain.positions import Vector, past
 from ..errors import Misuse, Unavailable, UndecodableEvent, UnknownEventType
 from .engines import Lost, is_aborted, is_contended, is_passing, telling, told
 from .projection import HandlerError, SqlProjection, TransactionEnded
@@ -80,10 +81,19 @@ class Applying:
         """
         with telling(projection.where):
             row = self._rows.read(projection.name, {"version": 0, "checkpoint": 0, "skipped": 0}, projection.where)
-        return State(*(row[field] for field in State._fields))
+        kept = {**row, **self._rows.positions(row)}
+        return State(*(kept[field] for field in State._fields))
 
-    def apply(self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent]) -> Applied:
+    def apply(
+        self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent], reached: int | None = None
+    ) -> Applied:
         """Apply a page: in one transaction, or where an event fails, in several: before it, it alone, after it.
+
+        Args:
+            projection: Whose.
+            state: Where its tables are.
+            rows: The page.
+            reached: How far it reaches, where the position of its last event does not tell.
 
         Raises:
             Lost: Another worker was there first.
@@ -93,8 +103,8 @@ class Applying:
         try:
             if state.version != projection.version:
                 self._begin(projection, state)
-                state = State(projection.version)
-            return self._apply(projection, state, rows)
+                state = State(projection.version, Vector() if isinstance(state.checkpoint, Vector) else 0)
+            return self._apply(projection, state, rows, reached)
         except DBAPIError as error:
             if is_contended(error):
                 raise Lost from None
@@ -102,13 +112,17 @@ class Applying:
                 raise
             raise AssertionError from error
 
-    def _apply(self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent]) -> Applied:
+    def _apply(
+        self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent], reached: int | None
+    ) -> Applied:
         count = 0
-        left = [rows] if rows else []
+        left = [rows] if rows or (reached is not None and reached != state.checkpoint) else []
         while left:
             part = left.pop()
+            end = reached if reached is not None and not left else past(state.checkpoint, [row[0] for row in part])
+            after = state._replace(checkpoint=end, mark=_mark(part, end))
             try:
-                count += self._write(projection, state, part)
+                count += self._write(projection, state, part, after)
             except _Failed as failed:
                 if len(part) > 1:
                     left += reversed(_parts(part, failed.index))
@@ -117,10 +131,11 @@ class Applying:
                 if projection.on_error == "stop" or not _is_events(failed.error):
                     self._stop(projection, state, position, failed.error)
                     return Applied(count, state.checkpoint, state.mark, failed.error, position)
-                self._skip(projection, state, part[0], failed.error)
-                state = state._replace(checkpoint=position, skipped=state.skipped + 1, mark=stored_id(part[0]))
+                after = after._replace(skipped=state.skipped + 1)
+                self._skip(projection, state, part[0], failed.error, after)
+                state = after
                 continue
-            state = state._replace(checkpoint=part[-1][0], mark=stored_id(part[-1]))
+            state = after
         return Applied(count, state.checkpoint, state.mark)
 
     def note(self, projection: SqlProjection, state: State, mark: str) -> None:
@@ -134,7 +149,7 @@ class Applying:
             self._lock(connection, projection, state)
             connection.execute(self.table.update().where(self.table.c.name == projection.name).values(mark=mark))
 
-    def _write(self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent]) -> int:
+    def _write(self, projection: SqlProjection, state: State, rows: Sequence[StoredEvent], after: State) -> int:
         """Apply events and move the checkpoint, in one transaction. Answers how many concerned the projection.
 
         Raises:
@@ -151,7 +166,7 @@ class Applying:
                 with _not_committing(connection):
                     for at, row in enumerate(rows):  # noqa: B007 - where it failed
                         count += projection.handle(connection, row)
-                self._move(connection, projection, rows[-1], state.skipped)
+                self._move(connection, projection, after)
         except (HandlerError, UnknownEventType, UndecodableEvent) as error:
             _raise_passing(projection, error)
             raise _Failed(at, error) from error
@@ -184,12 +199,12 @@ class Applying:
                 .where(self.table.c.name == projection.name, self.table.c.version == state.version)
                 .values(
                     version=projection.version,
-                    checkpoint=0,
                     skipped=0,
                     stopped=None,
                     reason=None,
                     since_us=None,
                     mark=None,
+                    **self._rows.values(checkpoint=0),
                 )
             )
             if changed.rowcount != 1:
@@ -198,6 +213,8 @@ class Applying:
 
     def _lock(self, connection: Connection, projection: SqlProjection, state: State) -> None:
         """Compare the checkpoint, and keep others from it until the transaction ends.
+
+        Of a vector the number of places behind it: it only grows, so that it names one vector of the tables' history.
 
         An UPDATE as the first statement does both on every database: it locks the row (SQLite: the file), and it makes
         sqlite3, which begins no transaction for anything but a change, begin one.
@@ -208,25 +225,32 @@ class Applying:
             .where(
                 table.c.name == projection.name,
                 table.c.version == state.version,
-                table.c.checkpoint == state.checkpoint,
+                table.c.checkpoint == int(state.checkpoint),
             )
-            .values(checkpoint=state.checkpoint)
+            .values(checkpoint=int(state.checkpoint))
         )
         if changed.rowcount != 1:
             raise Lost
 
-    def _move(self, connection: Connection, projection: SqlProjection, last: StoredEvent, skipped: int) -> None:
+    def _move(self, connection: Connection, projection: SqlProjection, after: State) -> None:
         table = self.table
         connection.execute(
             table.update()
             .where(table.c.name == projection.name)
-            .values(checkpoint=last[0], skipped=skipped, stopped=None, reason=None, since_us=None, mark=stored_id(last))
+            .values(
+                skipped=after.skipped,
+                stopped=None,
+                reason=None,
+                since_us=None,
+                mark=after.mark,
+                **self._rows.values(checkpoint=after.checkpoint),
+            )
         )
 
-    def _skip(self, projection: SqlProjection, state: State, row: StoredEvent, error: Exception) -> None:
+    def _skip(self, projection: SqlProjection, state: State, row: StoredEvent, error: Exception, after: State) -> None:
         with self.engine.begin() as connection:
             self._lock(connection, projection, state)
-            self._move(connection, projection, row, state.skipped + 1)
+            self._move(connection, projection, after)
         _log.warning("%s: the event at position %d was skipped: %s", projection.where, row[0], error)
 
     def _stop(self, projection: SqlProjection, state: State, stopped: int, error: Exception) -> None:
@@ -240,6 +264,11 @@ class Applying:
                 .where(self.table.c.name == projection.name)
                 .values(stopped=stopped, reason=reason, since_us=since_us)
             )
+
+
+def _mark(rows: Sequence[StoredEvent], end: int) -> str | None:
+    """The id of the event at a checkpoint, if it is one's: a page may end behind its last event."""
+    return stored_id(rows[-1]) if rows and not isinstance(end, Vector) and rows[-1][0] == end else None
 
 
 def _parts(rows: Sequence[StoredEvent], at: int | None) -> list[Sequence[StoredEvent]]:

@@ -13,6 +13,7 @@ from .._flow.freshness import Fresh
 from ..aio import AsyncView
 from ..backends.marks import Next, read_on
 from ..blocking import View
+from ..domain.positions import join
 from ..domain.projections import Projection
 from ..errors import Misuse
 from ..ports import MAX_PAGE_BYTES, Got, Listed
@@ -56,7 +57,7 @@ class State(NamedTuple):
     @property
     def reaches(self) -> int:
         """The highest position that the table may hold something of."""
-        return self.position if self.started is None else max(self.position, self.started)
+        return self.position if self.started is None else join(self.position, self.started)
 
 
 class Flow(Generic[D]):
@@ -99,7 +100,8 @@ class Flow(Generic[D]):
         """What is kept of it."""
         with telling(self.where):
             row = self._rows.read(self.name, State()._asdict(), self.where, self._statements.check)
-        return State(*(row[field] for field in State._fields))
+        kept = {**row, **self._rows.positions(row)}
+        return State(*(kept[field] for field in State._fields))
 
     def write(self, before: State, after: State, put: Sequence[dict[str, object]], gone: Sequence[str]) -> int:
         """Write rows and state in one transaction, unless another run wrote meanwhile. Answers how many rows went.
@@ -112,13 +114,14 @@ class Flow(Generic[D]):
         """
         table = self._table
         values = [self.columns.value_of(key) for key in gone]
+        places = self._rows.values(position=after.position, started=after.started)
         with self._telling():
             try:
                 with self.engine.begin() as connection:
                     changed = connection.execute(
                         table.update()
                         .where(table.c.name == self.name, table.c.edition == before.edition)
-                        .values(**after._replace(edition=before.edition + 1)._asdict())
+                        .values({**after._replace(edition=before.edition + 1)._asdict(), **places})
                     )
                     if changed.rowcount != 1:
                         raise Lost

@@ -15,7 +15,8 @@ from sqlalchemy import Engine
 from .._flow.statuses import Failure
 from .._io.port import Port
 from ..backends.marks import Next, read_on
-from ..domain.events import FREE, CatchUp, Receipt, to_datetime
+from ..domain.events import FREE, CatchUp, Receipt, StoredEvent, to_datetime
+from ..domain.positions import Vector, join, meet, vector
 from ..errors import Misuse, ProjectionStopped, Unavailable
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Followed, Log
 from .applying import Applied, Applying, State
@@ -138,8 +139,10 @@ class SqlFollower:
                         last = (after, await read_on(log, after, self._page_size, MAX_PAGE_BYTES))
                         receipt += last[1].receipt
                     check(_expected(each, state, after), last[1])
-                    rows = [row for row in last[1].events if row[0] <= head]
-                    done = await port.call(partial(self._applying.apply, each, state, rows))
+                    rows, end = _to_apply(last[1], head)
+                    if isinstance(last[1].head, Vector):
+                        state = state._replace(checkpoint=vector(state.checkpoint))
+                    done = await port.call(partial(self._applying.apply, each, state, rows, end))
                 except Lost:
                     lost[each] += 1
                     if lost[each] > MAX_LOST:
@@ -156,14 +159,14 @@ class SqlFollower:
                 if done.error is not None:
                     waiting.remove(each)
                     failures.append(_stopped(each, done))
-                elif not rows or done.checkpoint >= head:
-                    reached[each] = max(done.checkpoint, head)  # the next event is beyond it
+                elif head <= done.checkpoint or (not rows and done.checkpoint == after):
+                    reached[each] = join(done.checkpoint, head)  # the next event is beyond it
                     waiting.remove(each)
             late = deadline is not None and time.monotonic() >= deadline
         if failures:
             raise failures[0]
-        position = min(reached.values())
-        return Followed(applied, position, position >= head, receipt)
+        position = meet(*reached.values())
+        return Followed(applied, position, head <= position, receipt)
 
     async def _at_rest(
         self, port: Port, log: Log, projection: SqlProjection, state: State, head: int
@@ -178,7 +181,7 @@ class SqlFollower:
         """
         if self._supersedes(projection, state):
             return head, FREE
-        if state.checkpoint < head or state.version != projection.version:
+        if not head <= state.checkpoint or state.version != projection.version:
             return None
         at = (state.checkpoint, state.mark)
         if state.checkpoint == head and (head == 0 or self._met.get(projection) == at):
@@ -209,6 +212,14 @@ class SqlFollower:
             stopped = Failure(state.stopped, state.reason or "", since)
         superseded = state.version > projection.version
         return SqlStatus(projection.name, state.version, state.checkpoint, state.skipped, stopped, superseded)
+
+
+def _to_apply(found: Next, head: int) -> tuple[list[StoredEvent], int | None]:
+    """What of a page is applied, and how far it reaches where its last event does not tell."""
+    if isinstance(found.head, Vector):  # all of it: behind events beyond `head` there may be others, elsewhere
+        return found.events, found.reached
+    rows = [row for row in found.events if row[0] <= head]
+    return rows, found.reached if len(rows) == len(found.events) else None
 
 
 def _expected(projection: SqlProjection, state: State, position: int) -> Expected:

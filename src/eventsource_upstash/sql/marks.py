@@ -38,11 +38,11 @@ def check(expected: Expected, found: Next) -> None:
         LogRewound: The log ends before the position that the table has reached.
         LogReplaced: It has another event there.
     """
-    if expected.position > found.head:
+    if not expected.position <= found.head:
         raise LogRewound(
             projection=expected.projection, checkpoint=expected.position, head=found.head, remedy=expected.remedy
         )
-    if expected.mark is not None and found.mark != expected.mark:
+    if expected.mark is not None and found.mark != expected.mark and (found.told or found.mark is not None):
         raise LogReplaced(
             projection=expected.projection,
             checkpoint=expected.position,

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Final, Generic, TypeVar, cast
 
 import msgspec
@@ -15,6 +16,7 @@ from .._io.port import Port
 from ..backends.marks import Next
 from ..domain.events import FREE, Receipt, StoredEvent, stored_id
 from ..domain.names import check_key
+from ..domain.positions import Vector, meet, partition_of, past, vector
 from ..errors import LogRewound, Misuse, ProjectionStopped, StaleView, Unavailable
 from ..ports import Got, Progress
 from .engines import MAX_LOST, Lost
@@ -157,9 +159,9 @@ class Run(Generic[D]):
                 if self._resumed and self._state.started is None:
                     await self._decide()
                 begun = self._decided or self._begun
-                reached = begun and self._state.started is None and self._state.position >= goal
+                reached = begun and self._state.started is None and goal <= self._state.position
                 break
-        complete = reached and goal >= head and not (self._resumed and self._changes and not self._begun)
+        complete = reached and head <= goal and not (self._resumed and self._changes and not self._begun)
         return Synced(
             self._upserted,
             self._deleted,
@@ -167,7 +169,7 @@ class Run(Generic[D]):
             head,
             complete,
             self._copying,
-            not (reached and (stopped or goal >= head)),
+            not (reached and (stopped or head <= goal)),
             self._receipt,
         )
 
@@ -180,6 +182,7 @@ class Run(Generic[D]):
         self._state = state = await self._port.call(self.flow.state)
         # The events that come next come in the same step, where they are likely to be wanted.
         only_events = state.started is None and not self._full and not self._changes
+        only_events = only_events and not isinstance(state.position, Vector)  # which partitions are, is not known yet
         found = await self.flow.next(state.reaches, events=only_events and state.position > 0)
         self._receipt += found.receipt
         self._next = (state.reaches, found)
@@ -204,7 +207,7 @@ class Run(Generic[D]):
             _log.warning("%s: the view is not at the head, and is copied as it is: %s", self.flow.where, error)
             progress = (await self._got(())).progress
             stopped = isinstance(error, ProjectionStopped)
-        return min(progress.checkpoint, head), stopped
+        return meet(progress.checkpoint, head), stopped
 
     async def _got(self, keys: Sequence[str], fresh: Fresh = Fresh()) -> Got:  # noqa: B008 - a value
         got = await self.flow.got(keys, fresh)
@@ -249,7 +252,7 @@ class Run(Generic[D]):
             if not self._decided:
                 await self._begin(progress)
                 return True
-        return self._state.position < goal and await self._events(goal)
+        return not goal <= self._state.position and await self._events(goal)
 
     async def _decide(self) -> Progress:
         """Decide whether events are enough; else the whole view is to be copied."""
@@ -263,7 +266,7 @@ class Run(Generic[D]):
         state = self._state._replace(
             version=version,
             generation=generation,
-            position=min(self._state.position, progress.checkpoint),
+            position=meet(self._state.position, progress.checkpoint),
             parked=int(progress.notes.parked > 0),
             started=progress.checkpoint,
             phase="copy",
@@ -318,21 +321,23 @@ class Run(Generic[D]):
     async def _events(self, goal: int) -> bool:
         """Copy the documents that the next page of events concerns."""
         flow, after = self.flow, self._state.position
-        page = await self._events_after(after)
-        rows = [row for row in page if row[0] <= goal]
-        end, keys = goal, list[str]()
+        several = isinstance(self._next[1].head, Vector)
+        rows, end = await (self._page_of_partitions(after, goal) if several else self._page(after, goal))
+        keys: list[str] = []
         if rows:
             plan = flow.projection.plan(rows, after, None)
-            if plan.checkpoint <= after:
-                assert plan.error is not None
-                raise plan.error
-            end, keys = plan.checkpoint, plan.keys
+            keys = plan.keys
+            if plan.error is not None:
+                before = takewhile(lambda row: row[0] != plan.checkpoint + 1, rows)
+                end = past(vector(after) if several else after, [row[0] for row in before])
+                if end == after:
+                    raise plan.error
         put: list[dict[str, object]] = []
         gone: list[str] = []
         state = self._state
         for start in range(0, max(1, len(keys)), 1000):
             some = keys[start : start + 1000]
-            got = await self._got(some, Fresh(end))
+            got = await self._got(some, Fresh(meet(end, goal)))
             if not self._is_of(got.progress):
                 await self._begin(got.progress)
                 return True
@@ -341,17 +346,40 @@ class Run(Generic[D]):
             state = state._replace(parked=state.parked or int(got.progress.notes.parked > 0))
         self._first = after if self._first is None else self._first
         mark = next((stored_id(row) for row in rows if row[0] == end), None)
-        await self._write(state._replace(position=end, phase="" if end >= goal else state.phase, mark=mark), put, gone)
+        phase = "" if goal <= end else state.phase
+        await self._write(state._replace(position=end, phase=phase, mark=mark), put, gone)
         self._tell(end - self._first, goal - self._first)
         return True
 
-    async def _events_after(self, after: int) -> Sequence[StoredEvent]:
+    async def _page(self, after: int, goal: int) -> tuple[list[StoredEvent], int]:
+        """The next events up to the goal, and the position that is reached with them."""
+        found = await self._events_after(after)
+        rows = [row for row in found.events if row[0] <= goal]
+        if found.reached is not None and found.reached != after and len(rows) == len(found.events):
+            return rows, found.reached
+        return rows, rows[-1][0] if rows else goal
+
+    async def _page_of_partitions(self, after: int, goal: int) -> tuple[list[StoredEvent], int]:
+        """The same in several partitions: of those that are at the goal nothing is read, whatever is new in them."""
+        start, wanted, head = vector(after), vector(goal), vector(self._next[1].head)
+        behind = [at for at in range(len(wanted.places)) if start.at(at) < wanted.at(at)]
+        past_goal = head.moved({at: start.at(at) for at in behind})
+        found = await self.flow.next(past_goal, events=True)
+        self._receipt += found.receipt
+        self.flow.check(self._state, found)
+        self._next = (past_goal, found._replace(events=[]))  # its head, for the next page
+        rows = [row for row in found.events if row[0] <= goal]
+        beyond = {partition_of(row[0]) for row in found.events if not row[0] <= goal}
+        reached = vector(past_goal if found.reached is None else found.reached)
+        return rows, start.moved({at: wanted.at(at) if at in beyond else reached.at(at) for at in behind})
+
+    async def _events_after(self, after: int) -> Next:
         at, found = self._next
-        if at != after or (not found.events and found.head > after):
+        if at != after or (not found.events and found.reached is None and not found.head <= after):
             found = await self.flow.next(after, events=True)
             self._receipt += found.receipt
             self.flow.check(self._state, found)
-        return found.events
+        return found
 
     async def _mark_at(self, position: int) -> str | None:
         """The id of the event at a position."""
@@ -380,7 +408,7 @@ class Run(Generic[D]):
 def _copied(state: State, goal: int) -> State:
     """The state when a copy is done: what came since it began is in the log."""
     position = state.started or 0
-    phase = "" if position >= goal else "events"
+    phase = "" if goal <= position else "events"
     return state._replace(position=position, started=None, phase=phase, place=None, copied=0)
 
 

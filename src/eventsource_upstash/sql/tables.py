@@ -14,15 +14,18 @@ from sqlalchemy import (
     Integer,
     MetaData,
     RowMapping,
+    Select,
     String,
     Table,
     Text,
     inspect,
+    select,
 )
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateColumn
 
+from ..domain.positions import Vector, read_position
 from ..errors import Misuse, Unavailable
 from .engines import check_transaction, telling
 
@@ -30,6 +33,10 @@ from .engines import check_transaction, telling
 _NAME: Final = String(255).with_variant(VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 CHECKPOINTS: Final = "eventsource_checkpoints"
 SYNCS: Final = "eventsource_syncs"
+
+PLACES: Final = "places"
+"""The column for positions that are vectors, as texts: the number beside them is how many places lie behind in all. A
+table of before there were such does without the column, as long as all positions are numbers."""
 
 
 def checkpoints_table(name: str, schema: str | None) -> Table:
@@ -45,6 +52,7 @@ def checkpoints_table(name: str, schema: str | None) -> Table:
         Column("reason", Text),
         Column("since_us", BigInteger),
         Column("mark", String(36)),
+        Column(PLACES, Text),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mariadb_engine="InnoDB",
@@ -68,6 +76,7 @@ def syncs_table(name: str, schema: str | None) -> Table:
         Column("place", Text),
         Column("copied", BigInteger, nullable=False),
         Column("mark", String(36)),
+        Column(PLACES, Text),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
         mariadb_engine="InnoDB",
@@ -89,6 +98,7 @@ class Rows:
         self.table: Table = table
         self.where: str = where
         self._made: set[str] = set()
+        self._lacks_places = False
         self._lock = threading.Lock()
 
     def prepare(self, name: str, first: Mapping[str, object]) -> None:
@@ -105,7 +115,7 @@ class Rows:
             with telling(f"{self.where}: table {self.table.fullname!r}"):
                 self._create()
                 with self.engine.connect() as connection:
-                    here = connection.execute(self.table.select().where(self.table.c.name == name)).first()
+                    here = connection.execute(self._select(name)).first()
                     check_transaction(connection, self.where)
                     connection.rollback()
                 if here is None:
@@ -134,7 +144,7 @@ class Rows:
         """
         self.prepare(name, first)
         with self.engine.connect() as connection:
-            row = connection.execute(self.table.select().where(self.table.c.name == name)).mappings().first()
+            row = connection.execute(self._select(name)).mappings().first()
             if look is not None:
                 look(connection)
             connection.rollback()
@@ -142,6 +152,30 @@ class Rows:
             self.forget()
             raise Unavailable(f"{where}: its checkpoint has just been deleted. Try again")
         return row
+
+    def _select(self, name: str) -> Select[tuple[object, ...]]:
+        columns = [each for each in self.table.columns if each.name != PLACES or not self._lacks_places]
+        return select(*columns).where(self.table.c.name == name)
+
+    def values(self, **positions: int | None) -> dict[str, int | str | None]:
+        """Positions as the table keeps them: numbers, and beside them the vectors among them.
+
+        Raises:
+            Misuse: One is a vector, and the table has no column for it.
+        """
+        kept: dict[str, int | str | None] = {name: None if at is None else int(at) for name, at in positions.items()}
+        places = [f"{name}={at}" for name, at in positions.items() if isinstance(at, Vector)]
+        if places or not self._lacks_places:
+            if self._lacks_places:
+                raise self._lacking(self.table.c[PLACES])
+            kept[PLACES] = " ".join(places) or None
+        return kept
+
+    @staticmethod
+    def positions(row: RowMapping) -> dict[str, int]:
+        """The vectors that a row keeps, by the names of their columns."""
+        places = str(row.get(PLACES) or "")
+        return {name: read_position(text) for name, _, text in [each.partition("=") for each in places.split()]}
 
     def forget(self) -> None:
         """Look again whether table and rows are there: somebody may have dropped them."""
@@ -161,13 +195,17 @@ class Rows:
 
     def _check_columns(self) -> None:
         there = {each["name"] for each in inspect(self.engine).get_columns(self.table.name, schema=self.table.schema)}
+        self._lacks_places = PLACES not in there
         for column in self.table.columns:
-            if column.name not in there:
-                add = f"ALTER TABLE {self.table.fullname} ADD {CreateColumn(column).compile(self.engine)}"
-                raise Misuse(
-                    f"{self.where}: table {self.table.fullname!r} has no column {column.name!r}: it is another table, "
-                    f"or of an earlier version. Name another one, or add the column: {add}"
-                )
+            if column.name not in there and column.name != PLACES:
+                raise self._lacking(column)
+
+    def _lacking(self, column: Column[object]) -> Misuse:
+        add = f"ALTER TABLE {self.table.fullname} ADD {CreateColumn(column).compile(self.engine)}"
+        return Misuse(
+            f"{self.where}: table {self.table.fullname!r} has no column {column.name!r}: it is another table, or of an "
+            f"earlier version. Name another one, or add the column: {add}"
+        )
 
     def _is_there(self) -> bool:
         inspector = inspect(self.engine)
