@@ -216,10 +216,9 @@ def test_a_table_from_before_there_were_vectors_does_for_numbers_and_tells_what_
     assert world.rows == world.copies == world.view() == {"a": (6, 1), "b": (7, 2)}
     world.backend.partitions.grow(2)
     world.play(*BUSY)
-    with pytest.raises(Misuse, match=f"ALTER TABLE {name} ADD places TEXT") as told:
-        world.app.projector.catch_up()
-        world.sync()
-    assert "places" in str(told.value)
+    step = world.app.projector.catch_up if name == CHECKPOINTS else world.sync
+    with pytest.raises(Misuse, match=f"ALTER TABLE {name} ADD places TEXT"):
+        step()
     with lite.begin() as connection:
         connection.execute(sa.text(f"ALTER TABLE {name} ADD places TEXT"))
     again = World(lite, 1)

@@ -81,7 +81,7 @@ class Applying:
         """
         with telling(projection.where):
             row = self._rows.read(projection.name, {"version": 0, "checkpoint": 0, "skipped": 0}, projection.where)
-        kept = {**row, **self._rows.positions(row)}
+        kept = self._rows.with_vectors(row)
         return State(*(kept[field] for field in State._fields))
 
     def apply(

@@ -100,7 +100,7 @@ class Flow(Generic[D]):
         """What is kept of it."""
         with telling(self.where):
             row = self._rows.read(self.name, State()._asdict(), self.where, self._statements.check)
-        kept = {**row, **self._rows.positions(row)}
+        kept = self._rows.with_vectors(row)
         return State(*(kept[field] for field in State._fields))
 
     def write(self, before: State, after: State, put: Sequence[dict[str, object]], gone: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -172,10 +172,13 @@ class Rows:
         return kept
 
     @staticmethod
-    def positions(row: RowMapping) -> dict[str, int]:
-        """The vectors that a row keeps, by the names of their columns."""
+    def with_vectors(row: RowMapping) -> Mapping[str, Any]:  # as a row of any table has it
+        """A row, with the vectors in the place of their numbers."""
         places = str(row.get(PLACES) or "")
-        return {name: read_position(text) for name, _, text in [each.partition("=") for each in places.split()]}
+        return {
+            **row,
+            **{name: read_position(text) for name, _, text in [each.partition("=") for each in places.split()]},
+        }
 
     def forget(self) -> None:
         """Look again whether table and rows are there: somebody may have dropped them."""
