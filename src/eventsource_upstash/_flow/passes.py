@@ -138,7 +138,8 @@ class Pass:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def result(self) -> CatchUp:
-        position = meet(*self.serving.values()) if self.serving else self.head
+        reached = list(self.serving.values()) or [self.head]
+        position = reached[0] if len(reached) == 1 else meet(*reached)
         goal = self.head if self.until is None else self.until
         # A rebuild that cannot go on holds up nobody: what it will replace serves, and is as it should be.
         rebuilt = [at for build, at in self.rebuilt.items() if self.aside.get(build[0]) != build[1]]
