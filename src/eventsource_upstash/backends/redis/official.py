@@ -10,8 +10,9 @@ from typing import Final, Protocol, cast
 from ..._io.port import Port
 from ..._io.retrying import RANDOM
 from ...errors import Misuse
-from .replies import Refusal, Reply, Trouble
-from .transport import Call, Transport
+from ..sending import Call, Trouble
+from .replies import Refusal, Reply
+from .transport import Transport
 
 ATTEMPTS: Final = 3
 """The SDK itself sends everything twice, with a pause of three seconds in between."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ..._io.retrying import retry_after
+from ..sending import Trouble, by_status
 
 MAX_REQUEST_BYTES: Final = 8_000_000
 """Largest request that is sent: well below the 10 MB that the service takes, since how it counts is not known."""
@@ -29,30 +29,11 @@ class Refusal(NamedTuple):
     text: str
 
 
-class Trouble(NamedTuple):
-    """No answer to the command.
-
-    Attributes:
-        text: What there was instead.
-        unknown: Whether the command may have been done all the same.
-        again: Whether it may help to send it again.
-        at_least: Seconds to wait before that, as the server asks.
-        remedy: What the caller can do.
-    """
-
-    text: str
-    unknown: bool
-    again: bool = True
-    at_least: float = 0.0
-    remedy: str = "Try again later"
-
-
 class _Body(msgspec.Struct):
     result: object = msgspec.UNSET
     error: object = msgspec.UNSET
 
 
-_MEDIA_TYPE: Final = re.compile(r"[\w.+-]{1,30}/[\w.+-]{1,30}\b", re.ASCII)
 _decoder: Final = msgspec.json.Decoder(_Body)
 
 CHECK_URL: Final = "Check UPSTASH_REDIS_REST_URL: it is the address of a Redis REST API, not of something before it"
@@ -78,22 +59,7 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Refusa
 
 def _no_reply(status: int, headers: Mapping[str, str]) -> Trouble:
     """What the status of an answer says that is none of the API's."""
-    told = _MEDIA_TYPE.match(headers.get("content-type", ""))
-    kind = told[0] if told else "no type"
-    what = f"answered status {status} ({kind})"
-    if status in (408, 425, 429):
-        return Trouble(what, unknown=False, at_least=retry_after(headers), remedy="Too many requests: try again later")
-    if status in (401, 403, 407):
-        return Trouble(what, unknown=False, again=False, remedy=f"{CHECK_TOKEN}, or a proxy wants to know who asks")
-    if status in (413, 431):
-        return Trouble(what, unknown=False, again=False, remedy="Something before the server takes no request so large")
-    if 300 <= status < 500:
-        return Trouble(what, unknown=False, again=False, remedy=CHECK_URL)
-    if status >= 500:
-        # Also those that a proxy gives: it may have passed the request on, and lost the answer.
-        return Trouble(what, unknown=True, at_least=retry_after(headers))
-    # An answer cut off, or a page that some proxy shows to everybody.
-    return Trouble(f"{what} that is no reply of a Redis REST API", unknown=True, remedy=CHECK_URL)
+    return by_status(status, headers, api="a Redis REST API", check_url=CHECK_URL, check_secret=CHECK_TOKEN)
 
 
 class Kind(NamedTuple):

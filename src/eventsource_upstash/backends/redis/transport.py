@@ -12,9 +12,10 @@ from ..._io.addresses import check_base_url, host_of
 from ..._io.port import HttpRequest, Port
 from ..._io.retrying import RANDOM, Budget
 from ...domain.events import Receipt
-from ...errors import EventSourceError, Misuse, OutcomeUnknown, Refused, TooLarge, Unavailable
+from ...errors import Misuse, OutcomeUnknown, Refused, TooLarge
+from ..sending import Call, Trouble, exchange, gave_up, insist, quoted
 from . import replies
-from .replies import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Refusal, Reply, Trouble
+from .replies import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Refusal, Reply
 from .scripts import Script
 from .sync_tokens import SyncTokens
 
@@ -65,61 +66,6 @@ _READING: Final = frozenset(
     )
 )
 """Commands that write nothing. What is not among them may have."""
-
-
-class Call:
-    """One operation on its way: what it is, what was tried, what it cost so far.
-
-    Attributes:
-        what: What messages call it.
-        keys: The keys it names, for messages.
-        reads: Whether it writes nothing.
-        once: Whether it must not be done twice, so that it is not sent again when its answer was lost.
-        budget: The time there is for it.
-        unknown: Whether an attempt may have been done without an answer.
-    """
-
-    __slots__ = (
-        "budget",
-        "bytes_received",
-        "bytes_sent",
-        "commands",
-        "failed",
-        "keys",
-        "once",
-        "reads",
-        "requests",
-        "retries",
-        "unknown",
-        "what",
-    )
-
-    def __init__(self, what: str, keys: Sequence[str], budget: Budget, *, reads: bool, once: bool = False) -> None:
-        self.what: str = what
-        self.keys: Sequence[str] = keys
-        self.reads: bool = reads
-        self.once: bool = once
-        self.budget: Budget = budget
-        self.unknown: bool = False
-        self.failed: bool = False
-        self.requests: int = 0
-        self.commands: int = 0
-        self.bytes_sent: int = 0
-        self.bytes_received: int = 0
-        self.retries: int = 0
-
-    def sent(self, size: int) -> None:
-        """Note that a request was sent, or may have been."""
-        self.requests += 1
-        self.commands += 1
-        self.bytes_sent += size
-        if self.failed:
-            self.retries += 1
-            self.failed = False
-
-    def receipt(self) -> Receipt:
-        """What it cost."""
-        return Receipt(self.requests, self.commands, self.bytes_sent, self.bytes_received, self.retries)
 
 
 class Transport:
@@ -242,36 +188,24 @@ class Transport:
 
     async def _run(self, call: Call, command: Callable[[bool], Sequence[str]]) -> Reply | Refusal:
         """Try until the server says something about the command, or the budget is spent."""
-        budget = call.budget
-        while True:
-            budget.tried += 1
-            before = call.requests
+
+        async def attempt() -> Reply | Refusal | Trouble:
             outcome = await self.attempt(call, command(call.unknown))
-            if isinstance(outcome, Reply):
-                return outcome
             if isinstance(outcome, Refusal):
                 kind = replies.kind_of(outcome.text)
-                if kind is None or kind.refused:
-                    return outcome
-                outcome = Trouble(f"answered {_quoted(outcome.text)}", unknown=False, remedy=kind.remedy)
-            call.unknown = call.unknown or outcome.unknown
-            call.failed = call.failed or call.requests > before
-            lost = call.once and call.unknown
-            if lost or not outcome.again or not await budget.pause(outcome.at_least):
-                raise self._gave_up(call, outcome)
+                if kind is not None and not kind.refused:
+                    return Trouble(f"answered {quoted(outcome.text)}", unknown=False, remedy=kind.remedy)
+            return outcome
 
-    def _gave_up(self, call: Call, trouble: Trouble) -> EventSourceError:
-        tried = f"{call.budget.tried} attempts" if call.budget.tried > 1 else "1 attempt"
-        said = f"{self._about(call)}: {self._scrubbed(trouble.text)} ({tried}, {call.budget.spent:.1f} s)"
-        if call.unknown and not call.reads:
-            safe = (
+        outcome: Reply | Refusal | Trouble = await insist(call, attempt)
+        if isinstance(outcome, Trouble):
+            again = (
                 "It was not sent again, since it would count twice"
                 if call.once
                 else "The same call with the same idempotency key is safe"
             )
-            return OutcomeUnknown(f"{said}; whether it was written is not known. {safe}. {trouble.remedy}")
-        kind = Unavailable if trouble.again else Refused
-        return kind(f"{said}; nothing was written. {trouble.remedy}")
+            raise gave_up(call, outcome._replace(text=self._scrubbed(outcome.text)), self._about(call), again)
+        return outcome
 
     def _refuse(self, call: Call, text: str) -> NoReturn:
         """Raise what the server's error text means."""
@@ -280,7 +214,7 @@ class Transport:
         if "WRONGTYPE" in text and call.keys:
             more = ", ..." if len(call.keys) > 3 else ""
             remedy = f"{remedy}. The keys are {', '.join(repr(key) for key in call.keys[:3])}{more}"
-        said = f"{self._about(call)}: the server refused it: {_quoted(self._scrubbed(text))}"
+        said = f"{self._about(call)}: the server refused it: {quoted(self._scrubbed(text))}"
         if call.unknown and not call.reads:
             # An attempt before this one may have been done: a refusal says nothing about that one.
             raise OutcomeUnknown(f"{said}. Whether an attempt before it was written is not known. {remedy}")
@@ -356,15 +290,9 @@ class HttpTransport(Transport):
         sending = self._tokens.begin()
         headers = {**self._headers, "upstash-sync-token": sending.token} if sending.token else self._headers
         request = HttpRequest("POST", self._url, headers, body, left, self._connect_timeout, self._read_timeout)
-        try:
-            answer = await self.port.send(request)
-        except Unavailable as error:
-            return Trouble(_reason(error), unknown=False)
-        except OutcomeUnknown as error:
-            call.sent(len(body))
-            return Trouble(_reason(error), unknown=True)
-        call.sent(len(body))
-        call.bytes_received += len(answer.body)
+        answer = await exchange(self.port, call, request)
+        if isinstance(answer, Trouble):
+            return answer
         outcome = replies.read(answer.status, answer.headers, answer.body)
         if not isinstance(outcome, Trouble):
             by_primary = isinstance(outcome, Reply) and (not call.reads or command[0].startswith("EVAL"))
@@ -373,16 +301,3 @@ class HttpTransport(Transport):
 
     def _scrubbed(self, text: str) -> str:
         return text.replace(self._token, "(token)")
-
-
-def _reason(error: EventSourceError) -> str:
-    """What happened on the way, in a few words."""
-    cause = error.__cause__
-    happened = "could not be reached" if isinstance(error, Unavailable) else "did not answer"
-    return f"{happened} ({type(cause).__name__})" if cause else happened
-
-
-def _quoted(text: str) -> str:
-    """A server's words for a message: in one line, not too long."""
-    line = " ".join(text.split())
-    return repr(line if len(line) <= 300 else f"{line[:300]}...")
