@@ -36,3 +36,25 @@ def check_base_url(name: str, url: str) -> str:
     if parts.query or parts.fragment:
         raise Misuse(f"{name} holds a query or a fragment: leave it out, the token goes beside the URL")
     return url.rstrip("/")
+
+
+def quoted(text: str) -> str:
+    """A text as a part of a path: nothing in it means anything to a URL."""
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def take_credentials(url: str) -> tuple[str, str, str]:
+    """A URL without user name and password, and these two, decoded; "" for what is not there."""
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url, "", ""
+    credentials, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, "", ""
+    user, _, password = credentials.partition(":")
+    return parts._replace(netloc=host).geturl(), unquote(user), unquote(password)
