@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .aio.schedules import AsyncSchedules
     from .aio.views import AsyncIndex, AsyncProjectionStore, AsyncView
     from .backends.kafka import Kafka
+    from .backends.kafka.rest import RestTopic
     from .backends.memory.backend import Memory
     from .backends.memory.keys import MemoryKeys
     from .backends.memory.notices import InProcess
@@ -166,6 +167,7 @@ __all__ = [
     "Refused",
     "RegistrationError",
     "Registry",
+    "RestTopic",
     "Retried",
     "RetryLater",
     "SQLite",
@@ -257,6 +259,7 @@ _LATER = {
     "Rebuilding": "_flow.rebuilding",
     "Rebuilt": "_flow.rebuilding",
     "Receiver": "backends.qstash",
+    "RestTopic": "backends.kafka.rest",
     "Retried": "_flow.parking",
     "RetryLater": "domain.jobs",
     "SQLite": "backends.sqlite",

@@ -164,5 +164,5 @@ def one_record(records: int) -> None:
     """See that it is one record. Raises `Misuse` for several, which nothing writes all or none over REST."""
     if records != 1:
         raise Misuse(
-            f"{records} records cannot be written all or none over Kafka's REST protocol: write them one by one"
+            f"{records} records cannot be written all or none over Kafka's REST protocol: write one at a time"
         )
