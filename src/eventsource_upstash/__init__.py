@@ -20,6 +20,7 @@ from .errors import (
     InvalidEvent,
     LogReplaced,
     LogRewound,
+    LogsDiffer,
     LogTrimmed,
     Misuse,
     OutcomeUnknown,
@@ -40,6 +41,8 @@ from .errors import (
 
 if TYPE_CHECKING:
     # Loaded when they are first asked for: nobody pays for a face, a backend or a part that is not used.
+    from ._flow.comparing import Compared, Contents
+    from ._flow.copying import Copied, Copying
     from ._flow.delivering import Delivered
     from ._flow.feeding import Change, Changes
     from ._flow.parking import ParkedEvent, Retried, SkippedEvent
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from ._flow.statuses import BuildStatus, Failure, ProjectionStatus
     from ._io.port import Signal
     from .aio import AsyncApp, AsyncEventStore, AsyncNotifier
+    from .aio.copying import AsyncLogCopy
     from .aio.limits import AsyncRateLimit
     from .aio.messages import AsyncMessages
     from .aio.projector import AsyncProjector, AsyncWorker
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from .backends.redis import UpstashKeys, UpstashRedis
     from .backends.sqlite import SQLite, SQLiteKeys
     from .blocking import App, EventStore, Notifier
+    from .blocking.copying import LogCopy
     from .blocking.limits import RateLimit
     from .blocking.messages import Messages
     from .blocking.projector import Projector, Worker
@@ -95,6 +100,7 @@ __all__ = [
     "AsyncApp",
     "AsyncEventStore",
     "AsyncIndex",
+    "AsyncLogCopy",
     "AsyncMessages",
     "AsyncNotifier",
     "AsyncProjectionStore",
@@ -109,8 +115,12 @@ __all__ = [
     "CatchUp",
     "Change",
     "Changes",
+    "Compared",
     "ConcurrencyError",
     "ConditionFailed",
+    "Contents",
+    "Copied",
+    "Copying",
     "CorruptLog",
     "Delivered",
     "Delivery",
@@ -129,9 +139,11 @@ __all__ = [
     "Kafka",
     "Limited",
     "Loaded",
+    "LogCopy",
     "LogReplaced",
     "LogRewound",
     "LogTrimmed",
+    "LogsDiffer",
     "Memory",
     "MemoryKeys",
     "Message",
@@ -208,6 +220,7 @@ _LATER = {
     "AsyncApp": "aio",
     "AsyncEventStore": "aio",
     "AsyncIndex": "aio.views",
+    "AsyncLogCopy": "aio.copying",
     "AsyncMessages": "aio.messages",
     "AsyncNotifier": "aio",
     "AsyncProjectionStore": "aio.views",
@@ -221,6 +234,10 @@ _LATER = {
     "Buried": "ports.messages",
     "Change": "_flow.feeding",
     "Changes": "_flow.feeding",
+    "Compared": "_flow.comparing",
+    "Contents": "_flow.comparing",
+    "Copied": "_flow.copying",
+    "Copying": "_flow.copying",
     "Delivered": "_flow.delivering",
     "Delivery": "backends.qstash",
     "Dropped": "_flow.rebuilding",
@@ -234,6 +251,7 @@ _LATER = {
     "Kafka": "backends.kafka",
     "Limited": "domain.limits",
     "Loaded": "domain.aggregates",
+    "LogCopy": "blocking.copying",
     "Memory": "backends.memory.backend",
     "MemoryKeys": "backends.memory.keys",
     "Message": "ports.messages",

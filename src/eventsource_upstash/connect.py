@@ -100,6 +100,23 @@ def parts_of(url: str | Backend) -> Parts:
     )
 
 
+def backend_of(url: str, environ: Mapping[str, str]) -> Backend:
+    """Where log and views are that a URL names: for whoever needs no notifications.
+
+    Args:
+        url: As for `connect`.
+        environ: The environment that it is read from.
+
+    Raises:
+        Misuse: As `connect`.
+    """
+    if url.startswith("upstash:") and not url.startswith("upstash://"):
+        from .backends.redis import UpstashRedis
+
+        return UpstashRedis.from_env(namespace=url.removeprefix("upstash:") or None, environ=environ)
+    return parts_of(url).backend
+
+
 def upstash(namespace: str | None, environ: Mapping[str, str]) -> Parts:
     """Upstash Redis and QStash, as the environment names them. Raises `Misuse` that names all that is wrong with it."""
     from .backends.qstash import QStash

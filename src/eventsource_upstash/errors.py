@@ -21,6 +21,7 @@ error                   what to do
 `SubjectForgotten`      decide whether the person is back: nothing was written
 `SealedEvent`           hand over the key store that the event was written with
 `LogRewound`            an operator's work: the log is older than the view that was built on it
+`LogsDiffer`            an operator's work: a copy of a log is not what its source is
 `LogReplaced`           a `LogRewound`: the log is not the one that the table or view is of
 ======================= ==================================================================
 """
@@ -44,6 +45,7 @@ __all__ = [
     "LogReplaced",
     "LogRewound",
     "LogTrimmed",
+    "LogsDiffer",
     "Misuse",
     "OutcomeUnknown",
     "ProjectionStopped",
@@ -228,6 +230,21 @@ class UnknownEventType(EventSourceError):
 
 class CorruptLog(EventSourceError):
     """What is stored is not what was written: an operator has to look at it."""
+
+
+class LogsDiffer(CorruptLog):
+    """A copy of a log does not hold what its source holds: events are lost, doubled, in another order or altered.
+
+    Attributes:
+        difference: Where they begin to differ.
+    """
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(
+            f"the copy is not what its source is: {difference}. Did somebody else write to the destination? Do not use "
+            "it: empty it, and copy again"
+        )
+        self.difference = difference
 
 
 class UndecodableEvent(CorruptLog):

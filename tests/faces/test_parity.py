@@ -13,12 +13,14 @@ import pytest
 
 import eventsource_upstash
 from eventsource_upstash import aio, blocking, connect, connect_async, web
+from eventsource_upstash.aio import copying as aio_copying
 from eventsource_upstash.aio import limits as aio_limits
 from eventsource_upstash.aio import messages as aio_messages
 from eventsource_upstash.aio import projector as aio_projector
 from eventsource_upstash.aio import reactions as aio_reactions
 from eventsource_upstash.aio import schedules as aio_schedules
 from eventsource_upstash.aio import views as aio_views
+from eventsource_upstash.blocking import copying as blocking_copying
 from eventsource_upstash.blocking import limits as blocking_limits
 from eventsource_upstash.blocking import messages as blocking_messages
 from eventsource_upstash.blocking import projector as blocking_projector
@@ -30,6 +32,7 @@ from eventsource_upstash.web import asgi, endpoint, job_asgi, jobs, view_asgi, v
 
 BLOCKING_MODULES = (
     blocking,
+    blocking_copying,
     blocking_limits,
     blocking_messages,
     blocking_projector,
@@ -39,6 +42,7 @@ BLOCKING_MODULES = (
 )
 ASYNC_MODULES = (
     aio,
+    aio_copying,
     aio_limits,
     aio_messages,
     aio_projector,

@@ -23,6 +23,7 @@ from eventsource_upstash import (
     LogReplaced,
     LogRewound,
     LogTrimmed,
+    LogsDiffer,
     Misuse,
     OutcomeUnknown,
     ProjectionStopped,
@@ -78,6 +79,7 @@ ERRORS: list[EventSourceError] = [
     LogReplaced(
         projection="tasks", checkpoint=9, head=12, where="the view of projection 'tasks'", remedy="copy it all"
     ),
+    LogsDiffer("the destination lacks the event 'paid'"),
     StaleView(projection="tasks", wanted=9, reached=7, head=9),
     ViewNotBuilt(projection="tasks", version=2, reached=7, head=9, why="no index 'due'"),
     UndecodableDocument("document '1' does not decode: no text; give the projection a version above 1"),

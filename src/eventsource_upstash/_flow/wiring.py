@@ -62,14 +62,20 @@ def once(of: object, name: str, make: Callable[[], T]) -> T:
     return cast("T", parts[name] if name in parts else parts.setdefault(name, make()))
 
 
+def check_backends(*backends: object) -> None:
+    """Refuse what is no backend. Raises `Misuse`."""
+    for backend in backends:
+        if not (hasattr(backend, "log") and hasattr(backend, "views")):
+            what = "a URL" if isinstance(backend, str) else repr(backend)
+            read = "the URL" if isinstance(backend, str) else "a URL"
+            raise Misuse(
+                f"{what} is no backend; hand over Memory() or SQLite(...), or let connect(url, registry) read {read}"
+            )
+
+
 def check_parts(backend: object, registry: object) -> None:
     """Refuse what is no backend or no registry. Raises `Misuse`."""
-    if not (hasattr(backend, "log") and hasattr(backend, "views")):
-        raise Misuse(
-            f"{backend!r} is no backend; hand over Memory() or SQLite(...), or let connect(url, registry) read a URL"
-            if not isinstance(backend, str)
-            else "a URL is no backend; hand over Memory() or SQLite(...), or let connect(url, registry) read the URL"
-        )
+    check_backends(backend)
     if not isinstance(registry, Registry):
         raise Misuse(f"{registry!r} is no Registry")
 

@@ -1,4 +1,4 @@
-"""Writes variables into an environment file that may hold others."""
+"""Reads environment files, and writes variables into one that may hold others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["write_variables"]
+__all__ = ["read_variables", "write_variables"]
 
 _ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """The variables of an environment file: NAME=value on a line of its own, in quotes or not, after `export` or not.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is no text.
+    """
+    variables: dict[str, str] = {}
+    for line in path.read_text("utf-8").splitlines():
+        found = _ASSIGNMENT.match(line)
+        if found is not None:
+            variables[found.group(1)] = _value(line[found.end() :])
+    return variables
 
 
 def write_variables(path: Path, variables: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`eventsource-upstash dev`: the local Upstash, until Ctrl-C."""
+"""The command: `eventsource-upstash dev`, the local Upstash until Ctrl-C; and `copy`, in a file of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .copying import add_copy, copy
 from .environment import write_variables
+from .telling import fail, say
 
 if TYPE_CHECKING:
     from ..local import LocalUpstash
@@ -32,10 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Words after the command's name; those of the process if None.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    return copy(options) if options.command == "copy" else _dev(options)
+
+
+def _dev(options: argparse.Namespace) -> int:
     if sys.platform == "win32":
-        return _fail("the local Upstash runs on Linux and macOS; on Windows, run it in WSL")
+        return fail("the local Upstash runs on Linux and macOS; on Windows, run it in WSL")
     try:
         from ..local import EngineUnavailable, LocalUpstash, PortTaken
         from ..local.qstash.settings import Settings
@@ -43,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("eventsource_upstash"):
             raise
-        return _fail(_MISSING.format(name=error.name))
+        return fail(_MISSING.format(name=error.name))
     upstash = LocalUpstash(
         redis_port=options.redis_port,
         qstash_port=options.qstash_port,
@@ -62,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         upstash.start()
     except PortTaken as error:
-        return _fail(f"port {error.port} is taken. Choose another with --{error.half}-port PORT (0: a free one)")
+        return fail(f"port {error.port} is taken. Choose another with --{error.half}-port PORT (0: a free one)")
     except (EngineUnavailable, EngineGone, ValueError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     except EngineError as error:
-        return _fail(f"the Redis of --redis-url does not let us in: {error.text}")
+        return fail(f"the Redis of --redis-url does not let us in: {error.text}")
     try:
         replaced: list[str] = []
         if options.env_file is not None:
@@ -74,10 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _announce(upstash, options.env_file, replaced)
         stop.wait()
     except OSError as error:
-        return _fail(f"{options.env_file} cannot be written: {error.strerror}")
+        return fail(f"{options.env_file} cannot be written: {error.strerror}")
     finally:
         upstash.stop()
-    _say("\nstopped")
+    say("\nstopped")
     return 0
 
 
@@ -113,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         help="refuse scripts with the flag allow-key-locking, as a plain Redis does",
     )
+    add_copy(commands.add_parser("copy", help="copy a log to another one"))
     return parser
 
 
@@ -130,20 +136,11 @@ def _mapping(text: str) -> tuple[str, str]:
 
 
 def _announce(upstash: LocalUpstash, env_file: Path | None, replaced: Sequence[str]) -> None:
-    _say("Local Upstash, for DEVELOPMENT ONLY: its credentials are public, its data is not safe.\n")
+    say("Local Upstash, for DEVELOPMENT ONLY: its credentials are public, its data is not safe.\n")
     for name, value in upstash.environment().items():
-        _say(f"{name}={value}")
+        say(f"{name}={value}")
     if env_file is not None:
-        _say(f"\nwritten to {env_file}")
+        say(f"\nwritten to {env_file}")
         for name in replaced:  # the old value may have been of a real account: not shown, and not without a word
-            _say(f"replaced another value of {name}")
-    _say(f"\nsee it at {upstash.redis_url}/dev\nstop it with Ctrl-C")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - what the command is for
-
-
-def _fail(text: str) -> int:
-    print(f"eventsource-upstash: {text}", file=sys.stderr)  # noqa: T201 - what the command is for
-    return 1
+            say(f"replaced another value of {name}")
+    say(f"\nsee it at {upstash.redis_url}/dev\nstop it with Ctrl-C")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -220,5 +220,21 @@ class Log(Protocol):
         Args:
             position: What the append answered.
             raised_us: When it was raised: the append's `recorded_us`.
+        """
+        ...
+
+
+@runtime_checkable
+class AppendsMany(Protocol):
+    """What a log may have besides, where one step can hold many appends: for whoever copies a whole log."""
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
+        """Several appends, each as `Log.append` does it, in their order and in one step; up to the first in the way.
+
+        Answers what each of them would have answered by itself, up to and including the first that is not `Appended`:
+        that one and those after it are not written, those before it are.
+
+        Raises:
+            EventSourceError: As `Log.append`, of all of them: none is written, or of none it is known.
         """
         ...

@@ -73,7 +73,7 @@ class MemoryLog:
                 state.keys[key] = (append.digest, stream, appended)
             if append.snapshot is not None:
                 state.snapshots[stream, append.snapshot.name] = append.snapshot
-            if condition is not None:
+            if condition is not None and not isinstance(expected, int):  # else the stream tells a repeat
                 state.conditional[append.number, append.recorded_us] = appended
             return appended
         finally:

@@ -46,6 +46,11 @@ class SQLite:
     def __repr__(self) -> str:
         return f"SQLite({self._database.path!r})"
 
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self._database.path
+
     def log(self, port: Port) -> Log:
         """Its log."""
         return SQLiteLog(PatientPort(port, self._database.timeout), self._database)

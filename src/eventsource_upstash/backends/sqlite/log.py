@@ -66,6 +66,19 @@ class SQLiteLog:
         """See `Log.append`."""
         return await self._port.call(partial(self._database.write, partial(_append, append)))
 
+    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
+        """See `AppendsMany.append_many`. One transaction."""
+
+        def work(cursor: sqlite3.Cursor) -> list[Appended | Conflict | KeyReused | Unmet]:
+            answers: list[Appended | Conflict | KeyReused | Unmet] = []
+            for each in appends:
+                answers.append(_append(each, cursor))
+                if not isinstance(answers[-1], Appended):
+                    break
+            return answers
+
+        return await self._port.call(partial(self._database.write, work))
+
     async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         """See `Log.recall`."""
         return await self._port.call(partial(self._database.read, partial(_recall, stream, key)))
@@ -190,7 +203,7 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
         cursor.execute(_KEEP_KEY, (key, digest, stream, position, revision))
     if append.snapshot is not None:
         cursor.execute(_KEEP, (stream, *append.snapshot))
-    if condition is not None:
+    if condition is not None and not isinstance(expected, int):  # else the stream tells a repeat
         cursor.execute(_KEEP_APPEND, (append.number, append.recorded_us, position, revision))
     return Appended(position, revision)
 

@@ -1,0 +1,306 @@
+"""What a copy holds, what it refuses, and what it costs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from eventsource_upstash import (
+    AsyncLogCopy,
+    Copying,
+    EventStore,
+    LogCopy,
+    Memory,
+    MemoryKeys,
+    Misuse,
+    Personal,
+    Query,
+    Refused,
+    Registry,
+    Signal,
+    TooLarge,
+)
+from eventsource_upstash._flow import copying
+from eventsource_upstash.domain.events import Appended
+from eventsource_upstash.ports import Append, Backend, Conflict, KeyReused, Log, Page, Unmet
+from eventsource_upstash.testing.colours import Colour
+from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
+from tests.copying.conftest import Make
+from tests.copying.support import HISTORY, Counting, copied, fill, rows_of, written
+
+KINDS = ("memory", "sqlite", "upstash")
+COLOURS = pytest.mark.parametrize("colour", Colour, ids=lambda colour: colour.value)
+
+
+@COLOURS
+@pytest.mark.parametrize(("source", "destination"), list(itertools.product(KINDS, KINDS)))
+def test_a_copy_is_what_its_source_is(make: Make, source: str, destination: str, colour: Colour) -> None:
+    one, other = make(source), make(destination)
+    fill(one)
+    done = copied(colour, one, other)
+    assert rows_of(other) == rows_of(one), "positions and revisions too"
+    assert (done.found, done.copied, done.position, done.head) == (0, 12, 12, 12)
+    assert done.compared is not None
+    assert done.compared.equal
+    assert done.compared.source.events == 12
+    assert len(done.compared.source.digest) == 32
+    again = copied(colour, one, other)
+    assert (again.found, again.copied, again.head) == (12, 0, 12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_events_are_found_by_their_tags_in_a_copy(make: Make, kind: str) -> None:
+    one, other = Memory(), make(kind)
+    fill(one)
+    copied(Colour.BLOCKING, one, other)
+
+    async def found() -> list[int]:
+        page = await other.log(Colour.BLOCKING.port).read(0, 10, 10**6, Query.of(tags=["x"]))
+        return [row[0] for row in page.events]
+
+    assert Colour.BLOCKING.run(found()) == [5, 6, 7]
+
+
+def test_what_was_appended_together_is_appended_together() -> None:
+    one, other = Memory(), Counting(Memory())
+    fill(one)
+    copied(Colour.BLOCKING, one, other)
+    assert other.calls["log.append"] == len(HISTORY)
+
+
+def test_what_goes_on_in_the_next_page_is_appended_together() -> None:
+    one, other = Memory(), Counting(Memory())
+    fill(one, [written("a", b"{}", number=1), written("b", *[b"{}"] * 1_500, number=2)])
+    copied(Colour.BLOCKING, one, other)
+    assert rows_of(other) == rows_of(one)
+    # Events 1 to 1,000 of the 1,500 are as many as are appended at once.
+    assert other.calls["log.append"] == 3
+
+
+class Narrow(LogWrapper):
+    """A log that takes three events at once, and no payload of more than 100 bytes."""
+
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
+        if len(append.events) > 3:
+            raise TooLarge(what="the append", size=len(append.events), limit=3, unit="events")
+        if len(append.events[0][2]) > 100:
+            raise TooLarge(what="the event", size=len(append.events[0][2]), limit=100)
+        return await super().append(append)
+
+
+class NarrowBackend(BackendWrapper):
+    def wrap_log(self, log: Log) -> Log:
+        return Narrow(log)
+
+
+def test_what_is_too_large_at_once_is_appended_in_parts() -> None:
+    one, other = Memory(), Memory()
+    fill(one, [written("a", *[b'{"n":%d}' % n for n in range(20)], number=2, tags=[None, b'["x"]'] * 10)])
+    copied(Colour.BLOCKING, one, NarrowBackend(other))
+    assert rows_of(other) == rows_of(one)
+    fill(one, [written("a", b" " * 101, number=200)])
+    with pytest.raises(TooLarge):
+        copied(Colour.BLOCKING, one, NarrowBackend(other))
+    assert len(rows_of(other)) == 20
+
+
+@dataclass(frozen=True)
+class Moved:
+    customer: str
+    street: Personal[str]
+
+
+def test_personal_data_stays_encrypted_and_is_read_with_the_same_keys() -> None:
+    registry, keys, one, other = Registry(), MemoryKeys(), Memory(), Memory()
+    registry.event("moved", subject="customer")(Moved)
+    EventStore(one, registry, keys=keys).append("c-1", Moved("c-1", "Lindenstraße 1"))
+    copied(Colour.BLOCKING, one, other)
+    assert "Lindenstraße".encode() not in rows_of(other)[0][9]
+    (read,) = EventStore(other, registry, keys=keys).read()
+    assert read.event == Moved("c-1", "Lindenstraße 1")
+
+
+@COLOURS
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_goes_on_from_what_is_there(make: Make, kind: str, colour: Colour) -> None:
+    one, other = Memory(), make(kind)
+    for end in (0, 1, 3, 5, len(HISTORY)):
+        fresh = Memory()
+        fill(fresh, HISTORY[:end])
+        before = len(rows_of(other))
+        done = copied(colour, fresh, other)
+        assert (done.found, done.found + done.copied) == (before, len(rows_of(fresh)))
+        one = fresh
+    assert rows_of(other) == rows_of(one)
+
+
+def test_a_part_of_an_append_is_gone_on_with() -> None:
+    one, other = Memory(), Memory()
+    fill(one)
+    fill(other, [HISTORY[0], written("b", b'{"amount":2}', number=20, metadata=HISTORY[1].metadata)])
+    done = copied(Colour.BLOCKING, one, other)
+    assert (done.found, done.copied) == (2, 10)
+    assert rows_of(other) == rows_of(one)
+
+
+@COLOURS
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "others",
+    [
+        [written("own", b"{}", number=7)],
+        [*HISTORY[:2], written("a", b"{}", number=7)],
+        [*HISTORY, written("own", b"{}", number=7)],
+        [HISTORY[1], HISTORY[0]],
+    ],
+    ids=["others", "others after a part", "others after all", "another order"],
+)
+def test_a_destination_with_other_events_is_refused(
+    make: Make, kind: str, others: list[Append], colour: Colour
+) -> None:
+    one, other = Memory(), make(kind)
+    fill(one)
+    fill(other, others)
+    before = rows_of(other)
+    with pytest.raises(Refused, match=r"the destination holds the event '.*' .*; nothing was written"):
+        copied(colour, one, other)
+    assert rows_of(other) == before
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    one, other = Memory(), Memory()
+    fill(one)
+    fill(other, HISTORY[:2])
+    done = copied(Colour.BLOCKING, one, other, dry_run=True)
+    assert (done.found, done.copied, done.head, done.compared) == (4, 8, 4, None)
+    assert len(rows_of(other)) == 4
+
+
+def test_nobody_need_compare() -> None:
+    one, other = Memory(), Counting(Memory())
+    fill(one)
+    assert copied(Colour.BLOCKING, one, other, verify=False).compared is None
+    assert "log.read" not in other.calls
+
+
+@COLOURS
+@pytest.mark.parametrize("kind", KINDS)
+def test_somebody_else_in_between_is_an_error_and_no_mixture(make: Make, kind: str, colour: Colour) -> None:
+    for stream in ("own", "b"):  # a stream of theirs, and one that the next append is about
+        one, other = Memory(), make(kind)
+        fill(one)
+        theirs = [written(stream, b"{}", number=7)]
+        disturbed = Counting(other, "log.append", 4, partial(fill, other, theirs))
+        with pytest.raises(Refused, match=r"somebody else writes to the destination: .* was not copied"):
+            copied(colour, one, disturbed)
+        rows = rows_of(other)
+        assert rows[:6] == rows_of(one)[:6]
+        assert rows[6][1] == stream
+        assert len(rows) == 7, "nothing was written after theirs"
+        with pytest.raises(Refused, match="the destination holds the event 'paid'"):
+            copied(colour, one, other)
+
+
+class Written(LogWrapper):
+    """A log to which somebody appends whenever it was read to its end."""
+
+    def __init__(self, inner: Log, append: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self.write = append
+
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        page = await super().read(after, limit, max_bytes, query)
+        if not page.events:
+            self.write()
+        return page
+
+
+class WrittenTo(BackendWrapper):
+    def __init__(self, inner: Backend, append: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self.write = append
+
+    def wrap_log(self, log: Log) -> Log:
+        return Written(log, self.write)
+
+
+@COLOURS
+def test_a_source_that_is_written_to_is_followed_until_told_to_end(colour: Colour) -> None:
+    one, other, stop = Memory(), Memory(), Signal()
+    fill(one, HISTORY[:2])
+    left = HISTORY[2:]
+
+    def write() -> None:
+        if left:
+            fill(one, [left.pop(0)])
+        if len(left) == 1 and not stop.raised:
+            stop.set()
+            fill(one, [left.pop(0)])  # before anybody could see that it is set
+
+    done = copied(colour, WrittenTo(one, write), other, follow=stop, poll_interval=1e-6, verify=False)
+    assert not left
+    assert rows_of(other) == rows_of(one)
+    assert (len(rows_of(one)), done.copied) == (12, 12)
+
+
+def test_what_comes_after_the_copy_is_not_compared() -> None:
+    one, other = Memory(), Memory()
+    fill(one)
+    numbers = itertools.count(100)
+    source = WrittenTo(one, lambda: fill(one, [written("later", b"{}", number=next(numbers))]))
+    done = copied(Colour.BLOCKING, source, other)
+    assert done.compared is not None
+    assert done.compared.source.events == done.position == 12
+    assert len(rows_of(one)) > 12
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_how_far_it_is_is_told(make: Make, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "EVERY", 0.0)
+    one, other = Memory(), make(kind)
+    fill(one)
+    fill(other, HISTORY[:2])
+    told: list[Copying] = []
+    copied(Colour.BLOCKING, one, other, progress=told.append)
+    phases = ("looking", "copying", "comparing")
+    assert [phase for phase, _ in itertools.groupby(each.phase for each in told)] == list(phases)
+    for phase, total in zip(phases, (4, 8, 24), strict=True):
+        mine = [each for each in told if each.phase == phase]
+        assert [each.done for each in mine] == sorted(each.done for each in mine)
+        assert (mine[-1].done, mine[-1].total, mine[-1].fraction) == (total, total, 1.0)
+        assert mine[0].remaining is None
+        assert mine[-1].remaining == 0
+        assert mine[-1].rate > 0
+
+
+def test_what_it_costs(make: Make) -> None:
+    one, other = Memory(), make("upstash")
+    fill(one)
+    first = copied(Colour.BLOCKING, one, other, verify=False).receipt
+    assert (first.requests, first.commands) == (1 + len(HISTORY), 2 + 6 * len(HISTORY)), "the head, and each append"
+    again = copied(Colour.BLOCKING, one, other, verify=False).receipt
+    assert again.requests == 3, "the head, a page, and that there is no other"
+
+
+def test_what_cannot_be_is_refused() -> None:
+    for wrong in ("memory:", None):
+        with pytest.raises(Misuse, match="is no backend"):
+            LogCopy(Memory(), wrong)  # type: ignore[arg-type]
+        with pytest.raises(Misuse, match="is no backend"):
+            AsyncLogCopy(wrong, Memory())  # type: ignore[arg-type]
+    with pytest.raises(Misuse, match="poll_interval=0: it is a number of seconds above 0"):
+        LogCopy(Memory(), Memory()).run(poll_interval=0)
+    assert repr(LogCopy(Memory(), Memory())) == "LogCopy(Memory() of 0 events, Memory() of 0 events)"
+    assert repr(AsyncLogCopy(Memory(), Memory())) == "AsyncLogCopy(Memory() of 0 events, Memory() of 0 events)"
+
+
+def test_the_registry_is_not_asked() -> None:
+    """Types that no code knows any more are copied as well."""
+    one, other = Memory(), Memory()
+    fill(one, [written("a", b"{}", number=1, type_="nobody-knows")])
+    copied(Colour.BLOCKING, one, other)
+    assert EventStore(other, Registry()).head() == 1
