@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .aio.schedules import AsyncSchedules
     from .aio.views import AsyncIndex, AsyncProjectionStore, AsyncView
     from .backends.kafka import Kafka
+    from .backends.kafka.native import NativeTopic
     from .backends.kafka.rest import RestTopic
     from .backends.memory.backend import Memory
     from .backends.memory.keys import MemoryKeys
@@ -149,6 +150,7 @@ __all__ = [
     "Message",
     "Messages",
     "Misuse",
+    "NativeTopic",
     "NotRetryable",
     "Notifier",
     "Outbox",
@@ -256,6 +258,7 @@ _LATER = {
     "MemoryKeys": "backends.memory.keys",
     "Message": "ports.messages",
     "Messages": "blocking.messages",
+    "NativeTopic": "backends.kafka.native",
     "NotRetryable": "domain.jobs",
     "Notifier": "blocking",
     "Outbox": "domain.reactors",

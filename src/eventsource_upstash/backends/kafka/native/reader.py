@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from ....domain.events import Receipt
+from ..topic import NO_HEADERS, Bounds, Fetched, OutOfRange, Record
 from .librdkafka import Log, Settings
 from .meanings import END, FOR_GROUPS, OUT_OF_RANGE, Meanings
-from ..topic import NO_HEADERS, Bounds, Fetched, OutOfRange, Record
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -23,6 +23,9 @@ SLICE: Final = 0.25
 
 FETCH_SLICE: Final = 0.005
 """Seconds that it waits at once for records: as long as that it may take to see that there are fewer than expected."""
+
+AHEAD: Final = (4_000, 1024 * 1024)
+"""Records, and bytes of them, that are kept of a partition that nobody wants just now."""
 
 MOST_AT_ONCE: Final = 10_000
 """Records that are taken from librdkafka in one call."""
@@ -262,17 +265,18 @@ class Reader:
         return OutOfRange(number, self._partitions[number].next, self._bounds([number])[number])
 
     def _run(self, partitions: Mapping[int, Partition]) -> None:
-        """Have the consumer fetch what is wanted and not at its end, and nothing else.
+        """Have the consumer fetch what is not at its end.
 
         A broker keeps a request waiting while one of its partitions is at the end, even when there is more of others.
+        What nobody wants just now goes on as well, up to a measure: somebody may in a moment.
         """
         topic, place = self._topic, self._place
         begun: list[int] = []
         resumed: list[int] = []
         paused: list[int] = []
         for number, partition in self._partitions.items():
-            wanted = number in partitions and partition.left > 0
-            if wanted and not partition.assigned:
+            wanted = partition.left > 0 and (number in partitions or not partition.full(*AHEAD))
+            if wanted and not partition.assigned and number in partitions:
                 begun.append(number)
                 partition.assigned = True
             elif partition.assigned and wanted != partition.running:

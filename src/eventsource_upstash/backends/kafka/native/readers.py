@@ -7,9 +7,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from ..topic import OutOfRange
 from .forking import register
 from .reader import Reader
-from ..topic import OutOfRange
 
 KEPT: Final = 2
 """Readers that are kept open though nobody uses them: one that catches up, say, and one that reads elsewhere."""

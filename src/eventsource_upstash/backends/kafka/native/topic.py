@@ -12,11 +12,11 @@ from typing import Final
 from ...._io.port import Port
 from ....domain.events import FREE, Receipt
 from ....errors import Misuse, Refused
+from ..topic import Bounds, Fetched, NewRecord
 from .librdkafka import MECHANISMS, OURS, Options, Settings, check_installed
 from .meanings import Meanings
 from .reader import Reader
 from .readers import Readers
-from ..topic import Bounds, Fetched, NewRecord
 from .transactions import Transactors
 from .writer import Writer, Writers
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from ..topic import NewRecord
 from .forking import register
 from .librdkafka import Log, Settings
 from .meanings import TOO_LARGE, Meanings
-from ..topic import NewRecord
 from .writer import Delivery, too_large
 
 if TYPE_CHECKING:

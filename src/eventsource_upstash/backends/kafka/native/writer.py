@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...._io.port import Port, Signal
 from ....errors import TooLarge
+from ..topic import NewRecord
 from .forking import register
 from .librdkafka import Log, Settings
 from .meanings import TOO_LARGE, Meanings
-from ..topic import NewRecord
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
