@@ -24,13 +24,14 @@ PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 _FIELDS: Final = {5: "type", 6: "version", 7: "metadata", 8: "tags", 9: "payload"}
 _MODULUS: Final = 1 << 128
+_FACTOR: Final = 0x9E3779B97F4A7C15F39CC0605CEDC835  # odd, so that what is multiplied by it loses nothing
 
 Waiting: TypeAlias = "dict[tuple[str, int, int], tuple[StoredEvent, int]]"
 """Events by stream and id, each with its fingerprint, in the order in which they were read."""
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a log holds, in short. Two logs hold the same when these are equal.
+    """What a log holds, in short.
 
     Attributes:
         events: How many events.
@@ -49,7 +50,8 @@ class Compared(msgspec.Struct, frozen=True):
     Attributes:
         source: What the one holds, up to the position that was copied.
         destination: What the other one holds.
-        difference: Where they begin to differ, in words; None where they hold the same.
+        difference: Where they begin to differ, in words; None where they hold the same, and in the same order, if each
+            of them has one.
     """
 
     source: Contents
@@ -59,7 +61,7 @@ class Compared(msgspec.Struct, frozen=True):
     @property
     def equal(self) -> bool:
         """Whether they hold the same."""
-        return self.source == self.destination
+        return self.difference is None
 
 
 class Side:
@@ -182,8 +184,8 @@ class Fingerprints:
         return int.from_bytes(digest.digest(), "big")
 
 
-async def contents(side: Side, until: int | None, tell: Callable[[int], None]) -> Contents:
-    """What a log holds, up to a position where one is given. Reads all of it.
+async def contents(side: Side, until: int | None, tell: Callable[[int], None]) -> tuple[Contents, int]:
+    """What a log holds, up to a position where one is given; and a digest of the order of all. Reads all of it.
 
     Args:
         side: Which.
@@ -191,13 +193,16 @@ async def contents(side: Side, until: int | None, tell: Callable[[int], None]) -
         tell: Called after each page with how many events it held.
     """
     reading, fingerprint = Reading(side, until), Fingerprints(side)
-    events = total = 0
+    events = total = order = 0
     while not reading.ended:
         rows = await reading.page()
-        total += sum([fingerprint(row) for row in rows])
+        for row in rows:
+            mark = fingerprint(row)
+            total += mark
+            order = (order * _FACTOR + mark) % _MODULUS
         events += len(rows)
         tell(len(rows))
-    return Contents(events, f"{total % _MODULUS:032x}")
+    return Contents(events, f"{total % _MODULUS:032x}"), order
 
 
 class Pairing:
@@ -223,7 +228,7 @@ class Pairing:
         self.paired: int = 0
         self._right: Waiting = {}
         self._marks = [Fingerprints(each.side) for each in (source, destination)] if exact else None
-        self._one_order = source.side.capabilities.conditions and destination.side.capabilities.conditions
+        self._one_order = in_one_order(source.side, destination.side)
 
     async def pair(self, tell: Callable[[int], None]) -> str | None:
         """Read the destination to its end, and the source as far as that takes.
@@ -312,12 +317,18 @@ def what(row: StoredEvent) -> str:
 
 async def compare(source: Side, destination: Side, until: int | None, tell: Callable[[int], None]) -> Compared:
     """Read two logs, and compare all that they hold; the source up to a position where one is given."""
-    theirs = [await contents(source, until, tell), await contents(destination, None, tell)]
+    one, order = await contents(source, until, tell)
+    other, its = await contents(destination, None, tell)
     difference: str | None = None
-    if theirs[0] != theirs[1]:
+    if one != other or (order != its and in_one_order(source, destination)):
         pairing = Pairing(Reading(source, until), Reading(destination), exact=True)
-        difference = await pairing.pair(_silently) or await pairing.lacking() or "they changed meanwhile"
-    return Compared(theirs[0], theirs[1], difference)
+        difference = await pairing.pair(_silently) or await pairing.lacking() or "one of them was written to meanwhile"
+    return Compared(one, other, difference)
+
+
+def in_one_order(*sides: Side) -> bool:
+    """Whether the events of all these logs stand in one order, and not in that of each partition only."""
+    return not any(side.capabilities.partitions for side in sides)
 
 
 def _silently(_: int) -> None:

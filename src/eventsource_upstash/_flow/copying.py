@@ -11,6 +11,7 @@ import msgspec
 
 from .._io.port import Port, Signal
 from ..domain.events import ANY, FREE, Appended, Receipt, StoredEvent
+from ..domain.positions import join
 from ..domain.queries import AppendCondition, Query
 from ..errors import LogsDiffer, Misuse, OutcomeUnknown, Refused, TooLarge
 from ..ports import MAX_PAGE_EVENTS, Append, Backend, Conflict, KeyReused, Unmet
@@ -99,6 +100,7 @@ class LogCopying:
         can = self._destination.capabilities
         # Whoever else writes to the destination meanwhile makes a condition fail, where it can have one.
         self._alone = can.conditions
+        self._apart = can.partitions
         self._counts = can.expected_revisions and self._source.capabilities.expected_revisions
         self._at_once = MAX_PAGE_EVENTS if can.atomic_appends else 1
         self._width = MAX_PAGE_EVENTS if self._destination.many else 1
@@ -203,7 +205,7 @@ class LogCopying:
                     f"somebody else writes to the destination: {where}. {what(rows[0])} was not copied, nor was "
                     "anything after it. Stop whoever writes there, empty it, and copy again"
                 )
-            self._head = answer.position
+            self._head = join(self._head, answer.position) if self._apart else answer.position
             self._count(len(rows))
         return groups[len(answers) :]
 

@@ -163,6 +163,4 @@ class RestTransport:
 def one_record(records: int) -> None:
     """See that it is one record. Raises `Misuse` for several, which nothing writes all or none over REST."""
     if records != 1:
-        raise Misuse(
-            f"{records} records cannot be written all or none over Kafka's REST protocol: write one at a time"
-        )
+        raise Misuse(f"{records} records cannot be written all or none over Kafka's REST protocol: write one at a time")
