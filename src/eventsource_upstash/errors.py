@@ -23,6 +23,7 @@ error                   what to do
 `LogRewound`            an operator's work: the log is older than the view that was built on it
 `LogsDiffer`            an operator's work: a copy of a log is not what its source is
 `LogReplaced`           a `LogRewound`: the log is not the one that the table or view is of
+`PartitionsChanged`     an operator's work: the topic has grown under a view that is kept in parts
 ======================= ==================================================================
 """
 
@@ -48,6 +49,7 @@ __all__ = [
     "LogsDiffer",
     "Misuse",
     "OutcomeUnknown",
+    "PartitionsChanged",
     "ProjectionStopped",
     "ReactorStopped",
     "Refused",
@@ -403,6 +405,30 @@ class LogReplaced(LogRewound):
         self.checkpoint = checkpoint
         self.head = head
         self.asked = False
+
+
+class PartitionsChanged(EventSourceError):
+    """The log has another number of partitions than the view is kept in parts for. Nothing was folded into it.
+
+    Since then streams may go to other partitions than before, so that no part would hold all of its documents' events.
+    The view answers as it is.
+
+    Attributes:
+        projection: The projection's name.
+        partitions: How many partitions the log had when the view was begun.
+        present: How many it has now.
+    """
+
+    def __init__(self, *, projection: str, version: int, partitions: int, present: int) -> None:
+        super().__init__(
+            f"projection {projection!r}, version {version}, is partitioned=True over {partitions} partitions, and the "
+            f"log has {present} now: streams have moved, and none of its parts would be right. Copy the log to a new "
+            "topic with as many partitions as are wanted (eventsource-upstash copy); or take partitioned= off and "
+            "raise the version, and it is built anew as a whole"
+        )
+        self.projection = projection
+        self.partitions = partitions
+        self.present = present
 
 
 class StaleView(EventSourceError):

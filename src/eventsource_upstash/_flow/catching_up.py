@@ -38,6 +38,8 @@ from .wiring import once
 if TYPE_CHECKING:
     from ..ports import Follower, Log
     from .following import Followers, Following
+    from .parting import Parting
+    from .partitions import Partitions
     from .reacting import Outboxes, Reacting
 
 _log: Final = logging.getLogger("eventsource_upstash.projector")
@@ -63,6 +65,7 @@ class CatchingUp:
     Attributes:
         reacts: Answers what carries out what reactors decided; asked where there are any.
         following: What follows the log besides the views; None where nothing does.
+        parting: What folds views that are kept in parts; None where the log is one sequence.
     """
 
     following: Following | None = None
@@ -73,6 +76,7 @@ class CatchingUp:
         registry: Registry,
         clock: Callable[[], int],
         page_size: int,
+        partitions: Partitions | None = None,
     ) -> None:
         if type(page_size) is not int or page_size < 1:
             raise Misuse(f"page_size={page_size!r}: it is a whole number from 1")
@@ -80,7 +84,12 @@ class CatchingUp:
         self._registry = registry
         self.noting: Noting = Noting(clock)
         self._page_size = min(page_size, MAX_PAGE_EVENTS)
-        self._purging = Purging(views, registry, self.noting)
+        self._purging = Purging(views, self.noting)
+        self.parting: Parting | None = None
+        if partitions is not None:
+            from .parting import Parting  # for logs in partitions
+
+            self.parting = Parting(partitions, lambda one: CatchingUp(one.views, registry, clock, page_size))
         self.reacts: Callable[[], Reacting] | None = None
 
     def follow(self, follower: Follower, port: Port, log: Log) -> None:
@@ -112,6 +121,8 @@ class CatchingUp:
         deadline = None if time_budget is None else time.monotonic() + time_budget
         if reach is None:
             reach = Reach(self._registry.subscriptions, everybody=True, building=True)
+        if self.parting is not None and any(each.partitioned for each in reach.projections):
+            return await self.parting.catch_up(self, until, time_budget, reach)
         work = Pass(reach, until, deadline)
         # Nothing of reactors is loaded where there are none.
         outboxes = self.reacts().begin(work) if self.reacts is not None and self._registry.reactors else None
@@ -249,7 +260,7 @@ class CatchingUp:
                 # Once, and not at each look: whoever catches up tries it again, and stops there again.
                 _log.error(
                     "the rebuild of projection %r is stopped at position %s: %s. What it will replace goes on serving",
-                    failure.projection.name,
+                    failure.projection.known,
                     failure.position,
                     failure.error,
                     exc_info=failure.error.__cause__,
@@ -364,11 +375,11 @@ def check_poll_interval(seconds: float) -> None:
 def _stopped(failures: Sequence[Failure], result: CatchUp) -> ProjectionStopped:
     first, *others = failures
     error = ProjectionStopped(
-        projection=first.projection.name,
+        projection=first.projection.known,
         position=first.position,
         reason=str(first.error),
         result=result,
-        others=[failure.projection.name for failure in others],
+        others=[failure.projection.known for failure in others],
     )
     error.__cause__ = first.error.__cause__ or first.error
     return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from ..domain.positions import is_position, join
@@ -58,7 +58,11 @@ class Freshness:
         self._catching_up = catching_up
 
     async def read(
-        self, projection: Projection[object], fresh: Fresh, ask: Callable[[ProjectionId, bool], Awaitable[A]]
+        self,
+        projection: Projection[object],
+        fresh: Fresh,
+        ask: Callable[[ProjectionId, bool], Awaitable[A]],
+        keys: Sequence[str] = (),
     ) -> A:
         """Ask, and bring the view up first where it has to be fresher than it is.
 
@@ -70,6 +74,7 @@ class Freshness:
             projection: Whose view.
             fresh: How fresh.
             ask: Asks the view of a projection; past copies that lag behind, where that is said.
+            keys: What is asked for, where that is documents by their keys: of a view in parts only theirs matter.
 
         Raises:
             StaleView: It did not get there in time.
@@ -87,12 +92,15 @@ class Freshness:
         if fresh.strong:
             head = await self._head(projection.id, answer)
             wanted = join(at_least or 0, head)
+        asked = wanted
+        wanted = await self._needed(projection.id, keys, asked)
         if not answer.progress.met and projection.version > 1 and not (wanted and _is_at(answer, wanted, head)):
             older = await self._older(projection.id)
             if older is not None:
                 known = self._registered(older.projection)
-                if wanted is None or older.checkpoint >= wanted or known is not None:
-                    projection = known or projection
+                needed = await self._needed(older.projection, keys, asked)
+                if needed is None or needed <= older.checkpoint or known is not None:
+                    projection, wanted = known or projection, needed
                     answer = await ask(older.projection, fresh.strong)
         if wanted is None or _is_at(answer, wanted, head):
             return answer
@@ -102,6 +110,13 @@ class Freshness:
         if not wanted <= result.position:
             raise StaleView(projection=projection.name, wanted=wanted, reached=result.position, head=result.head)
         return await ask(projection.id, True)
+
+    async def _needed(self, projection: ProjectionId, keys: Sequence[str], wanted: int | None) -> int | None:
+        """What of a position matters to what is asked for."""
+        parting = self._catching_up.parting
+        if wanted is None or not keys or parting is None:
+            return wanted
+        return await parting.partitions.needed(projection, keys, wanted)
 
     async def _head(self, projection: ProjectionId, answer: Answer) -> int:
         if answer.head is not None:

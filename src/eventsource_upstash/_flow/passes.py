@@ -44,6 +44,7 @@ class Pass:
 
     def __init__(self, reach: Reach, until: int | None, deadline: float | None) -> None:
         self.everybody: bool = reach.everybody
+        self.projections: Sequence[Projection[object]] = reach.projections
         self.open: dict[ProjectionId, Projection[object]] = {each.id: each for each in reach.projections}
         self.parking: set[ProjectionId] = {each.id for each in reach.projections if each.on_error == "park"}
         self.building: bool = reach.building
@@ -112,13 +113,13 @@ class Pass:
                 continue
             name = progress.projection
             if not progress.checkpoint <= pulled.head:
-                self.rewound = LogRewound(projection=name.name, checkpoint=progress.checkpoint, head=pulled.head)
+                self.rewound = LogRewound(projection=name.known, checkpoint=progress.checkpoint, head=pulled.head)
                 self.leave(progress)
                 continue
             if pulled.mark is not None and progress.checkpoint == pulled.after:
                 known = progress.notes.mark
                 if known and known != pulled.mark:
-                    self.rewound = _replaced(name.name, progress.checkpoint, pulled.head)
+                    self.rewound = _replaced(name.known, progress.checkpoint, pulled.head)
                     self.leave(progress)
                     continue
             self.reach(progress, progress.checkpoint)

@@ -10,7 +10,6 @@ from typing import Final
 from ..domain.events import FREE, Receipt
 from ..domain.indexes import Entries
 from ..domain.progress import ProjectionId
-from ..domain.registry import Registry
 from ..ports import Ended, Outcome, Views, Wanted
 from .noting import PARKED, Noting, directory_of, staying, with_changes
 from .passes import Pass
@@ -32,9 +31,8 @@ AT_ONCE: Final = 200
 class Purging:
     """Deletes documents that have ended."""
 
-    def __init__(self, views: Views, registry: Registry, noting: Noting) -> None:
+    def __init__(self, views: Views, noting: Noting) -> None:
         self._views = views
-        self._registry = registry
         self._noting = noting
         self._purged: dict[ProjectionId, float] = {}
 
@@ -42,7 +40,7 @@ class Purging:
         """Delete documents that have ended a while ago, now that all is folded that was recorded before."""
         receipt = FREE
         now = time.monotonic()
-        for projection in self._registry.projections:
+        for projection in work.projections:
             if not projection.ends or now - self._purged.get(projection.id, -PURGE_EVERY) < PURGE_EVERY:
                 continue
             self._purged[projection.id] = now

@@ -79,9 +79,13 @@ class Querying:
         return self._clock() // 1000
 
     async def _read(
-        self, projection: Projection[D], fresh: Fresh, ask: Callable[[ProjectionId, bool], Awaitable[A]]
+        self,
+        projection: Projection[D],
+        fresh: Fresh,
+        ask: Callable[[ProjectionId, bool], Awaitable[A]],
+        keys: Sequence[str] = (),
     ) -> A:
-        return await self._freshness.read(cast("Projection[object]", projection), fresh, ask)
+        return await self._freshness.read(cast("Projection[object]", projection), fresh, ask, keys)
 
     async def get_many(self, projection: Projection[D], keys: Sequence[str], fresh: Fresh) -> dict[str, D]:
         """See `View.get_many`."""
@@ -101,7 +105,7 @@ class Querying:
         async def ask(source: ProjectionId, primary: bool) -> Got:
             return await self._views.get_many(source, keys, self._now_us, primary=primary or latest)
 
-        return await self._read(projection, fresh, ask)
+        return await self._read(projection, fresh, ask, keys)
 
     async def get(self, projection: Projection[D], key: str, fresh: Fresh) -> D | None:
         """See `View.get`."""

@@ -125,7 +125,18 @@ class Rebuild:
         time_budget: float | None,
     ) -> Rebuilt:
         """See `Projector.rebuild`."""
-        building, receipt = await self._begin(projection)
+        building, receipt = await self.begin(projection)
+        return await self.go_on(projection, building, progress, time_budget, receipt)
+
+    async def go_on(
+        self,
+        projection: Projection[object],
+        building: Progress,
+        progress: Callable[[Rebuilding], None] | None,
+        time_budget: float | None,
+        receipt: Receipt,
+    ) -> Rebuilt:
+        """Go on with a rebuild that was begun; `receipt` is what that cost."""
         generation = building.generation
         _log.info("%s: rebuilding, generation %d from position %s", projection.id, generation, building.checkpoint)
         watch = _Watch(projection, generation, progress)
@@ -150,14 +161,20 @@ class Rebuild:
         if build.role is Role.BUILDING and build.stopped is not None:
             raise _stopped(projection, build, build.stopped, head, receipt)
         complete = build.role is not Role.BUILDING
-        if not complete and self._notifying is not None:
-            try:
-                await self._notifying.notify(head)  # so that a worker goes on with it
-            except Exception as error:
-                _log.warning("nobody was told to go on with the rebuild of projection %r: %s", projection.name, error)
+        if not complete:
+            await self.tell(projection, head)
         return Rebuilt(generation, build.checkpoint, head, complete, receipt)
 
-    async def _begin(self, projection: Projection[object]) -> tuple[Progress, Receipt]:
+    async def tell(self, projection: Projection[object], head: int) -> None:
+        """Notify, so that a worker goes on with it."""
+        if self._notifying is None:
+            return
+        try:
+            await self._notifying.notify(head)
+        except Exception as error:
+            _log.warning("nobody was told to go on with the rebuild of projection %r: %s", projection.name, error)
+
+    async def begin(self, projection: Projection[object]) -> tuple[Progress, Receipt]:
         """Begin another build, or go on with the one that there is; unless it can be gone on with no more."""
         building, receipt = await self._views.begin(projection.id)
         if building.checkpoint == 0:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from ..domain.events import to_datetime
+from ..domain.positions import place_in, position_at, vector
 from ..domain.progress import Stopped
 from ..ports import Progress, Role
 
@@ -45,6 +46,26 @@ class BuildStatus(msgspec.Struct, frozen=True):
     stopped: Failure | None = None
 
 
+class PartStatus(msgspec.Struct, frozen=True):
+    """How a part of a view is that is folded from one partition of the log.
+
+    Attributes:
+        partition: Which.
+        generation: Which build of it is being served.
+        checkpoint: Position that it has reached, in that partition.
+        lag: How many places of the partition are ahead of it.
+        parked: Events of it set aside.
+        stopped: Why it is stopped, if it is.
+    """
+
+    partition: int
+    generation: int
+    checkpoint: int
+    lag: int
+    parked: int
+    stopped: Failure | None = None
+
+
 class ProjectionStatus(msgspec.Struct, frozen=True):
     """How a projection is.
 
@@ -64,6 +85,7 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
         kept: Builds that have served and are kept, newest first.
         live: Whether the view has ever been at the head. Before, reads are answered from the version before this one,
             if there is one that has.
+        parts: Of a view that is kept in parts, each of them; none of another one.
     """
 
     name: str
@@ -79,6 +101,7 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
     rebuilding: BuildStatus | None = None
     kept: tuple[BuildStatus, ...] = ()
     live: bool = True
+    parts: tuple[PartStatus, ...] = ()
 
 
 def status_of(builds: Sequence[Progress], head: int) -> ProjectionStatus:
@@ -104,6 +127,19 @@ def status_of(builds: Sequence[Progress], head: int) -> ProjectionStatus:
         rebuilding=next((_build(each, head) for each in builds if each.role is Role.BUILDING), None),
         kept=tuple(_build(each, head) for each in builds if each.role is Role.KEPT),
         live=serving.met,
+        parts=tuple([_part(number, each, head) for number, each in serving.parts]),
+    )
+
+
+def _part(partition: int, part: Progress, head: int) -> PartStatus:
+    place = place_in(part.checkpoint, partition)
+    return PartStatus(
+        partition,
+        part.generation,
+        position_at(partition, place) if place else 0,
+        max(0, vector(head).at(partition) - place),
+        part.notes.parked,
+        _failure(part.stopped),
     )
 
 

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._io.port import Port
-    from ..ports import Backend, KeyStore, Log, NoticeTransport, Views
+    from ..ports import Backend, KeyStore, Log, NoticeTransport, PartitionedLog, Views
     from .abilities import Abilities
+    from .catching_up import CatchingUp
+    from .notifying import Notifying
+    from .parking import Parking
+    from .partitions import Partitions
+    from .rebuilding import Rebuild
     from .sealing import Sealing
     from .working import Jobs
 
@@ -87,6 +92,57 @@ def check_views_of(backend: Backend, log: Backend) -> None:
             f"{log!r} is a log in partitions, whose views it opens itself: tell it where they are kept, as in "
             "Kafka(topic, views=...), and hand it to the projection store as its backend"
         )
+
+
+def partitions_of(
+    backend: Backend, log: Log, views: Views, sealing: Sealing | None, registry: Registry, port: Port
+) -> Partitions | None:
+    """The partitions of a backend's log; None where it is one sequence.
+
+    Args:
+        backend: Where log and views are.
+        log: Its log.
+        views: Its views, folded from all of the log.
+        sealing: Opens personal data, where there is a key store.
+        registry: The projections.
+        port: What waits.
+    """
+    if not backend.capabilities.partitions:
+        return None
+    from .partitions import Partitions
+
+    return Partitions(backend, cast("PartitionedLog", log), views, sealing, registry, port)
+
+
+def parted_views(views: Views, partitions: Partitions | None) -> Views:
+    """The views, with those answered as one that are kept in parts."""
+    if partitions is None:
+        return views
+    from .parted_views import PartedViews
+
+    return cast("Views", PartedViews(views, partitions))
+
+
+def parking_of(views: Views, log: Log, catching_up: CatchingUp) -> Parking:
+    """What looks after parked events, in parts where the log is in partitions."""
+    from .parking import Parking
+
+    if catching_up.parting is None:
+        return Parking(views, log, catching_up.noting)
+    from .parted_care import PartedParking
+
+    return PartedParking(views, log, catching_up, catching_up.parting.partitions)
+
+
+def rebuild_of(views: Views, catching_up: CatchingUp, notifying: Notifying | None) -> Rebuild:
+    """What makes builds of views, in parts where the log is in partitions."""
+    from .rebuilding import Rebuild
+
+    if catching_up.parting is None:
+        return Rebuild(views, catching_up, notifying)
+    from .parted_care import PartedRebuild
+
+    return PartedRebuild(views, catching_up, notifying, catching_up.parting)
 
 
 def check_cache(streams: int) -> None:

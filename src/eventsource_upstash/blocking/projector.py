@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from typing_extensions import Self
 
 from .._flow.catching_up import CatchingUp, check_poll_interval
-from .._flow.wiring import any_of, check_keys, check_views, check_wiring, retired_version
+from .._flow.wiring import any_of, check_keys, check_views, check_wiring, parking_of, rebuild_of, retired_version
 from .._io.blocking import PORT, iterate, run
 from .._io.port import Signal
 from ..domain.events import CatchUp
@@ -60,7 +60,9 @@ class Projector:
         check_keys(event_store.keys, projection_store.keys)
         self.event_store = event_store
         self.projection_store = projection_store
-        self.flow: CatchingUp = CatchingUp(projection_store.views, projection_store.registry, clock, page_size)
+        self.flow: CatchingUp = CatchingUp(
+            projection_store.views, projection_store.registry, clock, page_size, projection_store.partitions
+        )
         self.flow.reacts = lambda: self.reacting
         self._clock = clock
         self._messages = messages
@@ -250,16 +252,12 @@ class Projector:
     @property
     def rebuilding(self) -> Rebuild:
         """What makes builds of views anew."""
-        from .._flow.rebuilding import Rebuild  # as the two below for those who need it: most processes never do
-
-        return Rebuild(self.projection_store.views, self.flow, self.event_store.notifier.flow)
+        return rebuild_of(self.projection_store.views, self.flow, self.event_store.notifier.flow)
 
     @property
     def parking(self) -> Parking:
         """What looks after parked and skipped events."""
-        from .._flow.parking import Parking
-
-        return Parking(self.projection_store.views, self.projection_store.log, self.flow.noting)
+        return parking_of(self.projection_store.views, self.projection_store.log, self.flow)
 
     @property
     def reacting(self) -> Reacting:

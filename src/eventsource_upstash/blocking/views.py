@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 from .._flow.catching_up import CatchingUp
 from .._flow.freshness import Fresh, Freshness
 from .._flow.querying import Page, Querying, check_value, span_of
-from .._flow.wiring import check_parts, check_views_of, opened_views, sealed_log, sealing
+from .._flow.wiring import (
+    check_parts,
+    check_views_of,
+    opened_views,
+    parted_views,
+    partitions_of,
+    sealed_log,
+    sealing,
+)
 from .._io.blocking import PORT, iterate, run
 from ..domain.projections import Projection
 from ..domain.registry import Registry
@@ -17,6 +25,7 @@ from ..ports import MAX_PAGE_EVENTS, Backend, Log, Views
 
 if TYPE_CHECKING:
     from .._flow.feeding import Changes
+    from .._flow.partitions import Partitions
     from .._flow.statuses import ProjectionStatus
     from ..ports import KeyStore
 
@@ -280,8 +289,10 @@ class ProjectionStore:
         log = self.log_backend.log(PORT)
         opening = sealing(keys, PORT, registry)
         self.log: Log = sealed_log(log, opening)
-        self.views: Views = opened_views(backend.views(PORT, log), opening)
-        catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS)
+        whole = opened_views(backend.views(PORT, log), opening)
+        self.partitions: Partitions | None = partitions_of(backend, log, whole, opening, registry, PORT)
+        self.views: Views = parted_views(whole, self.partitions)
+        catching_up = CatchingUp(self.views, registry, clock, MAX_PAGE_EVENTS, self.partitions)
         freshness = Freshness(self.views, registry, catching_up)
         self.flow: Querying = Querying(self.views, registry, freshness, clock, self.log)
 

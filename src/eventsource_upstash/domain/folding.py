@@ -413,7 +413,7 @@ class HandlerError(Exception):
 
 def _undecodable_document(projection: ProjectionId, key: str, error: Exception) -> UndecodableDocument:
     return UndecodableDocument(
-        f"projection {projection.name!r}: document {key!r} does not decode as its class: {reason(error)}. The class "
+        f"projection {projection.known!r}: document {key!r} does not decode as its class: {reason(error)}. The class "
         f"changed; give the projection a version above {projection.version}, so that its view is built anew"
     )
 

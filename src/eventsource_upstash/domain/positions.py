@@ -41,6 +41,11 @@ def place_of(position: int) -> int:
     return position & _PLACE
 
 
+def place_in(position: int, partition: int) -> int:
+    """How many places of a partition lie behind at a position: of a vector, or of an event in that partition."""
+    return position.at(partition) if isinstance(position, Vector) else position & _PLACE
+
+
 class Vector(int):
     """How far somebody has come in a log of several partitions: for each, how many of its places lie behind.
 

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+_PART: Final = "~p~"
+
 
 class ProjectionId(NamedTuple):
     """What tells one projection's view from another's: a new version is a new view."""
@@ -15,6 +17,20 @@ class ProjectionId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
+
+    @property
+    def known(self) -> str:
+        """The name that users know it by: of a part of a view, the projection's."""
+        return self.name.partition(_PART)[0]
+
+    def part(self, partition: int) -> ProjectionId:
+        """The part of its view that is folded from one partition of the log. No name of a user's holds a tilde."""
+        return self._replace(name=f"{self.name}{_PART}{partition}")
+
+    @property
+    def parts(self) -> ProjectionId:
+        """Where it is kept how many parts its view has: that number is its checkpoint."""
+        return self._replace(name=f"{self.name}~parts~")
 
 
 class Stopped(msgspec.Struct, frozen=True):

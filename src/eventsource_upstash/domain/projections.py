@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_type_hints
 from uuid import UUID
 
 from ..errors import Misuse, RegistrationError
 from .event_types import EventTypes
-from .events import Recorded
+from .events import Recorded, StoredEvent
 from .folding import Aside, Folded, Folding, Handler, KeyOf, OnError, Plan
 from .folds import Fold, FoldDecorator, check_event_type, check_handler, takes_key
 from .indexes import Entries, encode_value
@@ -54,6 +55,8 @@ class Projection(Folding[D], Generic[D]):
             stops it all the same.
         changes: Whether its view has a change feed.
         outbox: Whether it is what a reactor has still to do.
+        partitioned: Whether each of its documents is fed from one partition of the log only, and its view is kept in
+            parts, one for each partition.
     """
 
     outbox: ClassVar[bool] = False
@@ -67,18 +70,26 @@ class Projection(Folding[D], Generic[D]):
         *,
         on_error: OnError = "stop",
         changes: bool = False,
+        partitioned: bool = False,
     ) -> None:
         if on_error not in POLICIES:
             raise RegistrationError(f"projection {name!r}: on_error={on_error!r}; it is 'stop', 'park' or 'skip'")
         super().__init__(types, ProjectionId(name, version), document, on_error)
+        if partitioned and changes:
+            raise RegistrationError(
+                f"projection {name!r}: partitioned=True and changes=True: a view in parts has no order of its changes, "
+                "and keeps no feed of them; leave out one of the two"
+            )
         self.changes: bool = changes
+        self.partitioned: bool = partitioned
         self._indexes: dict[str, tuple[Callable[[D], object], str]] = {}
         self._expires: Callable[[D], object] | None = None
+        self._place: tuple[int, Callable[[str], int]] | None = None
 
     @property
     def name(self) -> str:
         """Its name."""
-        return self.id.name
+        return self.id.known
 
     @property
     def version(self) -> int:
@@ -87,6 +98,43 @@ class Projection(Folding[D], Generic[D]):
 
     def __repr__(self) -> str:
         return f"<Projection {self.id} of {self.document.__name__}>"
+
+    def part(self, partition: int, partition_of: Callable[[str], int]) -> Projection[D]:
+        """The same folds for the part of its view that is folded from one partition of the log.
+
+        Args:
+            partition: Which.
+            partition_of: Tells the partition that a stream's events belong in. At an event that stands in another one
+                the part stops: some of its document's events are elsewhere.
+        """
+        part = copy.copy(self)
+        part.id = self.id.part(partition)
+        part.partitioned = False
+        part.in_place(partition, partition_of)
+        return part
+
+    def in_place(self, partition: int, partition_of: Callable[[str], int]) -> None:
+        """Hold it to one partition. See `part`."""
+        self._place = partition, partition_of
+
+    def plan(self, rows: Sequence[StoredEvent], after: int, shared: dict[int, object] | None) -> Plan[D]:
+        """See `Folding.plan`."""
+        if self._place is None:
+            return super().plan(rows, after, shared)
+        partition, partition_of = self._place
+        here = {stream for stream in {row[1] for row in rows} if partition_of(stream) == partition}
+        for index, row in enumerate(rows):
+            if row[1] not in here and row[5] in self._handlers:
+                plan = super().plan(rows[:index], after, shared)
+                if plan.error is None:
+                    plan.rows, plan.checkpoint = rows, row[0] - 1
+                    plan.error = Misplaced(
+                        f"it is of stream {row[1]!r}, whose events belong in partition {partition_of(row[1])}, and "
+                        f"stands in partition {partition}: the topic has grown since, or somebody writes with another "
+                        "partitioner. Take partitioned= off and raise the version; or copy the log to a new topic"
+                    )
+                return plan
+        return super().plan(rows, after, shared)
 
     def on(
         self, event_type: type[E], *, key: str | Callable[[E], str | UUID | int | Iterable[str]] | None = None
@@ -230,6 +278,13 @@ class Projection(Folding[D], Generic[D]):
         keyed = takes_key(fold)
         parameters = ("document", "recorded" if recorded else "event", *(("key",) if keyed else ()))
         name = check_handler(fold, self._where, parameters)
+        if self.partitioned and key is not None:
+            raise RegistrationError(
+                f"{self._where}, handler {name}: key= with partitioned=True: of events with another key than their "
+                "stream nothing tells that they stay in one partition of the log, and documents fed from several would "
+                "be wrong. Leave out key=, so that the stream is the key; or partitioned=, and the view is folded as "
+                "a whole"
+            )
         key_of = key_function(key, event_type, f"{self._where}, handler {name}")
         # Under every name that its events are recorded under: the loop over a page looks up the recorded one.
         handler_of = Handler(name, known, fold, key_of, recorded=recorded, keyed=keyed)
@@ -239,6 +294,10 @@ class Projection(Folding[D], Generic[D]):
         """Decode documents that were read for a query. Raises `UndecodableDocument` where one does not fit."""
         decode = self.decode_document
         return [(key, decode(key, kept)) for key, kept in stored]
+
+
+class Misplaced(Exception):
+    """Internal: an event is in another partition than its stream. Told as the reason why a projection stops."""
 
 
 def _microseconds(end: object, where: str) -> int:

@@ -165,6 +165,7 @@ class Registry:
         version: int = 1,
         on_error: OnError = "stop",
         changes: bool = False,
+        partitioned: bool = False,
     ) -> Projection[T]:
         """Register a projection. Its handlers are added with `Projection.on`.
 
@@ -178,15 +179,20 @@ class Registry:
                 again. "park": it is set aside, with all later ones of the same document, until `retry_parked`.
                 "skip": it is passed over and noted.
             changes: Whether what changes is noted in a feed beside the view, for `view.changes` and live pages.
+            partitioned: Whether each document is that of one stream (so handlers have no `key=`), and in a log of
+                several partitions (Kafka) the view is kept in parts, one for each, so that workers fold them side by
+                side, and an event that cannot be folded stops one partition only. On any other log it changes nothing.
 
         Raises:
-            RegistrationError: The name is taken, or the class cannot be stored.
+            RegistrationError: The name is taken, or the class cannot be stored; `partitioned` with `changes`.
         """
         check_part_name("projection", name)
         _check_version(f"projection {name!r}", version)
         if (name, version) in self._projections:
             raise RegistrationError(f"projection {name!r} is registered already, in version {version}")
-        projection = Projection(self.types, name, document, version, on_error=on_error, changes=changes)
+        projection = Projection(
+            self.types, name, document, version, on_error=on_error, changes=changes, partitioned=partitioned
+        )
         self._projections[projection.id] = cast("Projection[object]", projection)
         return projection
 

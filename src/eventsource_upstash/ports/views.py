@@ -43,6 +43,8 @@ class Progress(msgspec.Struct, frozen=True):
         role: What it is there for.
         met: Whether it has ever met the head. Of what serves only the first build can be one that has not.
         notes: What else is known of it.
+        parts: Of a view that is kept in parts, how far those are that were looked at, by partition. The library's own:
+            no backend knows of it.
     """
 
     projection: ProjectionId
@@ -52,6 +54,7 @@ class Progress(msgspec.Struct, frozen=True):
     role: Role = Role.SERVING
     met: bool = False
     notes: Notes = NO_NOTES
+    parts: tuple[tuple[int, Progress], ...] = ()
 
     @property
     def stopped(self) -> Stopped | None:
@@ -278,11 +281,13 @@ class Span(msgspec.Struct, frozen=True):
         index: The index's name.
         low: Lowest value, inclusive, encoded.
         high: Highest value, inclusive, encoded.
+        before: Of the highest value only the entries whose keys come before this one; None for all. Only to be counted.
     """
 
     index: str
     low: str
     high: str
+    before: str | None = None
 
 
 class Views(Protocol):

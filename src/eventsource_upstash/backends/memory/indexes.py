@@ -145,7 +145,9 @@ class Build:
                 ]
             )
         index = order.look()
-        return index, bisect_left(index, (span.low, "")), bisect_right(index, (span.high, _LAST))
+        before = span.before
+        end = bisect_right(index, (span.high, _LAST)) if before is None else bisect_left(index, (span.high, before))
+        return index, bisect_left(index, (span.low, "")), end
 
     def place_of(self, index: str, key: str) -> tuple[str, str] | None:
         """Where a document stands in an index."""

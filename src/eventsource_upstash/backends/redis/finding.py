@@ -142,7 +142,8 @@ class Finder:
 
 
 def _bounds(span: Span) -> tuple[str, str]:
-    return f"[{span.low}", f"({span.high}{BEHIND}"
+    end = BEHIND if span.before is None else f"{SEPARATOR}{span.before}"
+    return f"[{span.low}", f"({span.high}{end}"
 
 
 def _place(records: Records, projection: ProjectionId) -> list[str | int]:

@@ -102,6 +102,8 @@ def count(cursor: sqlite3.Cursor, build: int | None, span: Span | None, now_us: 
         return 0
     if span is None:
         row = cursor.execute(COUNT_ALL, (build, now_us)).fetchone()
+    elif span.before is not None:
+        row = cursor.execute(BEFORE, (build, span.index, span.low, span.high, span.before, now_us)).fetchone()
     else:
         row = cursor.execute(COUNT, (build, span.index, span.low, span.high, now_us)).fetchone()
     return int(row[0])

@@ -1,0 +1,136 @@
+"""A game over a topic in memory: players in parts, teams fed from every partition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from eventsource_upstash import Memory, Projection, Registry
+from eventsource_upstash.backends.kafka.backend import Kafka
+from eventsource_upstash.blocking import App
+from eventsource_upstash.ports import Backend
+from tests.kafka.memory_topic import MemoryTopic
+
+BEGIN = 1_700_000_000.0
+
+
+@dataclass(frozen=True)
+class Scored:
+    points: int
+    team: str = "red"
+
+
+@dataclass(frozen=True)
+class Left:
+    pass
+
+
+@dataclass(frozen=True)
+class Lent:
+    until: float
+
+
+@dataclass(frozen=True)
+class Player:
+    name: str
+    score: int = 0
+    folded: tuple[int, ...] = ()
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Team:
+    name: str
+    score: int = 0
+    events: int = 0
+
+
+class Boom(Exception):
+    pass
+
+
+class Game:
+    """A registry as a process has it.
+
+    Attributes:
+        bad: Players whose events cannot be folded.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: int = 1,
+        partitioned: bool = True,
+        on_error: Literal["stop", "park", "skip"] = "stop",
+        ends: bool = False,
+        teams: bool = False,
+        index: bool = True,
+    ) -> None:
+        self.registry = Registry()
+        self.bad: set[str] = set()
+        self.calls = 0
+        self.registry.event("scored")(Scored)
+        self.registry.event("left")(Left)
+        self.registry.event("lent")(Lent)
+        self.players = players_of(self, version, partitioned, on_error, ends=ends, index=index)
+        self.teams = teams_of(self.registry) if teams else None
+
+
+def players_of(
+    game: Game,
+    version: int,
+    partitioned: bool,
+    on_error: Literal["stop", "park", "skip"],
+    *,
+    ends: bool,
+    index: bool,
+) -> Projection[Player]:
+    players = game.registry.projection("players", Player, version=version, partitioned=partitioned, on_error=on_error)
+
+    def scored(player: Player | None, event: Scored, key: str) -> Player:
+        game.calls += 1
+        if key in game.bad:
+            raise Boom(key)
+        player = player or Player(key)
+        return replace(player, score=player.score + event.points, folded=(*player.folded, event.points))
+
+    def left(player: Player | None, event: Left) -> Player | None:
+        return None
+
+    def lent(player: Player | None, event: Lent, key: str) -> Player | None:
+        return replace(player or Player(key), until=event.until)
+
+    players.on(Scored)(scored)
+    players.on(Left)(left)
+    players.on(Lent)(lent)
+    if index:
+        players.index("score", "score")
+    if ends:
+        players.expires("until")
+    return players
+
+
+def teams_of(registry: Registry) -> Projection[Team]:
+    teams = registry.projection("teams", Team)
+
+    @teams.on(Scored, key="team")
+    def scored(team: Team | None, event: Scored) -> Team:
+        team = team or Team(event.team)
+        return replace(team, score=team.score + event.points, events=team.events + 1)
+
+    registry.ignore("nothing")
+    return teams
+
+
+def kafka(partitions: int = 4, views: Backend | None = None, **options: bool) -> Kafka:
+    return Kafka(MemoryTopic("game", partitions, **options), views=views or Memory())
+
+
+def app(game: Game, backend: Backend, clock: Callable[[], int] | None = None) -> App:
+    return App(backend, game.registry, None, clock=clock or (lambda: int(BEGIN * 1e9)))
+
+
+def names(count: int) -> list[str]:
+    """Players, spread over all partitions."""
+    return [f"player-{number}" for number in range(count)]
