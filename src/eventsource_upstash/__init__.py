@@ -24,6 +24,7 @@ from .errors import (
     LogTrimmed,
     Misuse,
     OutcomeUnknown,
+    PartitionsChanged,
     ProjectionStopped,
     ReactorStopped,
     Refused,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from ._flow.reactions import PendingReaction, ReactorStatus
     from ._flow.rebuilding import Dropped, Rebuilding, Rebuilt
     from ._flow.sending import Sent
-    from ._flow.statuses import BuildStatus, Failure, ProjectionStatus
+    from ._flow.statuses import BuildStatus, Failure, PartStatus, ProjectionStatus
     from ._io.port import Signal
     from .aio import AsyncApp, AsyncEventStore, AsyncNotifier
     from .aio.copying import AsyncLogCopy
@@ -157,6 +158,8 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "ParkedEvent",
+    "PartStatus",
+    "PartitionsChanged",
     "PendingReaction",
     "Personal",
     "Projection",
@@ -264,6 +267,7 @@ _LATER = {
     "Outbox": "domain.reactors",
     "Page": "_flow.querying",
     "ParkedEvent": "_flow.parking",
+    "PartStatus": "_flow.statuses",
     "PendingReaction": "_flow.reactions",
     "Personal": "domain.personal",
     "ProjectionStatus": "_flow.statuses",

@@ -185,6 +185,16 @@ class CountsWithoutBounds(ViewsWrapper):
         return await self.inner.count(projection, span, now_us, primary=primary)
 
 
+class CountsTheKeyItself(ViewsWrapper):
+    """It counts the entry as well that it is to count up to."""
+
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
+        span = span and msgspec.structs.replace(span, before=span.before and span.before + "!")
+        return await self.inner.count(projection, span, now_us, primary=primary)
+
+
 class RanksFromOne(ViewsWrapper):
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         counted = await self.inner.rank(projection, span, key, now_us)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from eventsource_upstash import Memory, Projection, Registry
+from eventsource_upstash._io.blocking import run
 from eventsource_upstash.backends.kafka.backend import Kafka
 from eventsource_upstash.blocking import App
 from eventsource_upstash.ports import Backend
@@ -127,8 +129,34 @@ def kafka(partitions: int = 4, views: Backend | None = None, **options: bool) ->
     return Kafka(MemoryTopic("game", partitions, **options), views=views or Memory())
 
 
+class Clock:
+    """Nanoseconds since 1970, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = int(BEGIN * 1e9)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += int(seconds * 1e9)
+
+
 def app(game: Game, backend: Backend, clock: Callable[[], int] | None = None) -> App:
-    return App(backend, game.registry, None, clock=clock or (lambda: int(BEGIN * 1e9)))
+    return App(backend, game.registry, None, clock=clock or Clock())
+
+
+def partition_of(app: App, stream: str) -> int:
+    """Which partition the events of a stream go to."""
+    partitions = app.projection_store.partitions
+    assert partitions is not None
+    return partitions.partition_of(stream, run(partitions.count())[0])
+
+
+def in_partition(app: App, partition: int, count: int = 1) -> list[str]:
+    """Players whose events go to one partition."""
+    found = (f"player-{number}" for number in itertools.count())
+    return list(itertools.islice((name for name in found if partition_of(app, name) == partition), count))
 
 
 def names(count: int) -> list[str]:

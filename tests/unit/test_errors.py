@@ -26,6 +26,7 @@ from eventsource_upstash import (
     LogsDiffer,
     Misuse,
     OutcomeUnknown,
+    PartitionsChanged,
     ProjectionStopped,
     ReactorStopped,
     Receipt,
@@ -80,6 +81,7 @@ ERRORS: list[EventSourceError] = [
         projection="tasks", checkpoint=9, head=12, where="the view of projection 'tasks'", remedy="copy it all"
     ),
     LogsDiffer("the destination lacks the event 'paid'"),
+    PartitionsChanged(projection="tasks", version=2, partitions=4, present=8),
     StaleView(projection="tasks", wanted=9, reached=7, head=9),
     ViewNotBuilt(projection="tasks", version=2, reached=7, head=9, why="no index 'due'"),
     UndecodableDocument("document '1' does not decode: no text; give the projection a version above 1"),
@@ -139,6 +141,7 @@ def test_an_error_that_has_attributes_names_them_in_its_message(error: EventSour
         (example(ConcurrencyError), "Load the stream again"),
         (example(ConditionFailed), "Read again by the query, and decide on what is there now"),
         (example(UnknownEventType), "Deploy the code that knows it, or declare registry.ignore('task-moved')"),
+        (example(PartitionsChanged), "or take partitioned= off and raise the version"),
         (example(UndecodableEvent), "give it a new version and an upcaster"),
         (example(LogRewound), "Restore the log, or rebuild the projection"),
         (LogRewound(projection="tasks", checkpoint=9, head=7, remedy="copy it all"), "Restore the log, or copy it all"),

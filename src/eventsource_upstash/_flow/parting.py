@@ -20,6 +20,7 @@ from ..errors import (
     ReactorStopped,
 )
 from ..ports import Progress, Role
+from .noting import staying
 from .partitions import Partition, Partitions, position_in
 from .passes import Reach
 from .purging import PURGE_EVERY
@@ -155,7 +156,20 @@ class Parting:
             if result is not None:
                 places[number] = place_in(result.position, number)
                 heads[number] = max(heads[number], place_in(result.head, number))
+        if work.until is None:
+            await self._met(work, behind)
         work.reached(position_in(places, count), position_in(heads, count))
+
+    async def _met(self, work: _Work, behind: _Behind) -> None:
+        """Note that parts of partitions without events have met the head: nothing that is folded would tell."""
+        for number, builds in behind.builds.items():
+            commits = [
+                staying(each)._replace(expected=0, checkpoint=0, head=0)
+                for each in builds
+                if not behind.heads[number] and each.role is Role.SERVING and not each.met and not each.checkpoint
+            ]
+            if commits:
+                work.receipt += (await self.partitions.at(number).views.commit(commits, None)).receipt
 
     def _in_turn(self, count: int) -> Iterator[int]:
         """The partitions, beginning with another one each time: where the time is short, each comes first in turn."""

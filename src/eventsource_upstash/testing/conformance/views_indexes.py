@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from ...domain.indexes import encode_value
 from ...domain.projections import ProjectionId
 from ...ports import MAX_PAGE_BYTES, NO_ENTRIES, Entries, Outcome
@@ -223,6 +225,17 @@ class ViewsFinding(Contract):
             assert await lab.found(TASKS, span, reverse=True) == sorted(KEYS, reverse=True)
             for rank, key in enumerate(sorted(KEYS)):
                 assert await lab.rank(TASKS, span, key) == (rank, len(KEYS))
+
+    @in_colour
+    async def test_what_comes_before_a_key_is_counted_of_the_highest_value_alone(self, lab: Lab) -> None:
+        values = {"a": 1, "b": 2, "c": 2, "d b": 2, "d": 2, "é": 2, "0": 3}
+        await put(lab, {key: found_by(score=value) for key, value in values.items()})
+        for before in ("", "a", "b", "bb", "c", "d", "d b", "e", "é", "🙂"):
+            for low in (None, 1, 2):
+                inside = [key for key, value in values.items() if value == 1 or (value == 2 and key < before)]
+                expected = len([key for key in inside if low != 2 or values[key] == 2])
+                span = msgspec.structs.replace(numbers("score", low, 2), before=before)
+                assert await lab.count(TASKS, span) == expected, f"from {low} to 2, before {before!r}"
 
     @in_colour
     async def test_a_value_and_its_key_are_told_apart(self, lab: Lab) -> None:

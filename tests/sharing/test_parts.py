@@ -1,0 +1,481 @@
+"""Views in parts: each is folded, stopped, parked, rebuilt and asked by itself, and answered for as one view."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from eventsource_upstash import (
+    LogTrimmed,
+    Memory,
+    Misuse,
+    PartitionsChanged,
+    ProjectionStopped,
+    Rebuilding,
+    RegistrationError,
+    Registry,
+    ViewNotBuilt,
+    connect_async,
+)
+from eventsource_upstash.backends.kafka.backend import Kafka
+from eventsource_upstash.domain.positions import Vector
+from eventsource_upstash.domain.positions import partition_of as partition_at
+from eventsource_upstash.ports import Backend, ProjectionId
+from tests.kafka.memory_topic import MemoryTopic
+from tests.sharing.support import (
+    Boom,
+    Clock,
+    Game,
+    Left,
+    Lent,
+    Player,
+    Scored,
+    app,
+    in_partition,
+    kafka,
+    names,
+    partition_of,
+)
+
+
+def topic_of(backend: Kafka) -> MemoryTopic:
+    return cast("MemoryTopic", backend.topic)
+
+
+def test_a_key_that_is_not_the_stream_is_refused() -> None:
+    registry = Registry()
+    registry.event("scored")(Scored)
+    players = registry.projection("players", Player, partitioned=True)
+    with pytest.raises(
+        RegistrationError, match=r"'players', handler scored: key= with partitioned=True.*one partition"
+    ):
+
+        @players.on(Scored, key="team")
+        def scored(player: Player | None, event: Scored) -> Player | None:
+            return player
+
+
+def test_a_feed_of_changes_is_refused() -> None:
+    with pytest.raises(RegistrationError, match=r"'players': partitioned=True and changes=True"):
+        Registry().projection("players", Player, partitioned=True, changes=True)
+
+
+def test_on_a_log_of_one_sequence_it_changes_nothing() -> None:
+    seen: list[set[ProjectionId]] = []
+    for partitioned in (False, True):
+        game = Game(partitioned=partitioned)
+        backend = Memory()
+        one = app(game, backend)
+        for name in names(5):
+            one.event_store.append(name, Scored(1))
+        assert one.projector.catch_up().position == 5
+        seen.append(set(backend._state.builds))
+        (status,) = one.projection_store.status()
+        assert status.parts == ()
+    assert seen[0] == seen[1] == {ProjectionId("players", 1)}
+
+
+def test_on_one_partition_it_reads_as_plain_numbers() -> None:
+    game = Game()
+    one = app(game, kafka(1))
+    for name in names(5):
+        one.event_store.append(name, Scored(1))
+    done = one.projector.catch_up()
+    assert (done.position, done.head, done.complete) == (5, 5, True)
+    assert type(done.position) is int
+    (status,) = one.projection_store.status()
+    assert (status.checkpoint, status.lag, [part.partition for part in status.parts]) == (5, 0, [0])
+    assert type(status.checkpoint) is int
+
+
+def test_each_partition_has_its_own_checkpoint_and_all_are_told_as_one() -> None:
+    game = Game()
+    one = app(game, kafka(4))
+    for name in names(20):
+        one.event_store.append(name, Scored(1))
+    done = one.projector.catch_up()
+    head = one.event_store.head()
+    assert done.complete
+    assert done.position == done.head == head
+    assert sum(cast("Vector", head).places) == 20
+    (status,) = one.projection_store.status()
+    assert (status.checkpoint, status.lag, status.state, status.live) == (head, 0, "current", True)
+    late = [in_partition(one, partition)[0] for partition in (1, 1, 3)]
+    for name in late:
+        one.event_store.append(name, Scored(1))
+    (status,) = one.projection_store.status()
+    assert (status.lag, status.state) == (3, "behind")
+    assert [part.lag for part in status.parts] == [0, 2, 0, 1]
+
+
+def test_catching_up_reads_only_partitions_in_which_something_came() -> None:
+    game = Game()
+    backend = kafka(4)
+    one = app(game, backend)
+    for name in names(20):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    topic = topic_of(backend)
+    topic.calls.clear()
+    assert one.projector.catch_up().complete
+    assert topic.calls.count("fetch") == 0
+    one.event_store.append("player-3", Scored(1))
+    topic.calls.clear()
+    assert one.projector.catch_up().applied == 1
+    assert topic.calls.count("fetch") <= 2
+
+
+def test_a_token_of_one_append_has_one_part_brought_up() -> None:
+    game = Game()
+    one = app(game, kafka(4))
+    (mine,), (other,) = in_partition(one, 1), in_partition(one, 2)
+    view = one.projection_store.view(game.players)
+    one.event_store.append(other, Scored(1))
+    token = one.event_store.append(mine, Scored(5)).position
+    assert view.get(mine, at_least=token) == Player(mine, 5, (5,))
+    (status,) = one.projection_store.status()
+    assert [part.lag for part in status.parts] == [0, 0, 1, 0]
+    assert view.get(other, at_least=token) is None  # a document of another partition knows nothing of it
+    assert view.get_many([mine, other], at_least=token) == {mine: Player(mine, 5, (5,))}
+    assert view.count(at_least=one.event_store.head()) == 2
+
+
+def test_a_strong_read_of_a_document_folds_its_partition_alone() -> None:
+    game = Game()
+    one = app(game, kafka(4))
+    (mine,), (other,) = in_partition(one, 1), in_partition(one, 2)
+    view = one.projection_store.view(game.players, consistency="strong")
+    one.event_store.append(other, Scored(1))
+    one.event_store.append(mine, Scored(5))
+    assert view.get(mine) == Player(mine, 5, (5,))
+    (status,) = one.projection_store.status()
+    assert [part.lag for part in status.parts] == [0, 0, 1, 0]
+    assert dict(view.items()) == {mine: Player(mine, 5, (5,)), other: Player(other, 1, (1,))}
+
+
+def test_what_cannot_be_folded_stops_one_partition_only() -> None:
+    game = Game(teams=True)
+    one = app(game, kafka(4))
+    bad = in_partition(one, 2)[0]
+    game.bad.add(bad)
+    after = in_partition(one, 2, 2)[1]
+    for name in (bad, after, *names(20)):
+        one.event_store.append(name, Scored(1))
+    with pytest.raises(
+        ProjectionStopped, match=r"'players' stopped at position [0-9]+: handler scored: Boom"
+    ) as stopped:
+        one.projector.catch_up()
+    assert partition_at(stopped.value.position) == 2
+    assert not stopped.value.result.complete
+    view = one.projection_store.view(game.players)
+    assert {name for name in names(20) if view.get(name)} == {
+        name for name in names(20) if partition_of(one, name) != 2
+    }
+    status, teams = one.projection_store.status()
+    assert (status.state, teams.state) == ("stopped", "current")
+    assert status.stopped is not None
+    assert status.stopped.reason.startswith("in partition 2: handler scored: Boom")
+    assert [part.stopped is not None for part in status.parts] == [False, False, True, False]
+    game.bad.clear()
+    assert one.projector.catch_up().complete
+    assert all(view.get(name) for name in (bad, after, *names(20)))
+
+
+def test_several_partitions_that_stop_are_told_together() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for partition in (0, 2):
+        bad = in_partition(one, partition)[0]
+        game.bad.add(bad)
+        one.event_store.append(bad, Scored(1))
+    with pytest.raises(ProjectionStopped) as stopped:
+        one.projector.catch_up()
+    assert stopped.value.projection == "players"
+    (status,) = one.projection_store.status()
+    assert status.stopped is not None
+    assert "also stopped: partitions 2" in status.stopped.reason
+
+
+def test_parked_events_are_those_of_the_parts(views: Backend) -> None:
+    game = Game(on_error="park")
+    one = app(game, kafka(3, views))
+    bad = [in_partition(one, partition)[0] for partition in range(3)]
+    game.bad.update(bad)
+    for name in (*bad, *bad, *names(9)):
+        one.event_store.append(name, Scored(1))
+    assert one.projector.catch_up().complete
+    (status,) = one.projection_store.status()
+    assert status.parked >= 6
+    parked = list(one.projector.parked(game.players))
+    assert {each.key for each in parked} == set(bad)
+    assert {each.projection for each in parked} == {"players"}
+    assert {each.key for each in one.projector.parked(game.players, key=bad[1])} == {bad[1]}
+    game.bad.remove(bad[1])
+    retried = one.projector.retry_parked(game.players)
+    assert set(retried.failed) == {bad[0], bad[2]}
+    view = one.projection_store.view(game.players)
+    assert view.get(bad[1]) is not None
+    assert one.projector.discard_parked(game.players, key=bad[0]).left == 0
+    game.bad.clear()
+    assert one.projector.retry_parked(game.players).left == 0
+    assert (view.get(bad[0]), one.projection_store.status()[0].parked) == (None, 0)
+
+
+def test_skipped_events_of_all_parts_are_told_newest_first() -> None:
+    clock = Clock()
+    game = Game(on_error="skip")
+    one = app(game, kafka(3), clock)
+    game.bad.update(names(9))
+    for name in names(9):
+        clock.move(1)
+        one.event_store.append(name, Scored(1))
+        one.projector.catch_up()
+    assert [each.key for each in one.projector.skipped(game.players)] == names(9)[::-1]
+
+
+def test_documents_that_have_ended_are_deleted_in_each_part() -> None:
+    clock = Clock()
+    game = Game(ends=True)
+    views = Memory()
+    one = app(game, kafka(3, views), clock)
+    for name in names(9):
+        one.event_store.append(name, Lent(clock.now / 1e9 + 10))
+    one.projector.catch_up()
+    clock.move(1_000)
+    again = app(game, Kafka(cast("Kafka", one.backend).topic, views=views), clock)
+    assert again.projection_store.view(game.players).count() == 0
+    again.projector.catch_up()
+    assert all(not build.documents for build in views._state.documents.values())
+
+
+def test_a_topic_that_has_grown_stops_what_is_in_parts_and_nothing_else() -> None:
+    game = Game(teams=True)
+    backend = kafka(3)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    before = dict(one.projection_store.view(game.players).items())
+    topic_of(backend).grow(5)
+    again = app(game, Kafka(topic_of(backend), views=backend.inner))
+    for name in names(12):
+        again.event_store.append(name, Scored(1))
+    for each in (one, again):
+        with pytest.raises(PartitionsChanged, match=r"'players', version 1, is partitioned=True over 3 .* has 5 now"):
+            each.projector.catch_up()
+        assert dict(each.projection_store.view(game.players).items()) == before
+        assert game.teams is not None
+        team = each.projection_store.view(game.teams).get("red")
+        assert team is not None
+        assert team.events == 24
+    grown = Game(version=2, partitioned=False)
+    whole = app(grown, Kafka(topic_of(backend), views=backend.inner))
+    assert dict(whole.projection_store.view(grown.players).items()) == before  # the one in parts answers meanwhile
+    whole.projector.catch_up()
+    view = whole.projection_store.view(grown.players)
+    assert {player.folded for _, player in view.items()} == {(1, 1)}
+
+
+def test_a_view_begun_after_a_topic_has_grown_stops_at_an_event_that_is_elsewhere_than_its_stream() -> None:
+    game = Game()
+    backend = kafka(2)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    topic_of(backend).grow(3)
+    again = app(game, Kafka(topic_of(backend), views=Memory()))
+    for name in names(12):
+        again.event_store.append(name, Scored(1))
+    with pytest.raises(ProjectionStopped, match=r"whose events belong in partition 2, and stands in partition [01]"):
+        again.projector.catch_up()
+    view = again.projection_store.view(game.players)
+    assert all(len(player.folded) < 2 for _, player in view.items() if partition_of(again, player.name) == 2)
+
+
+def test_a_view_that_was_folded_as_a_whole_is_not_gone_on_with_in_parts() -> None:
+    views = Memory()
+    topic = MemoryTopic("game", 3)
+    whole = Game(partitioned=False)
+    one = app(whole, Kafka(topic, views=views))
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    game = Game()
+    again = app(game, Kafka(topic, views=views))
+    with pytest.raises(Misuse, match=r"'players', version 1: its view was folded as a whole.*raise its version"):
+        again.projector.catch_up()
+    newer = Game(version=2)
+    later = app(newer, Kafka(topic, views=views))
+    view = later.projection_store.view(newer.players)
+    assert view.get("player-1") == Player("player-1", 1, (1,))  # answered by the version before
+    later.projector.catch_up()
+    assert view.get("player-1", at_least=one.event_store.head()) == Player("player-1", 1, (1,))
+
+
+def test_what_retention_took_from_one_partition_stops_that_one() -> None:
+    game = Game()
+    backend = kafka(3)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    topic_of(backend).truncate(1, 1)
+    with pytest.raises(LogTrimmed):
+        one.projector.catch_up()
+    view = one.projection_store.view(game.players)
+    assert {key for key, _ in view.items()} == {name for name in names(12) if partition_of(one, name) != 1}
+
+
+def test_a_rebuild_goes_on_in_every_part_and_each_serves_when_it_is_at_the_head(views: Backend) -> None:
+    game = Game()
+    backend = kafka(3, views)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    told: list[Rebuilding] = []
+    rebuilt = one.projector.rebuild(game.players, progress=told.append)
+    assert (rebuilt.generation, rebuilt.complete, rebuilt.position) == (2, True, one.event_store.head())
+    assert [each.fraction for each in told] == sorted([each.fraction for each in told])
+    assert told[-1].fraction == 1.0
+    assert {each.projection for each in told} == {"players"}
+    (status,) = one.projection_store.status()
+    assert (status.generation, [kept.generation for kept in status.kept], status.rebuilding) == (2, [1], None)
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    assert one.projector.go_back(game.players) == 1
+    view = one.projection_store.view(game.players)
+    assert view.get("player-1") == Player("player-1", 1, (1,))
+    one.projector.catch_up()
+    assert view.get("player-1") == Player("player-1", 2, (1, 1))
+    with pytest.raises(Misuse, match=r"generation 1 of its view is one that serves"):
+        one.projector.drop_generations(game.players, generation=1)
+    assert one.projector.drop_generations(game.players).generations == (2,)
+    with pytest.raises(Misuse, match=r"a generation before this one of its view is not kept of partition 0, 1, 2"):
+        one.projector.go_back(game.players)
+    with pytest.raises(Misuse, match=r"generation 9 of its view is not kept"):
+        one.projector.go_back(game.players, generation=9)
+    assert dict(view.items()) == {
+        name: Player(name, 1 + (name == "player-1"), (1,) * (1 + (name == "player-1"))) for name in names(12)
+    }
+
+
+def test_a_rebuild_that_ran_out_of_time_is_gone_on_with_by_whoever_catches_up() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    begun = one.projector.rebuild(game.players, time_budget=0)
+    (status,) = one.projection_store.status()
+    assert begun.generation == 2
+    assert one.projector.catch_up().complete
+    (status,) = one.projection_store.status()
+    assert (status.generation, status.rebuilding) == (2, None)
+
+
+def test_a_rebuild_is_not_begun_anew_in_a_part_that_another_one_has_ended() -> None:
+    game = Game()
+    backend = kafka(3)
+    one, other = app(game, backend), app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    told = 0
+
+    def meanwhile(_: Rebuilding) -> None:
+        nonlocal told
+        told += 1
+        if told == 1:
+            assert other.projector.catch_up().complete
+
+    assert one.projector.rebuild(game.players, progress=meanwhile).generation == 2
+    (status,) = one.projection_store.status()
+    assert [part.generation for part in status.parts] == [2, 2, 2]
+    assert status.rebuilding is None
+
+
+def test_a_rebuild_that_cannot_go_on_in_one_part_goes_on_in_the_others() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    bad = in_partition(one, 1)[0]
+    game.bad.add(bad)
+    one.event_store.append(bad, Scored(1))
+    with pytest.raises(ProjectionStopped, match="its rebuild, generation 2"):
+        one.projector.rebuild(game.players)
+    (status,) = one.projection_store.status()
+    assert [part.generation for part in status.parts] == [2, 1, 2]
+    assert status.rebuilding is not None
+    game.bad.clear()
+    assert one.projector.catch_up().complete
+    assert [part.generation for part in one.projection_store.status()[0].parts] == [2, 2, 2]
+
+
+def test_a_version_in_parts_answers_while_the_next_one_is_built_and_can_be_deleted_then() -> None:
+    views, topic = Memory(), MemoryTopic("game", 3)
+    old = Game()
+    one = app(old, Kafka(topic, views=views))
+    for name in names(6):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    new = Game(version=2)
+    two = app(new, Kafka(topic, views=views))
+    view = two.projection_store.view(new.players)
+    assert view.count() == 6
+    assert view.get("player-1") == Player("player-1", 1, (1,))
+    with pytest.raises(ViewNotBuilt, match="in parts and not registered any more"):
+        view.index("score").top(3)
+    two.projector.catch_up()
+    assert [key for key, _ in view.index("score").top(6)] == names(6)[::-1]
+    assert two.projector.drop_version("players", 1).generations == (1,)
+    left = {each.name for each in views._state.builds if each.version == 1}
+    assert all(not views._state.documents.get((ProjectionId(name, 1), 1)) for name in left)
+    assert view.count() == 6
+
+
+def test_a_version_that_was_deleted_can_be_begun_again_over_more_partitions() -> None:
+    views, topic = Memory(), MemoryTopic("game", 2)
+    game = Game()
+    one = app(game, Kafka(topic, views=views))
+    one.projector.catch_up()
+    empty = app(Game(version=2), Kafka(topic, views=views))
+    empty.projector.drop_version("players", 1)
+    topic.grow(4)
+    again = app(Game(), Kafka(topic, views=views))
+    for name in names(8):
+        again.event_store.append(name, Scored(1))
+    assert again.projector.catch_up().complete
+    assert [part.partition for part in again.projection_store.status()[0].parts] == [0, 1, 2, 3]
+
+
+def test_the_event_loop_face_does_the_same() -> None:
+    async def main() -> None:
+        game = Game()
+        one = connect_async(kafka(3), game.registry, clock=Clock())
+        for name in names(9):
+            await one.event_store.append(name, Scored(1))
+        assert (await one.projector.catch_up()).complete
+        view = one.projection_store.view(game.players)
+        assert [key async for key, _ in view.items()] == names(9)
+        assert await view.index("score").rank("player-8") == 1
+        await one.event_store.append("player-1", Left())
+        await one.projector.catch_up()
+        assert await view.get("player-1") is None
+        assert (await one.projector.rebuild(game.players)).complete
+        assert [each async for each in one.projector.parked(game.players)] == []
+        await one.close()
+
+    asyncio.run(main())
+
+
+def test_boom_is_raised_where_a_test_says_so() -> None:
+    game = Game()
+    game.bad.add("player-1")
+    one = app(game, kafka(1))
+    one.event_store.append("player-1", Scored(1))
+    with pytest.raises(ProjectionStopped) as stopped:
+        one.projector.catch_up()
+    assert isinstance(stopped.value.__cause__, Boom)

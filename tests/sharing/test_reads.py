@@ -1,0 +1,110 @@
+"""What is read of a view in parts is what is read of one that is folded as a whole, on every store of views."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from eventsource_upstash import Memory, View
+from eventsource_upstash.blocking import App
+from eventsource_upstash.ports import Backend
+from tests.sharing.support import BEGIN, Clock, Game, Left, Lent, Player, Scored, app, kafka, names, partition_of
+
+PLAYERS = names(60)
+
+
+def histories(seed: int) -> list[tuple[str, object]]:
+    """Events of players with equal scores, players who leave, and players who end."""
+    draw = random.Random(seed)
+    history: list[tuple[str, object]] = []
+    for _ in range(300):
+        player = draw.choice(PLAYERS)
+        kind = draw.random()
+        if kind < 0.1:
+            history.append((player, Left()))
+        elif kind < 0.2:
+            history.append((player, Lent(BEGIN + draw.choice([-5.0, 50.0, 500.0]))))
+        else:
+            history.append((player, Scored(draw.choice([0, 5, 5, 10]))))
+    return history
+
+
+def apps(views: Backend, history: Sequence[tuple[str, object]], clock: Clock) -> tuple[App, View[Player], View[Player]]:
+    """An app with its view in five parts, that view, and the same view of one sequence."""
+    parted, plain = Game(ends=True), Game(ends=True, partitioned=False)
+    one, other = app(parted, kafka(5, views), clock), app(plain, Memory(), clock)
+    for stream, event in history:
+        one.event_store.append(stream, event)
+        other.event_store.append(stream, event)
+    assert one.projector.catch_up().complete
+    assert other.projector.catch_up().complete
+    return one, one.projection_store.view(parted.players), other.projection_store.view(plain.players)
+
+
+def test_reads_answer_what_a_view_of_one_sequence_answers(views: Backend) -> None:
+    clock = Clock()
+    _, parts, whole = apps(views, histories(1), clock)
+    for seconds in (0, 100):
+        clock.move(seconds)
+        assert list(parts.items()) == list(whole.items())
+        assert parts.get_many(PLAYERS) == whole.get_many(PLAYERS)
+        assert parts.count() == whole.count() > 10
+        index, model = parts.index("score"), whole.index("score")
+        for limit in (1, 7, 100):
+            assert list(parts.items(limit=limit)) == list(whole.items(limit=limit))
+            assert index.top(limit) == model.top(limit)
+            for reverse in (False, True):
+                assert list(index.range(5, 30, limit=limit, reverse=reverse)) == list(
+                    model.range(5, 30, limit=limit, reverse=reverse)
+                )
+        assert list(index.equal(10)) == list(model.equal(10))
+        assert index.count(5, 20) == model.count(5, 20)
+        assert list(parts.items(after="player-3")) == list(whole.items(after="player-3"))
+        for player in PLAYERS[:8]:
+            assert index.rank(player) == model.rank(player)
+            assert index.rank(player, lowest=True) == model.rank(player, lowest=True)
+
+
+def test_pages_of_an_index_hold_every_document_once_and_no_more_than_asked(views: Backend) -> None:
+    _, parts, whole = apps(views, histories(3), Clock())
+    for size in (1, 4, 25):
+        for reverse in (False, True):
+            found: list[tuple[str, Player]] = []
+            cursor: str | None = None
+            while True:
+                page = parts.index("score").page(limit=size, after=cursor, reverse=reverse)
+                assert len(page.items) <= size
+                found += page.items
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            assert found == list(whole.index("score").range(reverse=reverse))
+
+
+def test_a_page_ends_where_one_part_is_read_no_further() -> None:
+    """The keys of one part come first: whatever the others have, nothing of it may be handed out before."""
+    game = Game()
+    one = app(game, kafka(3))
+    early = [name for name in (f"a-{number:03}" for number in range(300)) if partition_of(one, name) == 0][:80]
+    late = [name for name in (f"b-{number:03}" for number in range(300)) if partition_of(one, name) != 0][:80]
+    for name in (*late, *early):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    view = one.projection_store.view(game.players)
+    assert [key for key, _ in view.items()] == sorted((*early, *late))
+    assert [key for key, _ in view.items(limit=50)] == sorted(early)[:50]
+
+
+def test_the_state_of_a_view_in_parts_has_a_name_that_changes_with_it() -> None:
+    game = Game()
+    one = app(game, kafka(4))
+    view = one.projection_store.view(game.players)
+    states = [view.version()]
+    for player in PLAYERS[:12]:
+        one.event_store.append(player, Scored(1))
+        assert view.version() == states[-1]
+        one.projector.catch_up()
+        states.append(view.version())
+    one.projector.rebuild(game.players)
+    states.append(view.version())
+    assert len(set(states)) == len(states) == 14
