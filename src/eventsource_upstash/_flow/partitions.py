@@ -128,7 +128,7 @@ class Partitions:
         ]
         receipt = FREE
         if asked:
-            builds, _, receipt = await self.at(0).views.progress([each.parts for each in asked])
+            builds, _, receipt = await self.whole.progress([each.parts for each in asked])
             serving = {build.projection: build for build in builds if build.role is Role.SERVING}
             for each in asked:
                 self._note(each, serving[each.parts])
