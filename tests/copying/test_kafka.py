@@ -9,15 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsource_upstash import Copied, LogCopy, LogTrimmed, Memory, OutcomeUnknown, Refused, Unavailable
+from eventsource_upstash import (
+    Copied,
+    LogCopy,
+    LogTrimmed,
+    Memory,
+    Misuse,
+    OutcomeUnknown,
+    Refused,
+    Unavailable,
+    UndecodableEvent,
+)
 from eventsource_upstash._flow import comparing
 from eventsource_upstash.backends.kafka import Kafka
+from eventsource_upstash.backends.kafka.topic import Record
 from eventsource_upstash.domain.events import StoredEvent
 from eventsource_upstash.domain.positions import Vector
 from eventsource_upstash.ports import Append, Backend
 from eventsource_upstash.testing.colours import Colour
 from tests.copying.conftest import Make
-from tests.copying.support import HISTORY, Counting, copied, fill, written
+from tests.copying.support import HISTORY, Counting, copied, fill, rows_of, written
 from tests.copying.test_any_history import appends
 from tests.kafka.memory_topic import MemoryTopic
 from tests.searching import examples
@@ -229,6 +240,31 @@ def test_foreign_messages_are_copied_as_the_events_that_they_are_read_as() -> No
     copied(Colour.BLOCKING, foreign, made)
     assert {row[2] for rows in by_stream(made).values() for row in rows} == {"create-task"}
     assert copied(Colour.BLOCKING, foreign, made).copied == 0
+
+
+def test_foreign_messages_may_be_given_their_streams() -> None:
+    topic = MemoryTopic("todo", 1)
+    topic.put(b'{"id":"1"}', None, timestamp_ms=1)
+    topic.put(b'{"id":"2"}', b"key", timestamp_ms=2)
+
+    def task_of(record: Record) -> tuple[str, int, bytes, str]:
+        return "create-task", 1, record.value or b"", f"task-{record.offset}"
+
+    other = Memory()
+    copied(Colour.BLOCKING, Kafka(topic, views=Memory(), foreign=task_of), other)
+    assert [(row[1], row[9]) for row in rows_of(other)] == [("task-0", b'{"id":"1"}'), ("task-1", b'{"id":"2"}')]
+    bad = Kafka(topic, views=Memory(), foreign=lambda record: ("create-task", 1, b"{}", "a\nb"))
+    with pytest.raises(UndecodableEvent, match="raised Misuse at it"):
+        copied(Colour.BLOCKING, bad, Memory())
+
+
+def test_a_key_that_can_be_no_stream_is_not_copied() -> None:
+    topic = MemoryTopic("todo", 1)
+    topic.put(b"1", b"a\nb")
+    other = Memory()
+    with pytest.raises(Misuse, match="stream"):
+        copied(Colour.BLOCKING, Kafka(topic, views=Memory()), other)
+    assert not rows_of(other)
 
 
 def test_what_retention_took_is_told() -> None:

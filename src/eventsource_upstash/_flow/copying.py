@@ -11,6 +11,7 @@ import msgspec
 
 from .._io.port import Port, Signal
 from ..domain.events import ANY, FREE, Appended, Receipt, StoredEvent
+from ..domain.names import check_stream
 from ..domain.positions import join
 from ..domain.queries import AppendCondition, Query
 from ..errors import LogsDiffer, Misuse, OutcomeUnknown, Refused, TooLarge
@@ -101,6 +102,7 @@ class LogCopying:
         # Whoever else writes to the destination meanwhile makes a condition fail, where it can have one.
         self._alone = can.conditions
         self._apart = can.partitions
+        self._foreign = self._source.capabilities.partitions  # somebody else may have written there, under any name
         self._counts = can.expected_revisions and self._source.capabilities.expected_revisions
         self._at_once = MAX_PAGE_EVENTS if can.atomic_appends else 1
         self._width = MAX_PAGE_EVENTS if self._destination.many else 1
@@ -215,6 +217,8 @@ class LogCopying:
         head = self._head
         for rows in groups:
             _, stream, revision, recorded_us, number, _, _, metadata, tags, _ = rows[0]
+            if self._foreign:
+                check_stream(stream)
             each = [row[8] for row in rows]
             append = Append(
                 stream,

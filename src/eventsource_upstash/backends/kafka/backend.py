@@ -25,7 +25,8 @@ class Kafka:
         views: The backend that keeps the views, mailbox and counters: `SQLite`, `UpstashRedis`, `Memory`. Its log stays
             empty.
         foreign: What makes an event of a record that is no CloudEvent: `(type, version, payload)`, the payload JSON, or
-            None. Without it, and for None, such a record is an event of the type `kafka:foreign`.
+            `(type, version, payload, stream)` where the stream is not the record's key; or None. Without it, and for
+            None, such a record is an event of the type `kafka:foreign`.
         beginning: From where the log counts as whole, where events before that were deleted: places by partition, as in
             "0:1000,1:994". What lies before them is not missed.
 

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from ...domain.events import NewEvent, StoredEvent, event_id, identity_of
+from ...domain.names import check_stream
 from ...domain.positions import position_at
 from ...errors import UndecodableEvent
 from ...ports import Append
@@ -29,8 +30,9 @@ FOREIGN: Final = "kafka:foreign"
 
 HEADERS: Final[Headers] = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
-Translate: TypeAlias = Callable[[Record], "NewEvent | None"]
-"""What makes an event of a record of somebody else: its type, version and payload (JSON); None leaves it foreign."""
+Translate: TypeAlias = Callable[[Record], "NewEvent | tuple[str, int, bytes, str] | None"]
+"""What makes an event of a record of somebody else: its type, version and payload (JSON), and after them its stream
+where that is not the record's key; None leaves it foreign."""
 
 
 class Event(NamedTuple):
@@ -177,7 +179,7 @@ class Records:
         position = position_at(record.partition, place)
         recorded_us, number = record.timestamp_ms * 1000, position
         stream = _text(record.key) or FOREIGN
-        made = None
+        made: NewEvent | tuple[str, int, bytes, str] | None = None
         known = _cloud_event(record.value)
         if known is not None:
             event, payload = known
@@ -188,6 +190,9 @@ class Records:
         elif self._translate is not None:
             try:
                 made = self._translate(record)
+                if made is not None and len(made) > 3:
+                    *_, stream = made
+                    check_stream(stream)
             except Exception as error:  # whatever the app's function raises
                 raise UndecodableEvent(
                     type=FOREIGN,
@@ -198,7 +203,7 @@ class Records:
                 ) from error
         if made is None:
             made = (FOREIGN, 1, _encode(_told(record)))
-        type_, version, payload = made
+        type_, version, payload = made[:3]
         return (position, stream, place, recorded_us, number, type_, version, None, None, payload)
 
 
