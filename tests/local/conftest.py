@@ -15,7 +15,7 @@ from eventsource_upstash.local import LocalUpstash
 
 @pytest.fixture(scope="session")
 def upstash() -> Iterator[LocalUpstash]:
-    with LocalUpstash() as running:
+    with LocalUpstash(kafka=True) as running:
         yield running
 
 

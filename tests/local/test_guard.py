@@ -16,9 +16,9 @@ from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.local.guarding import guard, is_loopback
 
 
-@pytest.fixture(params=["redis", "qstash"])
+@pytest.fixture(params=["redis", "qstash", "kafka"])
 def url(request: pytest.FixtureRequest, upstash: LocalUpstash) -> str:
-    return upstash.redis_url if request.param == "redis" else upstash.qstash_url
+    return {"redis": upstash.redis_url, "qstash": upstash.qstash_url, "kafka": upstash.kafka.url}[request.param]
 
 
 def test_listens_on_the_loopback_interface_only(upstash: LocalUpstash, url: str) -> None:
@@ -99,12 +99,13 @@ def test_secrets_are_in_no_repr(upstash: LocalUpstash) -> None:
 
     assert "hidden" not in repr(Address.parse("redis://user:hidden@127.0.0.1:1/0"))
     assert upstash.redis_token not in repr(upstash)
+    assert upstash.kafka.password not in repr(upstash.kafka)
 
 
 def test_importing_the_command_needs_nothing_of_the_extra() -> None:
     code = (
         "import sys; from eventsource_upstash.cli import main; "
-        "assert not {'aiohttp', 'redis', 'httpx'} & set(sys.modules), sys.modules.keys()"
+        "assert not {'aiohttp', 'redis', 'httpx', 'confluent_kafka'} & set(sys.modules), sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

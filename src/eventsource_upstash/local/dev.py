@@ -1,4 +1,4 @@
-"""What is there beside the two APIs, on the ports of both: numbers, faults, and a page to see and switch them."""
+"""What is there beside the APIs, on the ports of all: numbers, faults, and a page to see and switch them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .faults import FIELDS, KINDS, Fault, Faults
+from .kafka.half import KafkaHalf
 from .metering import Meter
 from .qstash.app import QStashServer
 from .qstash.records import Answer, Message
@@ -38,7 +39,7 @@ class Dev:
 
     | request | what it does |
     | --- | --- |
-    | `GET /dev/metrics` | numbers of both halves, by caller |
+    | `GET /dev/metrics` | numbers of each half, by caller |
     | `POST /dev/metrics/reset` | counts from zero |
     | `GET /dev/faults` | the faults in force, and what kinds there are |
     | `POST /dev/faults` | adds one, given as JSON: the fields of `Fault` |
@@ -52,9 +53,13 @@ class Dev:
         faults: What goes wrong.
         meters: The counters of each half.
         qstash: Tells of messages and dead letters.
+        kafka: Tells of topics and records, where it is there.
     """
 
-    def __init__(self, faults: Faults, meters: Mapping[str, Meter], qstash: QStashServer) -> None:
+    def __init__(
+        self, faults: Faults, meters: Mapping[str, Meter], qstash: QStashServer, kafka: KafkaHalf | None = None
+    ) -> None:
+        self._kafka = kafka
         self._faults = faults
         self._meters = meters
         self._qstash = qstash
@@ -131,6 +136,7 @@ class Dev:
                 "schedules": metrics.schedules,
                 "dead": metrics.dead_letters,
                 "messages": [self._message(message, last) for message in messages[:_MOST_SHOWN]],
+                "kafka": None if self._kafka is None else await self._kafka.shown(),
                 "dead_letters": [
                     {
                         "id": letter.id,

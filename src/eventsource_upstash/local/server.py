@@ -1,4 +1,4 @@
-"""The local Upstash as one object: a Valkey, Redis over REST, and QStash, in a thread of its own."""
+"""The local Upstash as one object: a Valkey, Redis over REST, QStash, and Kafka if wanted, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from .dev import Dev
 from .engine import Engine
 from .faults import Faults, Half
+from .kafka.half import KafkaHalf, KafkaSettings
 from .metering import Meter, Snapshot
 from .qstash.app import QStashServer
 from .qstash.clock import Clock
@@ -43,7 +44,7 @@ class PortTaken(Exception):
     """Another program listens on the port that was asked for.
 
     Attributes:
-        half: Whose port it is: that of `redis_port` or of `qstash_port`.
+        half: Whose port it is: that of `redis_port`, `qstash_port` or `kafka_port`.
     """
 
     def __init__(self, half: Half, port: int, reason: str | None) -> None:
@@ -63,6 +64,8 @@ class LocalUpstash:
     Args:
         redis_port: Port of Redis over REST; 0 picks a free one.
         qstash_port: Port of QStash; 0 picks a free one.
+        kafka: Kafka over REST: True has it, over a broker that is started here and keeps everything in memory; or how
+            it is set up.
         engine_url: A running Redis or Valkey to use, `redis://...`; None starts one, and stops it at the end.
         data: Folder that keeps the data of the engine started here; None keeps nothing.
         key_locking: Whether scripts may ask to lock only their keys. Without, the flag is refused, as by a plain Redis.
@@ -78,6 +81,7 @@ class LocalUpstash:
         *,
         redis_port: int = 0,
         qstash_port: int = 0,
+        kafka: bool | KafkaSettings = False,
         engine_url: str | None = None,
         data: Path | None = None,
         key_locking: bool = True,
@@ -87,12 +91,16 @@ class LocalUpstash:
         clock: Clock | None = None,
     ) -> None:
         self._ports = (redis_port, qstash_port)
+        settings = KafkaSettings() if kafka is True else kafka
+        self._kafka = KafkaHalf(settings) if settings else None
         self._engine_url = engine_url
         self._engine = None if engine_url is not None else Engine(data)
         self._key_locking = key_locking
         self._limits = limits or Limits()
         self._tokens = tokens
         self._meters = {"redis": Meter(), "qstash": Meter()}
+        if self._kafka is not None:
+            self._meters["kafka"] = self._kafka.meter
         self._settings = qstash or Settings()
         self._clock = clock or Clock()
         self._qstash: QStashServer | None = None
@@ -117,12 +125,18 @@ class LocalUpstash:
         """Start everything, and return when it answers.
 
         Raises:
-            EngineUnavailable: There is no Valkey, or it does not start.
+            EngineUnavailable: There is no Valkey or no broker, or it does not start.
             PortTaken: A port is taken.
         """
         assert self._thread is None, "it runs already"
-        if self._engine is not None:
-            self._engine.start()
+        try:
+            if self._engine is not None:
+                self._engine.start()
+            if self._kafka is not None:
+                self._kafka.start()
+        except BaseException:
+            self.stop()
+            raise
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._work, args=(started,), name="local-upstash", daemon=True)
         self._thread.start()
@@ -142,6 +156,8 @@ class LocalUpstash:
             thread.join()
         if self._engine is not None:
             self._engine.stop()
+        if self._kafka is not None:
+            self._kafka.stop()
 
     def _work(self, started: Future[None]) -> None:
         asyncio.run(self._serve(started))
@@ -171,10 +187,16 @@ class LocalUpstash:
         )
         await self._qstash.open()
         stack.push_async_callback(self._qstash.stop)
-        dev = Dev(self.faults, self._meters, self._qstash)
+        dev = Dev(self.faults, self._meters, self._qstash, self._kafka)
         app = create_app(execution, meter=self._meters["redis"], faults=self.faults, tokens=self._tokens)
-        for each in (app, self._qstash.application):
+        apps = [app, self._qstash.application]
+        if self._kafka is not None:
+            stack.push_async_callback(self._kafka.close)
+            apps.append(await self._kafka.open(self.faults))
+        for each in apps:
             each.middlewares.insert(1, dev.middleware)  # behind the guard
+        if self._kafka is not None:
+            self._kafka.port = await self._listen(stack, apps[-1], "kafka", self._kafka.port)
         self._redis_port = await self._listen(stack, app, "redis", self._ports[0])
         self._qstash_port = await self._listen(stack, self._qstash.application, "qstash", self._ports[1])
 
@@ -234,9 +256,15 @@ class LocalUpstash:
         assert self._qstash is not None, "start it first"
         return self._qstash
 
+    @property
+    def kafka(self) -> KafkaHalf:
+        """Kafka over REST: its addresses, its credentials, its topics."""
+        assert self._kafka is not None, "LocalUpstash(kafka=True) has it"
+        return self._kafka
+
     def environment(self) -> dict[str, str]:
         """The variables that an app finds this Upstash by."""
-        return {
+        found = {
             "UPSTASH_REDIS_REST_URL": self.redis_url,
             "UPSTASH_REDIS_REST_TOKEN": self.redis_token,
             "QSTASH_URL": self.qstash_url,
@@ -244,6 +272,7 @@ class LocalUpstash:
             "QSTASH_CURRENT_SIGNING_KEY": self._settings.current_key,
             "QSTASH_NEXT_SIGNING_KEY": self._settings.next_key,
         }
+        return found if self._kafka is None else found | self._kafka.environment()
 
     def token_for(self, caller: str) -> str:
         """A token whose requests are counted under a name (letters, digits, `._-`)."""
@@ -269,7 +298,7 @@ class LocalUpstash:
                     connection.transport.close()
 
     def flush(self) -> None:
-        """Empty the database and behave again; the counters stay."""
+        """Empty the database and behave again; the counters stay, and so do topics of Kafka."""
         self.faults.clear()
         self.run(self._flush())
 
