@@ -25,6 +25,19 @@ NAMES = [
     "QSTASH_CURRENT_SIGNING_KEY",
     "QSTASH_NEXT_SIGNING_KEY",
 ]
+KAFKA_NAMES = [
+    "UPSTASH_KAFKA_REST_URL",
+    "UPSTASH_KAFKA_REST_USERNAME",
+    "UPSTASH_KAFKA_REST_PASSWORD",
+    "UPSTASH_KAFKA_URL",
+    "UPSTASH_KAFKA_USERNAME",
+    "UPSTASH_KAFKA_PASSWORD",
+    "KAFKA_REST_URL",
+    "KAFKA_REST_USERNAME",
+    "KAFKA_REST_PASSWORD",
+    "UPSTASH_KAFKA_TOPIC",
+    "KAFKA_TOPIC",
+]
 PORTS = ["--redis-port", "0", "--qstash-port", "0"]
 
 
@@ -41,7 +54,9 @@ class Running:
             self.printed.append(line.rstrip("\n"))
             if "Ctrl-C" in line:
                 break
-        self.variables = dict(line.split("=", 1) for line in self.printed if line.split("=", 1)[0] in NAMES)
+        self.variables = dict(
+            line.split("=", 1) for line in self.printed if line.split("=", 1)[0] in NAMES + KAFKA_NAMES
+        )
 
 
 @contextmanager
@@ -68,6 +83,21 @@ def test_prints_what_to_copy_and_serves_it() -> None:
         headers = {"Authorization": f"Bearer {dev.variables['QSTASH_TOKEN']}"}
         keys = httpx.get(f"{dev.variables['QSTASH_URL']}/v2/keys", headers=headers).json()
         assert keys["current"] == dev.variables["QSTASH_CURRENT_SIGNING_KEY"]
+
+
+def test_kafka_is_served_if_wanted_and_ends_cleanly() -> None:
+    with running("--kafka", "--kafka-port", "0", "--topic", "todo", "--topic", "orders:3") as dev:
+        assert list(dev.variables) == NAMES + KAFKA_NAMES
+        assert any("in memory" in line for line in dev.printed)
+        assert dev.variables["UPSTASH_KAFKA_TOPIC"] == "todo"
+        login = (dev.variables["UPSTASH_KAFKA_REST_USERNAME"], dev.variables["UPSTASH_KAFKA_REST_PASSWORD"])
+        topics = httpx.get(f"{dev.variables['UPSTASH_KAFKA_REST_URL']}/topics", auth=login).json()
+        assert topics == {"orders": 3, "todo": 1}
+        login = (dev.variables["KAFKA_REST_USERNAME"], dev.variables["KAFKA_REST_PASSWORD"])
+        assert httpx.get(f"{dev.variables['KAFKA_REST_URL']}/topics", auth=login).json() == ["orders", "todo"]
+        dev.process.send_signal(signal.SIGINT)
+        _, errors = dev.process.communicate()
+        assert (dev.process.returncode, errors) == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -138,13 +168,15 @@ def test_file_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot be written" in result.stderr
 
 
-@pytest.mark.parametrize("option", ["--redis-port", "--qstash-port"])
+@pytest.mark.parametrize("option", ["--redis-port", "--qstash-port", "--kafka-port"])
 def test_port_is_taken(option: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        result = subprocess.run(command("dev", *PORTS, option, port), check=False, capture_output=True, text=True)
+        result = subprocess.run(
+            command("dev", *PORTS, "--kafka", option, port), check=False, capture_output=True, text=True
+        )
     assert result.returncode == 1
     assert f"port {port} is taken. Choose another with {option} PORT" in result.stderr
     assert "Traceback" not in result.stderr
@@ -210,6 +242,11 @@ def test_mapped_destination_is_delivered_locally_and_signed_for_the_public_one()
         ("dev", "--redis-port", "x"),
         ("dev", "--map", "nonsense"),
         ("dev", "--data", "d", "--redis-url", "redis://127.0.0.1"),
+        ("dev", "--topic", "todo"),
+        ("dev", "--kafka-port", "1"),
+        ("dev", "--kafka", "nonsense"),
+        ("dev", "--kafka", "--topic", "to do"),
+        ("dev", "--kafka", "--topic", "todo:0"),
     ],
 )
 def test_wrong_words(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

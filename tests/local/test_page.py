@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,3 +99,36 @@ def test_messages_of_a_queue_keep_their_order(own: LocalUpstash, nowhere: str) -
     shown = state(own)
     assert shown["messages"] == []
     assert len(shown["dead_letters"]) == 2
+
+
+def test_topics_and_the_last_records_are_shown(upstash: LocalUpstash) -> None:
+    def shown() -> dict[str, Any]:
+        return dict(httpx.get(f"{upstash.redis_url}/dev/state").json()["kafka"])
+
+    topic = f"shown-{time.monotonic_ns()}"
+    upstash.kafka.create_topic(topic, 2)
+    login = (upstash.kafka.username, upstash.kafka.password)
+    before = shown()
+    assert before["address"] == upstash.kafka.bootstrap_servers
+    assert {"topic": topic, "partition": 1, "low": 0, "high": 0} in before["partitions"]
+    for partition, value in enumerate(["a" * 300, "b"]):
+        body = {"key": "k", "value": value, "partition": partition}
+        httpx.post(f"{upstash.kafka.url}/produce/{topic}", json=body, auth=login).raise_for_status()
+    after = shown()
+    assert {"topic": topic, "partition": 1, "low": 0, "high": 1} in after["partitions"]
+    newest, older = after["records"][:2]
+    assert {name: newest[name] for name in ("topic", "partition", "offset", "key", "value")} == {
+        "topic": topic,
+        "partition": 1,
+        "offset": 0,
+        "key": "k",
+        "value": "b",
+    }
+    assert older["value"] == "a" * 200 + "…"
+
+
+def test_without_kafka_nothing_of_it_is_shown(own: LocalUpstash) -> None:
+    told = httpx.get(f"{own.redis_url}/dev/state").json()
+    assert told["kafka"] is None
+    assert "kafka" not in told["metrics"]
+    assert "UPSTASH_KAFKA_REST_URL" not in own.environment()

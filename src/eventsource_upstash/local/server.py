@@ -177,6 +177,7 @@ class LocalUpstash:
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         address = Address.parse(self.engine_url)
         execution = Execution(address, self.faults, self._limits, key_locking=self._key_locking)
+        stack.push_async_callback(execution.close)
         await execution.table()  # the engine is there, and lets us in
         database = address.database if self._engine is None else _QSTASH_DATABASE
         # redis-py leaves the types of its keywords open.

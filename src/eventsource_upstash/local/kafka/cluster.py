@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,10 +82,11 @@ class Cluster:
         """
         try:
             await self._run(self._open)
-        except (KafkaFailed, ValueError) as error:
+        except (KafkaFailed, OSError) as error:
             raise EngineUnavailable(f"no Kafka broker answers at {self.address}: {error}") from error
 
     def _open(self) -> None:
+        self._knock()
         self._admin = Admin(self._settings, bundled=self._bundled)
         self.id = self._admin.cluster()
         settings: dict[str, str | int | bool] = {
@@ -100,6 +102,17 @@ class Cluster:
         self._producer = Producer(settings)
         self._polling = threading.Thread(target=self._poll, name="local-upstash-kafka-written", daemon=True)
         self._polling.start()
+
+    def _knock(self) -> None:
+        """See that somebody listens: the client goes on trying for long where nobody does, and does not say why."""
+        for number, address in enumerate(addresses := self.address.split(","), 1):
+            host, _, port = address.strip().rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), TIMEOUT).close()
+                return
+            except OSError:
+                if number == len(addresses):
+                    raise
 
     def _poll(self) -> None:
         while not self._ended.is_set():

@@ -132,7 +132,7 @@ class KafkaHalf:
 
     @property
     def bootstrap_servers(self) -> str:
-        """The broker itself, for clients of Kafka's own protocol: see `Broker` for what one of our own does otherwise."""
+        """The broker itself, for clients of Kafka's own protocol; see `Broker` for what ours does otherwise."""
         return self._address
 
     @property
