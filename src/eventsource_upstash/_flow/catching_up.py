@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -51,7 +51,7 @@ MAX_PAUSE: Final = 30.0
 """Longest pause, in seconds, of a worker whose catch-up keeps failing."""
 
 
-class _Batch(NamedTuple):
+class _Batch(msgspec.Struct, frozen=True):
     """What a page became: a commit for each build that it changes, and what went wrong."""
 
     commits: list[Commit]

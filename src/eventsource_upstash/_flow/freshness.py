@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
+
+import msgspec
 
 from ..domain.positions import is_position, join
 from ..domain.progress import ProjectionId
@@ -18,7 +20,7 @@ VERSIONS_BACK: Final = 100
 """So many versions before that of a view are looked at, and all that are registered, for one that answers meanwhile."""
 
 
-class Fresh(NamedTuple):
+class Fresh(msgspec.Struct, frozen=True):
     """How fresh an answer has to be.
 
     Attributes:

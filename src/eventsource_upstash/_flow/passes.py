@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import msgspec
 
 from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.positions import meet
@@ -17,7 +19,7 @@ Build: TypeAlias = "tuple[ProjectionId, int]"
 """A build of a view: its projection and its generation."""
 
 
-class Failure(NamedTuple):
+class Failure(msgspec.Struct, frozen=True):
     """Where a projection cannot go on, and why."""
 
     projection: ProjectionId
@@ -25,7 +27,7 @@ class Failure(NamedTuple):
     error: BaseException
 
 
-class Reach(NamedTuple):
+class Reach(msgspec.Struct, frozen=True):
     """Who is brought up by a catch-up.
 
     Attributes:

@@ -11,12 +11,14 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
 
-class HttpRequest(NamedTuple):
+class HttpRequest(msgspec.Struct, frozen=True):
     """A request on its way out.
 
     Attributes:
@@ -38,7 +40,7 @@ class HttpRequest(NamedTuple):
     read_timeout: float | None = None
 
 
-class HttpResponse(NamedTuple):
+class HttpResponse(msgspec.Struct, frozen=True):
     """What came back. The headers' names are in lower case."""
 
     status: int

@@ -17,41 +17,31 @@ from typing_extensions import Self
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
 from .._flow.wiring import abilities, check, check_cache, check_parts, job_url, needs_keys, once, sealed_log, sealing
-from .._flow.working import JobHandler, Jobs
 from .._io.event_loop import PORT, apart, iterate
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.jobs import LEASE
 from ..domain.registry import Registry
-from .messages import AsyncMessages
-from .projector import AsyncProjector, AsyncWorker
-from .views import AsyncIndex, AsyncProjectionStore, AsyncView
 
 if TYPE_CHECKING:
     from .._flow.executing import Executing
     from .._flow.sealing import Sealing
+    from .._flow.working import JobHandler, Jobs
     from ..domain.aggregates import Aggregate, Executed, Loaded
     from ..domain.limits import Algorithm, OnFailure
     from ..domain.queries import AppendCondition, Query
     from ..ports import Backend, KeyStore, NoticeTransport
     from .limits import AsyncRateLimit
+    from .messages import AsyncMessages
+    from .projector import AsyncProjector, AsyncWorker
     from .reactions import AsyncReactions
     from .schedules import AsyncSchedules
+    from .views import AsyncProjectionStore
 
-__all__ = [
-    "AsyncApp",
-    "AsyncEventStore",
-    "AsyncIndex",
-    "AsyncMessages",
-    "AsyncNotifier",
-    "AsyncProjectionStore",
-    "AsyncProjector",
-    "AsyncView",
-    "AsyncWorker",
-]
+__all__ = ["AsyncApp", "AsyncEventStore", "AsyncNotifier"]
 
 S = TypeVar("S")
 D = TypeVar("D")
-H = TypeVar("H", bound=JobHandler)
+H = TypeVar("H", bound="JobHandler")
 
 
 class AsyncNotifier:
@@ -297,24 +287,59 @@ class AsyncApp:
         self.registry = registry
         self.keys = keys
         self._clock = clock
-        self.jobs: Jobs = Jobs(awaits=apart)
         self.notifier: AsyncNotifier = AsyncNotifier(transport)
         self.event_store: AsyncEventStore = AsyncEventStore(
             backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys
-        )
-        self.projection_store: AsyncProjectionStore = AsyncProjectionStore(backend, registry, clock=clock, keys=keys)
-        self.messages: AsyncMessages = AsyncMessages(backend, transport, jobs=self.jobs, clock=clock)
-        self.projector: AsyncProjector = AsyncProjector(
-            self.event_store, self.projection_store, clock=clock, messages=self.messages
         )
 
     def __repr__(self) -> str:
         return f"AsyncApp({self.backend!r})"
 
+    # What follows is made, and loaded, when it is first asked for: a process that only appends folds nothing, and most
+    # apps have neither messages nor reactors.
+    @property
+    def projection_store(self) -> AsyncProjectionStore:
+        """The views."""
+        from .views import AsyncProjectionStore
+
+        return once(
+            self,
+            "_projection_store",
+            lambda: AsyncProjectionStore(self.backend, self.registry, clock=self._clock, keys=self.keys),
+        )
+
+    @property
+    def projector(self) -> AsyncProjector:
+        """What folds the events into the views."""
+        from .projector import AsyncProjector
+
+        return once(
+            self,
+            "_projector",
+            lambda: AsyncProjector(self.event_store, self.projection_store, clock=self._clock, messages=self.messages),
+        )
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs of this process."""
+        from .._flow.working import Jobs
+
+        return once(self, "_jobs", lambda: Jobs(awaits=apart))
+
+    @property
+    def messages(self) -> AsyncMessages:
+        """What sends messages, and delivers them where the app does so itself."""
+        from .messages import AsyncMessages
+
+        return once(
+            self,
+            "_messages",
+            lambda: AsyncMessages(self.backend, self.notifier.transport, jobs=self.jobs, clock=self._clock),
+        )
+
     @property
     def reactions(self) -> AsyncReactions:
         """What reactors have decided, and not yet carried out."""
-        # As what follows, loaded by those who use it: an app without reactors does not pay for them.
         from .reactions import AsyncReactions
 
         return AsyncReactions(self.projector)
@@ -384,6 +409,8 @@ class AsyncApp:
 
         It delivers messages as well, where the app does so itself: on `memory:` and `sqlite:`.
         """
+        from .projector import AsyncWorker
+
         return AsyncWorker(self.projector, poll_interval=poll_interval, messages=self.messages)
 
     async def check(self) -> tuple[str, ...]:

@@ -17,41 +17,31 @@ from typing_extensions import Self
 from .._flow.handling import Handling
 from .._flow.notifying import Notifying
 from .._flow.wiring import abilities, check, check_cache, check_parts, job_url, needs_keys, once, sealed_log, sealing
-from .._flow.working import JobHandler, Jobs
 from .._io.blocking import PORT, iterate, run
 from ..domain.events import ANY, Appended, Expectation, Receipt, Recorded
 from ..domain.jobs import LEASE
 from ..domain.registry import Registry
-from .messages import Messages
-from .projector import Projector, Worker
-from .views import Index, ProjectionStore, View
 
 if TYPE_CHECKING:
     from .._flow.executing import Executing
     from .._flow.sealing import Sealing
+    from .._flow.working import JobHandler, Jobs
     from ..domain.aggregates import Aggregate, Executed, Loaded
     from ..domain.limits import Algorithm, OnFailure
     from ..domain.queries import AppendCondition, Query
     from ..ports import Backend, KeyStore, NoticeTransport
     from .limits import RateLimit
+    from .messages import Messages
+    from .projector import Projector, Worker
     from .reactions import Reactions
     from .schedules import Schedules
+    from .views import ProjectionStore
 
-__all__ = [
-    "App",
-    "EventStore",
-    "Index",
-    "Messages",
-    "Notifier",
-    "ProjectionStore",
-    "Projector",
-    "View",
-    "Worker",
-]
+__all__ = ["App", "EventStore", "Notifier"]
 
 S = TypeVar("S")
 D = TypeVar("D")
-H = TypeVar("H", bound=JobHandler)
+H = TypeVar("H", bound="JobHandler")
 
 
 class Notifier:
@@ -297,24 +287,59 @@ class App:
         self.registry = registry
         self.keys = keys
         self._clock = clock
-        self.jobs: Jobs = Jobs(awaits=None)
         self.notifier: Notifier = Notifier(transport)
         self.event_store: EventStore = EventStore(
             backend, registry, notifier=self.notifier, clock=clock, cache=cache, keys=keys
-        )
-        self.projection_store: ProjectionStore = ProjectionStore(backend, registry, clock=clock, keys=keys)
-        self.messages: Messages = Messages(backend, transport, jobs=self.jobs, clock=clock)
-        self.projector: Projector = Projector(
-            self.event_store, self.projection_store, clock=clock, messages=self.messages
         )
 
     def __repr__(self) -> str:
         return f"App({self.backend!r})"
 
+    # What follows is made, and loaded, when it is first asked for: a process that only appends folds nothing, and most
+    # apps have neither messages nor reactors.
+    @property
+    def projection_store(self) -> ProjectionStore:
+        """The views."""
+        from .views import ProjectionStore
+
+        return once(
+            self,
+            "_projection_store",
+            lambda: ProjectionStore(self.backend, self.registry, clock=self._clock, keys=self.keys),
+        )
+
+    @property
+    def projector(self) -> Projector:
+        """What folds the events into the views."""
+        from .projector import Projector
+
+        return once(
+            self,
+            "_projector",
+            lambda: Projector(self.event_store, self.projection_store, clock=self._clock, messages=self.messages),
+        )
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs of this process."""
+        from .._flow.working import Jobs
+
+        return once(self, "_jobs", lambda: Jobs(awaits=None))
+
+    @property
+    def messages(self) -> Messages:
+        """What sends messages, and delivers them where the app does so itself."""
+        from .messages import Messages
+
+        return once(
+            self,
+            "_messages",
+            lambda: Messages(self.backend, self.notifier.transport, jobs=self.jobs, clock=self._clock),
+        )
+
     @property
     def reactions(self) -> Reactions:
         """What reactors have decided, and not yet carried out."""
-        # As what follows, loaded by those who use it: an app without reactors does not pay for them.
         from .reactions import Reactions
 
         return Reactions(self.projector)
@@ -384,6 +409,8 @@ class App:
 
         It delivers messages as well, where the app does so itself: on `memory:` and `sqlite:`.
         """
+        from .projector import Worker
+
         return Worker(self.projector, poll_interval=poll_interval, messages=self.messages)
 
     def check(self) -> tuple[str, ...]:

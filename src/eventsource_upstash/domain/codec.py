@@ -198,7 +198,7 @@ def decode_tags(encoded: bytes | None) -> tuple[str, ...]:
     return msgspec.json.decode(encoded, type=tuple[str, ...])
 
 
-_DATA: Final = re.compile(r"^(Invalid (?:enum )?value) (?:.*(?= - at `)|.*)")
+_DATA: Final = r"^(Invalid (?:enum )?value) (?:.*(?= - at `)|.*)"
 """Where msgspec repeats the offending input."""
 
 
@@ -221,7 +221,7 @@ def reason(error: BaseException) -> str:
     if not line or not isinstance(error, (msgspec.MsgspecError, TypeError, ValueError)):
         # A KeyError's text alone would say nothing.
         return f"{type(error).__name__}: {line}" if line else type(error).__name__
-    return _DATA.sub(r"\1", line)
+    return re.sub(_DATA, r"\1", line)
 
 
 def is_pydantic_error(error: BaseException) -> bool:

@@ -195,12 +195,12 @@ def event_id(recorded_us: int, number: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
 def identity_of(id: str) -> tuple[int, int] | None:
     """The time (microseconds) and the number that `event_id` made an id of; None for an id that it did not make."""
-    if not _ID.fullmatch(id):
+    if not re.fullmatch(_ID, id):
         return None
     value = int(id.replace("-", ""), 16)
     # Rounded up, which undoes the rounding down: there are more of these fractions than microseconds.

@@ -15,11 +15,11 @@ MAX_KEY: Final = 1024
 
 # What RFC 9839 leaves out of its "Unicode Assignables", and the ends of a line: fixed for good, where `str.isprintable`
 # depends on the Unicode tables of each Python, and refuses the joiners within emoji.
-_NEVER: Final = re.compile(
+_NEVER: Final = (
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x11_0000, 0x1_0000))
     + "]"
-)
+)  # compiled, as the others here, by who asks first: `re` keeps it
 
 DEFAULT_NAMESPACE: Final = "events"
 """Namespace of an app that names none."""
@@ -27,22 +27,22 @@ DEFAULT_NAMESPACE: Final = "events"
 NAMESPACE_RULE: Final = "1 to 64 letters, digits and . _ -, and starts with a letter or digit"
 """What `is_namespace` asks for, as messages say it."""
 
-_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TYPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
-_PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAMESPACE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_TYPE_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"
+_PART_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 
 def check_stream(stream: str) -> None:
     """Refuse a stream name that no backend could keep apart from others. Raises `Misuse`."""
     # What is printable on any Python holds none of those characters: only what is not is searched for them.
-    if type(stream) is str and 0 < len(stream) <= MAX_NAME and (stream.isprintable() or not _NEVER.search(stream)):
+    if type(stream) is str and 0 < len(stream) <= MAX_NAME and (stream.isprintable() or not re.search(_NEVER, stream)):
         return
     raise Misuse(_why("stream name", stream, MAX_NAME))
 
 
 def check_key(key: str) -> None:
     """Refuse a document key that a backend could not keep. Raises `Misuse`."""
-    if type(key) is str and 0 < len(key) <= MAX_KEY and (key.isprintable() or not _NEVER.search(key)):
+    if type(key) is str and 0 < len(key) <= MAX_KEY and (key.isprintable() or not re.search(_NEVER, key)):
         return
     raise Misuse(_why("document key", key, MAX_KEY))
 
@@ -53,14 +53,14 @@ def check_text(text: str, what: str, longest: int) -> None:
         raise Misuse(f"{what} cannot be empty")
     if len(text) > longest:
         raise Misuse(f"{what} has {len(text)} characters, at most {longest} are allowed")
-    if not text.isprintable() and _NEVER.search(text):
+    if not text.isprintable() and re.search(_NEVER, text):
         raise Misuse(f"{what} has what none may hold: {_refused(text)}")
 
 
 def check_tags(tags: tuple[str, ...]) -> None:
     """Refuse tags that no backend could keep apart from others. Raises `Misuse`."""
     for tag in tags:
-        if not (type(tag) is str and 0 < len(tag) <= MAX_NAME and (tag.isprintable() or not _NEVER.search(tag))):
+        if not (type(tag) is str and 0 < len(tag) <= MAX_NAME and (tag.isprintable() or not re.search(_NEVER, tag))):
             raise Misuse(_why("tag", tag, MAX_NAME))
 
 
@@ -68,23 +68,23 @@ def check_idempotency_key(key: str) -> None:
     """Refuse an idempotency key that a backend could not keep. Raises `Misuse`."""
     if type(key) is not str or not 0 < len(key) <= MAX_NAME:
         raise Misuse(f"idempotency_key={key!r}: it is a printable text of 1 to {MAX_NAME} characters")
-    if not key.isprintable() and _NEVER.search(key):
+    if not key.isprintable() and re.search(_NEVER, key):
         raise Misuse(f"idempotency_key={key!r}: {_refused(key)}")
 
 
 def is_subject(subject: str) -> bool:
     """Whether it can name a person in a key store."""
-    return 0 < len(subject) <= MAX_NAME and (subject.isprintable() or not _NEVER.search(subject))
+    return 0 < len(subject) <= MAX_NAME and (subject.isprintable() or not re.search(_NEVER, subject))
 
 
 def is_namespace(value: object) -> bool:
     """Whether it can be the namespace of an app: of its keys in Redis, and of its notifications."""
-    return isinstance(value, str) and _NAMESPACE.fullmatch(value) is not None
+    return isinstance(value, str) and re.fullmatch(_NAMESPACE, value) is not None
 
 
 def check_type_name(name: object) -> None:
     """Refuse an event type's name. Raises `RegistrationError`."""
-    if not isinstance(name, str) or not _TYPE_NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_TYPE_NAME, name):
         raise RegistrationError(
             f"event type {name!r}: a type name has 1 to 128 letters, digits and . _ : / -, and starts with a "
             "letter or digit"
@@ -93,7 +93,7 @@ def check_type_name(name: object) -> None:
 
 def check_part_name(kind: str, name: object) -> None:
     """Refuse the name of a projection or an aggregate. Raises `RegistrationError`."""
-    if not isinstance(name, str) or not _PART_NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_PART_NAME, name):
         raise RegistrationError(
             f"{kind} {name!r}: its name has 1 to 128 letters, digits and . _ -, and starts with a letter or digit"
         )
@@ -111,7 +111,7 @@ def _why(kind: str, value: object, longest: int) -> str:
 
 def _refused(text: str) -> str:
     """Which character of a text no name may hold, for a message."""
-    found = _NEVER.search(text)
+    found = re.search(_NEVER, text)
     assert found is not None
     code = ord(found[0])
     if code in (0x2028, 0x2029):

@@ -10,9 +10,9 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from .._flow.freshness import Fresh
-from ..aio import AsyncView
+from ..aio.views import AsyncView
 from ..backends.marks import Next, read_on
-from ..blocking import View
+from ..blocking.views import View
 from ..domain.positions import join
 from ..domain.projections import Projection
 from ..errors import Misuse

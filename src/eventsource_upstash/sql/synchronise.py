@@ -8,8 +8,8 @@ from typing import Generic, TypeVar, cast
 from sqlalchemy import Engine, Table
 
 from .._io import blocking, event_loop
-from ..aio import AsyncView
-from ..blocking import View
+from ..aio.views import AsyncView
+from ..blocking.views import View
 from ..errors import Misuse
 from .flow import Flow
 from .syncing import PAGE, Run, Synced, Syncing

@@ -14,8 +14,10 @@ from typing import Any, TypeVar, cast
 from .._flow.statuses import ProjectionStatus
 from .._io import blocking, event_loop
 from .._io.port import Port
-from ..aio import AsyncApp, AsyncProjector
-from ..blocking import App, Projector
+from ..aio import AsyncApp
+from ..aio.projector import AsyncProjector
+from ..blocking import App
+from ..blocking.projector import Projector
 from ..domain.aggregates import Aggregate, Executed, Loaded
 from ..domain.events import ANY, Appended, CatchUp, Expectation, Recorded
 from ..domain.projections import Projection

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias, cast
 
-from ..aio import AsyncApp, AsyncProjector
+from ..aio import AsyncApp
+from ..aio.projector import AsyncProjector
 from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Handling, Request, Response, Verifier, with_length
 
 # ASGI's messages are dicts of anything; frameworks declare them so, and an application has to fit.

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import cast
 from urllib.parse import urlencode
 
-from ..blocking import App, Projector
+from ..blocking import App
+from ..blocking.projector import Projector
 from ..errors import Misuse
 from .endpoint import DEFAULT_TIME_BUDGET, Endpoint, Request, Response, Verifier, problem
 

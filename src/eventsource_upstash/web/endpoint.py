@@ -13,7 +13,8 @@ import msgspec
 from .._flow.catching_up import CatchingUp
 from .._flow.notifying import Notifying
 from .._io.blocking import run
-from ..blocking import App, Projector
+from ..blocking import App
+from ..blocking.projector import Projector
 from ..domain.events import CatchUp
 from ..domain.jobs import NON_RETRYABLE
 from ..domain.positions import Vector, join, plain, read_position

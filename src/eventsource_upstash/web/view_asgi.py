@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from .._io.event_loop import PORT, iterate
-from ..aio import AsyncApp, AsyncProjectionStore
+from ..aio import AsyncApp
+from ..aio.views import AsyncProjectionStore
 from ..domain.projections import Projection
 from .asgi import Message, Receive, Send, lifespan, request_of, send_start
 from .conditional import PRIVATE

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from .._io.blocking import PORT, iterate, run
-from ..blocking import App, ProjectionStore
+from ..blocking import App
+from ..blocking.views import ProjectionStore
 from ..domain.projections import Projection
 from .conditional import PRIVATE
 from .defaults import MAX_DURATION, RETRY, TIMEOUT

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 from urllib.parse import unquote
 
-from ..blocking import App, ProjectionStore
+from ..blocking import App
+from ..blocking.views import ProjectionStore
 from ..domain.projections import Projection
 from .aws_lambda import Event, mapping, request_of, response_of, wants_multi_value_headers
 from .conditional import PRIVATE

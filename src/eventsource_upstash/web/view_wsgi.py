@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from ..blocking import App, ProjectionStore
+from ..blocking import App
+from ..blocking.views import ProjectionStore
 from ..domain.projections import Projection
 from .conditional import PRIVATE
 from .defaults import MAX_DURATION, RETRY, TIMEOUT

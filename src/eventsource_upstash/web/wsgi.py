@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from ..blocking import App, Projector
+from ..blocking import App
+from ..blocking.projector import Projector
 from .endpoint import DEFAULT_TIME_BUDGET, MAX_BODY, Endpoint, Request, Response, Verifier, problem, with_length
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from eventsource_upstash import Misuse, OutcomeUnknown, Unavailable
 from eventsource_upstash._io import blocking, event_loop, pool
@@ -172,7 +173,7 @@ def test_a_task_that_is_cancelled_leaves_no_connection_in_the_middle_of_an_answe
             with pytest.raises(asyncio.CancelledError):
                 await sender
             go_on.set()
-        return (await event_loop.PORT.send(ping(server)._replace(body=b'["ECHO"]'))).body
+        return (await event_loop.PORT.send(replace(ping(server), body=b'["ECHO"]'))).body
 
     assert asyncio.run(cancel()) == b'{"result": ["ECHO"]}'
 
@@ -248,7 +249,7 @@ def test_what_was_not_begun_to_be_sent_is_unavailable(colour: Colour) -> None:
     # A listener whose queue is full, or a host that says nothing: here one that takes the connection and no TLS.
     with Server() as server:
         port = blocking.PORT if colour == "blocking" else event_loop.PORT
-        request = ping(server, connect_timeout=0.05)._replace(url=server.url.replace("http:", "https:"))
+        request = replace(ping(server, connect_timeout=0.05), url=server.url.replace("http:", "https:"))
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1 could not be reached \(Connect.*nothing was sent"):
             stepped(colour, port.send(request))
     blocking.PORT.close()
@@ -279,7 +280,7 @@ def test_a_url_that_is_none_is_misuse(colour: Colour, url: str) -> None:
 def test_a_header_that_cannot_be_sent_is_misuse_and_not_repeated(server: Server, colour: Colour) -> None:
     port = blocking.PORT if colour == "blocking" else event_loop.PORT
     with pytest.raises(Misuse, match="header") as caught:
-        stepped(colour, port.send(ping(server)._replace(headers={"authorization": "Bearer secret-word\nx"})))
+        stepped(colour, port.send(replace(ping(server), headers={"authorization": "Bearer secret-word\nx"})))
     assert caught.value.__cause__ is None
     assert "secret-word" not in str(caught.value)
     blocking.PORT.close()
@@ -291,7 +292,7 @@ def test_a_proxy_of_the_environment_is_used(server: Server, colour: Colour, monk
     monkeypatch.setenv("HTTP_PROXY", server.url)
     blocking.PORT.close()  # a client reads the environment when it is made
     port = blocking.PORT if colour == "blocking" else event_loop.PORT
-    request = ping(server)._replace(url="http://redis.example.invalid/")
+    request = replace(ping(server), url="http://redis.example.invalid/")
     assert stepped(colour, port.send(request)).status == 200
     assert (server.seen[0].path, server.seen[0].headers["host"]) == (request.url, "redis.example.invalid")
     blocking.PORT.close()

@@ -57,7 +57,9 @@ async def exchange(port: Port, request: HttpRequest, secret: str) -> tuple[HttpR
         asked_for = 0.0
         error: EventSourceError
         try:
-            response = await port.send(request._replace(timeout=min(budget.left, request.timeout * SHARE)))
+            response = await port.send(
+                msgspec.structs.replace(request, timeout=min(budget.left, request.timeout * SHARE))
+            )
         except (Unavailable, OutcomeUnknown) as failure:
             error = failure
         else:
