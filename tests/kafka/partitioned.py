@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
 
+from eventsource_upstash.backends.kafka.backend import Kafka
 from eventsource_upstash.backends.kafka.views import open_views
 from eventsource_upstash.backends.memory.backend import Memory
 from eventsource_upstash.backends.rules import bounded
 from eventsource_upstash.domain.events import ANY, FREE, Appended, Receipt, StoredEvent
-from eventsource_upstash.domain.positions import Vector, position_at, vector
+from eventsource_upstash.domain.positions import Vector, partition_of, place_of, position_at, vector
 from eventsource_upstash.errors import Misuse
 from eventsource_upstash.ports import (
     Append,
@@ -34,6 +35,7 @@ from eventsource_upstash.ports import (
     Unmet,
     Views,
 )
+from tests.kafka.memory_topic import MemoryTopic
 
 APART: Final = Capabilities(expected_revisions=False, conditions=False, streams=False, partitions=True)
 
@@ -54,6 +56,19 @@ class Partitions:
     def gap(self, partition: int, places: int = 1) -> None:
         """Places at the end of a partition that nobody is handed out."""
         self.rows[partition] += [None] * places
+
+    @property
+    def count(self) -> int:
+        """How many partitions there are."""
+        return len(self.rows)
+
+    def forget(self, position: int) -> None:
+        """One event is there no more, as compaction would have it."""
+        self.rows[partition_of(position)][place_of(position) - 1] = None
+
+    def recreate(self) -> None:
+        """The same topic, made anew."""
+        self.rows = [[] for _ in self.rows]
 
     def partition_of(self, stream: str) -> int:
         """Which partition the events of a stream go to now."""
@@ -127,26 +142,26 @@ class PartitionedLog:
         with state.lock:
             start = vector(after)
             ends: list[int] = []
-            found: list[StoredEvent] = []
-            safe: float = float("inf")
+            found: list[list[StoredEvent]] = []
             for number, rows in enumerate(state.rows):
                 first = start.at(number)
                 window = rows[first:] if state.window is None else rows[first : first + state.window]
-                here = [row for row in window if row is not None]
-                ends.append(max(first, first + len(window)))
-                if len(rows) > first + len(window):
-                    safe = min(safe, here[-1][3] if here else -1)
-                found += here
-            merged = sorted([row for row in found if row[3] <= safe], key=_when)
+                ends.append(first + len(window))
+                found.append([row for row in window if row is not None])
+            dry = [len(rows) > end for rows, end in zip(state.rows, ends, strict=True)]
+            merged: list[StoredEvent] = []
+            left = [list(rows) for rows in found]
+            # Up to where a partition has nothing more in its window, and something behind it: that may be older.
+            while any(left) and not any(more and not rows for more, rows in zip(dry, left, strict=True)):
+                merged.append(min([rows for rows in left if rows], key=lambda rows: rows[0][3]).pop(0))
             page = bounded(merged[:limit], max_bytes)
             reached: dict[int, int] = {}
             for number, end in enumerate(ends):
-                mine = [row[0] for row in found if row[0] in _places(number)]
-                given = [row[0] for row in page if row[0] in _places(number)]
-                if len(mine) == len(given):
+                given = [row[0] for row in page if partition_of(row[0]) == number]
+                if len(found[number]) == len(given):
                     reached[number] = end
                 elif given:
-                    reached[number] = given[-1] - position_at(number, 0)
+                    reached[number] = place_of(given[-1])
             there = start.moved(reached)
             one = len(state.rows) == 1
             return Page(page, state.head, FREE, there.at(0) if one else there)
@@ -185,11 +200,11 @@ class Partitioned:
     capabilities = APART
 
     def __init__(self, count: int, views: Backend | None = None) -> None:
-        self.partitions = Partitions(count)
+        self.partitions: Partitions = Partitions(count)
         self.inner: Backend = Memory() if views is None else views
 
     def __repr__(self) -> str:
-        return f"Partitioned({len(self.partitions.rows)}, {self.inner!r})"
+        return f"Partitioned({self.partitions.count}, {self.inner!r})"
 
     def log(self, port: Port) -> Log:
         """Its log."""
@@ -216,12 +231,41 @@ class Partitioned:
         self.inner.close()
 
 
-def _when(row: StoredEvent) -> tuple[int, int]:
-    return row[3], row[0]
+class TopicPartitions:
+    """What can be done to a topic in memory, as to `Partitions`. Its pages end where they end: there is no window."""
+
+    def __init__(self, topic: MemoryTopic) -> None:
+        self.topic = topic
+        self.window: int | None = None
+
+    def grow(self, count: int) -> None:
+        self.topic.grow(count)
+
+    def gap(self, partition: int, places: int = 1) -> None:
+        self.topic.gap(partition, places)
+
+    @property
+    def count(self) -> int:
+        return self.topic.count()
+
+    def forget(self, position: int) -> None:
+        self.topic.compact(partition_of(position), place_of(position) - 1)
+
+    def recreate(self) -> None:
+        self.topic.recreate()
 
 
-def _places(partition: int) -> range:
-    return range(position_at(partition, 1), position_at(partition + 1, 0))
+class Topical(Kafka):
+    """The same over `KafkaLog`, and a topic in memory."""
+
+    def __init__(self, count: int, views: Backend | None = None) -> None:
+        topic = MemoryTopic(partitions=count)
+        super().__init__(topic, views=Memory() if views is None else views)
+        self.partitions: TopicPartitions = TopicPartitions(topic)
+
+
+Apart = Partitioned | Topical
+"""A backend whose log is in partitions."""
 
 
 def positions(rows: Sequence[StoredEvent]) -> list[int]:

@@ -18,8 +18,8 @@ from eventsource_upstash import (
     Vector,
     join,
 )
-from eventsource_upstash.domain.positions import partition_of, place_of
-from tests.kafka.partitioned import Partitioned
+from eventsource_upstash.domain.positions import partition_of
+from tests.kafka.partitioned import Apart, Partitioned, Topical
 from tests.views.support import COLOURS, Clock, Colour, Desk, Game, Left, Lent, Met, Scored
 
 
@@ -28,22 +28,23 @@ def colour(request: pytest.FixtureRequest) -> Colour:
     return cast("Colour", request.param)
 
 
-@pytest.fixture(params=[1, 2, 3])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Partitioned]:
+@pytest.fixture(params=[1, 2, 3, "a topic of 1", "a topic of 3"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apart]:
     # Views on SQLite where there are two: with what is said of each number of partitions, both are covered.
     views = SQLite(tmp_path / "views.db") if request.param == 2 else Memory()
-    backend = Partitioned(request.param, views)
+    count = int(str(request.param)[-1])
+    backend = Partitioned(count, views) if count == request.param else Topical(count, views)
     yield backend
     backend.close()
 
 
 @pytest.fixture
-def desk(backend: Partitioned, colour: Colour) -> Desk:
+def desk(backend: Apart, colour: Colour) -> Desk:
     return Desk(backend, Game(on_error="park"), colour)
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[Partitioned]:
+def two(tmp_path: Path) -> Iterator[Apart]:
     backend = Partitioned(2, SQLite(tmp_path / "views.db"))
     yield backend
     backend.close()
@@ -60,20 +61,20 @@ def play(desk: Desk, rounds: int = 6, player: str = "ann", points: int = 1) -> l
 
 def partitions_of(desk: Desk) -> int:
     backend: Any = desk.backend
-    return len(backend.partitions.rows)
+    return cast("int", backend.partitions.count)
 
 
 def test_a_document_fed_from_several_partitions_is_folded_in_the_order_of_time(desk: Desk) -> None:
-    positions = play(desk)
+    positions = play(desk, 12)
     assert {partition_of(each) for each in positions} == set(range(partitions_of(desk)))
     caught_up = desk.projector.catch_up()
-    assert (caught_up.applied, caught_up.complete) == (6, True)
+    assert (caught_up.applied, caught_up.complete) == (12, True)
     assert caught_up.position == caught_up.head == desk.store.head()
     assert desk.documents()["ann"].folded == tuple(positions)
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 5])
-def test_pages_of_any_size_fold_the_same(backend: Partitioned, colour: Colour, page_size: int) -> None:
+def test_pages_of_any_size_fold_the_same(backend: Apart, colour: Colour, page_size: int) -> None:
     desk = Desk(backend, Game(), colour, page_size=page_size)
     positions = play(desk, 11)
     assert desk.projector.catch_up().applied == 11
@@ -132,7 +133,7 @@ def test_what_is_no_position_is_refused(desk: Desk, nonsense: Any) -> None:
         list(desk.store.read(after=nonsense))
 
 
-def test_a_catch_up_until_a_position_reaches_it_and_ends(backend: Partitioned, colour: Colour) -> None:
+def test_a_catch_up_until_a_position_reaches_it_and_ends(backend: Apart, colour: Colour) -> None:
     desk = Desk(backend, Game(), colour, page_size=2)
     positions = play(desk, 8)
     caught_up = desk.projector.catch_up(until=positions[2])
@@ -153,13 +154,13 @@ def test_reading_goes_on_from_a_vector(desk: Desk) -> None:
     assert [each.position for each in desk.store.read(after=head)] == again
 
 
-def test_gaps_at_the_end_leave_no_lag(desk: Desk, backend: Partitioned) -> None:
+def test_gaps_at_the_end_leave_no_lag(desk: Desk, backend: Apart) -> None:
     play(desk)
     backend.partitions.gap(0, 3)
     caught_up = desk.projector.catch_up()
     assert (caught_up.applied, caught_up.complete) == (6, True)
     assert (desk.status().lag, desk.status().state) == (0, "current")
-    backend.partitions.gap(len(backend.partitions.rows) - 1)
+    backend.partitions.gap(backend.partitions.count - 1)
     assert desk.status().lag == 1
     assert desk.projector.catch_up().complete
     assert (desk.status().lag, desk.status().state) == (0, "current")
@@ -167,13 +168,13 @@ def test_gaps_at_the_end_leave_no_lag(desk: Desk, backend: Partitioned) -> None:
 
 
 @pytest.mark.parametrize("window", [1, 2, 3])
-def test_pages_that_hold_nothing_are_passed(backend: Partitioned, colour: Colour, window: int) -> None:
+def test_pages_that_hold_nothing_are_passed(backend: Apart, colour: Colour, window: int) -> None:
     desk = Desk(backend, Game(), colour)
     backend.partitions.window = window
     positions: list[int] = []
     for number in range(12):
         desk.clock.now += 1
-        backend.partitions.gap(number % len(backend.partitions.rows), number % 4)
+        backend.partitions.gap(number % backend.partitions.count, number % 4)
         positions.append(desk.store.append(f"stream-{number}", Scored("ann", 1)).position)
     caught_up = desk.projector.catch_up()
     assert (caught_up.applied, caught_up.complete) == (12, True)
@@ -181,10 +182,11 @@ def test_pages_that_hold_nothing_are_passed(backend: Partitioned, colour: Colour
     assert [each.position for each in desk.store.read()] == positions
 
 
-def test_a_topic_that_grows_is_read_from_the_beginning_of_what_is_new(desk: Desk, backend: Partitioned) -> None:
+def test_a_topic_that_grows_is_read_from_the_beginning_of_what_is_new(desk: Desk, backend: Apart) -> None:
     first = play(desk)
     desk.projector.catch_up()
-    backend.partitions.grow(len(backend.partitions.rows) + 2)
+    backend.partitions.grow(backend.partitions.count + 2)
+    desk.projector.catch_up()  # it notices
     again = play(desk, 9)
     assert {partition_of(each) for each in again} - {partition_of(each) for each in first}
     assert desk.status().lag == 9
@@ -193,17 +195,16 @@ def test_a_topic_that_grows_is_read_from_the_beginning_of_what_is_new(desk: Desk
     assert isinstance(desk.status().checkpoint, Vector)
 
 
-def test_a_topic_made_anew_is_told(desk: Desk, backend: Partitioned) -> None:
-    positions = play(desk)
+def test_a_topic_made_anew_is_told(desk: Desk, backend: Apart) -> None:
+    play(desk)
     desk.projector.catch_up()
-    last = max(positions)
-    backend.partitions.rows[partition_of(last)][:] = []
+    backend.partitions.recreate()
     with pytest.raises(LogRewound):
         desk.projector.catch_up()
     assert desk.status().state == "rewound"
 
 
-def test_a_stop_keeps_the_place_in_every_partition(backend: Partitioned, colour: Colour) -> None:
+def test_a_stop_keeps_the_place_in_every_partition(backend: Apart, colour: Colour) -> None:
     game = Game()
     desk = Desk(backend, game, colour)
     before = play(desk, 4)
@@ -230,7 +231,7 @@ def test_a_stop_keeps_the_place_in_every_partition(backend: Partitioned, colour:
     assert desk.documents()["ann"].folded == (*before, *after)
 
 
-def test_parked_events_of_several_partitions_are_folded_again_in_their_order(desk: Desk, backend: Partitioned) -> None:
+def test_parked_events_of_several_partitions_are_folded_again_in_their_order(desk: Desk, backend: Apart) -> None:
     desk.game.bad = {"bob"}
     play(desk, 3)
     bad = play(desk, 7, "bob")
@@ -247,11 +248,11 @@ def test_parked_events_of_several_partitions_are_folded_again_in_their_order(des
     assert desk.status().lag == 0
 
 
-def test_a_parked_event_that_is_not_there_any_more_is_told(desk: Desk, backend: Partitioned) -> None:
+def test_a_parked_event_that_is_not_there_any_more_is_told(desk: Desk, backend: Apart) -> None:
     desk.game.bad = {"bob"}
     bad = play(desk, 4, "bob")
     desk.projector.catch_up()
-    backend.partitions.rows[partition_of(bad[2])][place_of(bad[2]) - 1] = None
+    backend.partitions.forget(bad[2])
     desk.game.bad = set()
     with pytest.raises(Exception, match=str(bad[2])):
         desk.projector.retry_parked(desk.game.players)
@@ -284,7 +285,7 @@ def test_a_rebuild_folds_in_the_same_order_and_serves(desk: Desk) -> None:
     desk.projector.drop_generations(desk.game.players)
 
 
-def test_a_rebuild_that_ran_out_of_time_goes_on(backend: Partitioned, colour: Colour) -> None:
+def test_a_rebuild_that_ran_out_of_time_goes_on(backend: Apart, colour: Colour) -> None:
     desk = Desk(backend, Game(), colour, page_size=2)
     positions = play(desk, 9)
     desk.projector.catch_up()
@@ -332,7 +333,7 @@ def test_one_event_for_two_documents_and_one_that_deletes(desk: Desk) -> None:
     assert set(desk.documents()) == {"bob"}
 
 
-def test_a_time_budget_ends_between_pages(backend: Partitioned, colour: Colour) -> None:
+def test_a_time_budget_ends_between_pages(backend: Apart, colour: Colour) -> None:
     desk = Desk(backend, Game(), colour, page_size=3)
     positions = play(desk, 10)
     caught_up = desk.projector.catch_up(time_budget=0.0)
@@ -341,7 +342,7 @@ def test_a_time_budget_ends_between_pages(backend: Partitioned, colour: Colour) 
     assert desk.documents()["ann"].folded == tuple(positions)
 
 
-def test_a_new_projection_begins_at_the_first_events(two: Partitioned, colour: Colour) -> None:
+def test_a_new_projection_begins_at_the_first_events(two: Apart, colour: Colour) -> None:
     game = Game()
     desk = Desk(two, game, colour, page_size=2)
     positions = play(desk, 7)
@@ -353,7 +354,7 @@ def test_a_new_projection_begins_at_the_first_events(two: Partitioned, colour: C
     assert desk.documents(other) == desk.documents()
 
 
-def test_a_new_version_serves_when_it_is_at_the_head(two: Partitioned, colour: Colour) -> None:
+def test_a_new_version_serves_when_it_is_at_the_head(two: Apart, colour: Colour) -> None:
     desk = Desk(two, Game(), colour)
     play(desk, 5)
     desk.projector.catch_up()
@@ -364,12 +365,12 @@ def test_a_new_version_serves_when_it_is_at_the_head(two: Partitioned, colour: C
     assert again.view().get("ann").score == 10
 
 
-def test_views_of_another_backend_cannot_be_handed_a_log_in_partitions(two: Partitioned) -> None:
+def test_views_of_another_backend_cannot_be_handed_a_log_in_partitions(two: Apart) -> None:
     with pytest.raises(Misuse, match="views="):
         ProjectionStore(Memory(), Game().registry, log_backend=two)
 
 
-def test_a_fold_that_fails_among_many_leaves_the_others(two: Partitioned) -> None:
+def test_a_fold_that_fails_among_many_leaves_the_others(two: Apart) -> None:
     game = Game(on_error="skip")
     desk = Desk(two, game, clock=Clock())
     game.bad = {"bob"}

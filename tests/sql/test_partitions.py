@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from eventsource_upstash import App, LogRewound, Misuse, ProjectionStopped, Vector
 from eventsource_upstash.backends.memory import InProcess
-from eventsource_upstash.domain.positions import partition_of
 from eventsource_upstash.sql import SqlFollower, Sync, Synced
 from eventsource_upstash.sql.tables import CHECKPOINTS, SYNCS
 from tests.kafka.partitioned import Partitioned
@@ -154,7 +153,9 @@ def test_an_event_that_is_gone_under_a_number_is_no_other_log(lite: sa.Engine) -
     world.play(*BUSY)
     world.follow()
     world.sync()
-    world.backend.partitions.rows[0][-1] = None  # as compaction would, or an aborted transaction's record
+    world.backend.partitions.forget(
+        world.app.event_store.head()
+    )  # as compaction would, or an aborted transaction's record
     world.play(Used("a", 1))
     assert world.app.projector.catch_up().complete
     assert not world.sync().full
@@ -186,10 +187,10 @@ def test_what_is_skipped_is_passed_in_its_partition_alone(small: World) -> None:
 
 
 def test_a_topic_made_anew_is_told_by_any_partition(small: World) -> None:
-    positions = small.play(*BUSY)
+    small.play(*BUSY)
     small.follow()
     small.sync()
-    small.backend.partitions.rows[partition_of(positions[-1])][:] = []
+    small.backend.partitions.recreate()
     small.play(*BUSY[:1])
     with pytest.raises(LogRewound):
         small.app.projector.catch_up()
@@ -263,9 +264,9 @@ def test_whatever_happens_tables_hold_what_the_view_holds(steps: list[object], c
         elif step == "sync":
             world.sync()
         elif step == "grow":
-            partitions.grow(min(5, len(partitions.rows) + 1))
+            partitions.grow(min(5, partitions.count + 1))
         elif step == "gap":
-            partitions.gap(len(partitions.rows) - 1, 2)
+            partitions.gap(partitions.count - 1, 2)
         else:
             partitions.window = None if partitions.window else 2
     assert world.app.projector.catch_up().complete
