@@ -27,6 +27,7 @@ from ...ports import (
     Got,
     Listed,
     Log,
+    Outcome,
     Progress,
     Pull,
     Pulled,
@@ -68,14 +69,23 @@ class KafkaViews:
     def __init__(self, inner: Views, log: Log) -> None:
         self._inner = inner
         self._log = log
+        self._seen: dict[ProjectionId, list[Progress]] = {}  # the builds that are folded, as the other backend has them
 
     async def pull(self, pull: Pull) -> Pulled:
         """See `Views.pull`. No mark: a topic may drop what was read, so that an event that is gone tells nothing.
+
+        Nothing is settled: a topic does not know of notifications, so each append sends its own.
 
         Cost: a look at how far all are, and a page of the log; a look at its head where they are at several places.
         """
         found, _, receipt = await self._inner.progress(pull.projections)
         active = [each for each in found if each.role in ACTIVE]
+        for projection in pull.projections:
+            self._seen[projection] = [each for each in active if each.projection == projection]
+        return await self._pull(pull, active, receipt)
+
+    async def _pull(self, pull: Pull, active: Sequence[Progress], receipt: Receipt) -> Pulled:
+        """Choose what comes next for builds, and read it."""
         places = {_of(each).checkpoint for each in counting(active, pull)}
         if len(places) == 1:  # nearly always: then the page tells the head as well
             head: int | None = None
@@ -93,24 +103,53 @@ class KafkaViews:
             reached = past(after, [row[0] for row in page.events]) if page.reached is None else page.reached
             if page.events or reached != after:
                 return Pulled(progress, head, after, page.events, receipt, None, reached)
-        progress = tuple([_of(each, head) for each in active])
-        if not pull.settle:
-            return Pulled(progress, head, head, [], receipt)
-        settled, cost = await self._log.settle(head)
-        receipt += cost
-        if settled <= head:
-            return Pulled(progress, head, head, [], receipt)
-        # Somebody appended between the two looks at the head: there is a page after all.
-        again = await self.pull(pull._replace(settle=False))
-        return again._replace(receipt=receipt + again.receipt)
+        return Pulled(tuple([_of(each, head) for each in active]), head, head, [], receipt)
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
-        """See `Views.commit`. Cost: as of the other backend, and as `pull` where something is to be pulled."""
-        committed = await self._inner.commit([_kept(commit) for commit in commits], None)
+        """See `Views.commit`.
+
+        Cost: as of the other backend; where something is to be pulled, as `pull`, without the look at how far all are
+        where these commits say it.
+        """
+        kept = [_kept(commit) for commit in commits]
+        committed = await self._inner.commit(kept, None)
         if then is None:
             return committed
-        pulled = await self.pull(then)
+        active = self._moved(kept, committed.outcomes, then)
+        pulled = await (self.pull(then) if active is None else self._pull(then, active, FREE))
         return committed._replace(pulled=pulled, receipt=committed.receipt + pulled.receipt)
+
+    def _moved(self, commits: Sequence[Commit], outcomes: Sequence[Outcome], then: Pull) -> list[Progress] | None:
+        """How far all are right after commits; None where that has to be asked.
+
+        A commit that took effect says it of its build, whoever else is at work. A build that somebody has begun
+        meanwhile beside one that serves is found by whoever looks next.
+        """
+        by_projection = {each.projection: each for each in commits}
+        if len(by_projection) < len(commits) or any(outcome is not Outcome.COMMITTED for outcome in outcomes):
+            return None
+        active: list[Progress] = []
+        for projection in then.projections:
+            commit, seen = by_projection.get(projection), self._seen.get(projection, [])
+            if commit is None or len(seen) != 1 or seen[0].role is not Role.SERVING:
+                return None
+            before = seen[0]
+            if (before.generation, before.checkpoint, before.edition) != (
+                commit.generation,
+                commit.expected,
+                commit.edition,
+            ):
+                return None
+            after = msgspec.structs.replace(
+                before,
+                checkpoint=commit.checkpoint,
+                edition=0 if commit.checkpoint > commit.expected else commit.edition + 1,
+                met=before.met or (commit.head is not None and commit.checkpoint >= commit.head),
+                notes=commit.notes,
+            )
+            self._seen[projection] = [after]
+            active.append(after)
+        return active
 
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
         """See `Views.progress`. Cost: as of the other backend, and a look at the log's head."""
