@@ -60,7 +60,7 @@ class KeepsTheSum(KafkaViews):
         pulled = await super().pull(pull)
         progress = tuple([msgspec.structs.replace(each, checkpoint=int(each.checkpoint)) for each in pulled.progress])
         after = min([each.checkpoint for each in progress], default=0)
-        page = await self._log.read(after, pull.limit, pull.max_bytes)
+        page = await self.log.read(after, pull.limit, pull.max_bytes)
         return Pulled(progress, page.head, after, page.events, reached=page.reached)
 
 
@@ -74,4 +74,4 @@ class Broken(Partitioned):
     def views(self, port: Port, log: Log) -> Views:
         opened = super().views(port, log)
         assert isinstance(opened, KafkaViews)
-        return self.kind(opened._inner, log)
+        return self.kind(opened.inner, log)

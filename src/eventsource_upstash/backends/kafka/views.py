@@ -67,8 +67,8 @@ class KafkaViews:
     """
 
     def __init__(self, inner: Views, log: Log) -> None:
-        self._inner = inner
-        self._log = log
+        self.inner: Views = inner
+        self.log: Log = log
         self._seen: dict[ProjectionId, list[Progress]] = {}  # the builds that are folded, as the other backend has them
 
     async def pull(self, pull: Pull) -> Pulled:
@@ -78,7 +78,7 @@ class KafkaViews:
 
         Cost: a look at how far all are, and a page of the log; a look at its head where they are at several places.
         """
-        found, _, receipt = await self._inner.progress(pull.projections)
+        found, _, receipt = await self.inner.progress(pull.projections)
         active = [each for each in found if each.role in ACTIVE]
         for projection in pull.projections:
             self._seen[projection] = [each for each in active if each.projection == projection]
@@ -91,11 +91,11 @@ class KafkaViews:
             head: int | None = None
             after = places.pop()
         else:
-            head, cost = await self._log.head()
+            head, cost = await self.log.head()
             receipt += cost
             after = next_after([_of(each, head) for each in active], head, pull)
         if head is None or after != head:
-            page = await self._log.read(after, pull.limit, pull.max_bytes)
+            page = await self.log.read(after, pull.limit, pull.max_bytes)
             receipt += page.receipt
             head = page.head
             progress = tuple([_of(each, head) for each in active])
@@ -112,7 +112,7 @@ class KafkaViews:
         where these commits say it.
         """
         kept = [_kept(commit) for commit in commits]
-        committed = await self._inner.commit(kept, None)
+        committed = await self.inner.commit(kept, None)
         if then is None:
             return committed
         active = self._moved(kept, committed.outcomes, then)
@@ -153,26 +153,26 @@ class KafkaViews:
 
     async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
         """See `Views.progress`. Cost: as of the other backend, and a look at the log's head."""
-        found, _, receipt = await self._inner.progress(projections)
-        head, cost = await self._log.head()
+        found, _, receipt = await self.inner.progress(projections)
+        head, cost = await self.log.head()
         return tuple([_of(each, head) for each in found]), head, receipt + cost
 
     async def load(self, wanted: Sequence[Wanted]) -> tuple[list[Stored], Receipt]:
         """See `Views.load`."""
-        return await self._inner.load(wanted)
+        return await self.inner.load(wanted)
 
     async def get_many(
         self, projection: ProjectionId, keys: Sequence[str], now_us: int, *, primary: bool = False
     ) -> Got:
         """See `Views.get_many`."""
-        got = await self._inner.get_many(projection, keys, now_us, primary=primary)
+        got = await self.inner.get_many(projection, keys, now_us, primary=primary)
         return got._replace(progress=_of(got.progress))
 
     async def items(
         self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
     ) -> Listed:
         """See `Views.items`."""
-        listed = await self._inner.items(projection, after, limit, max_bytes, now_us)
+        listed = await self.inner.items(projection, after, limit, max_bytes, now_us)
         return listed._replace(progress=_of(listed.progress))
 
     async def find(
@@ -187,45 +187,45 @@ class KafkaViews:
         reverse: bool = False,
     ) -> Listed:
         """See `Views.find`."""
-        listed = await self._inner.find(projection, span, after, limit, max_bytes, now_us, reverse=reverse)
+        listed = await self.inner.find(projection, span, after, limit, max_bytes, now_us, reverse=reverse)
         return listed._replace(progress=_of(listed.progress))
 
     async def count(
         self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
     ) -> Counted:
         """See `Views.count`."""
-        counted = await self._inner.count(projection, span, now_us, primary=primary)
+        counted = await self.inner.count(projection, span, now_us, primary=primary)
         return msgspec.structs.replace(counted, progress=_of(counted.progress))
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         """See `Views.rank`."""
-        counted = await self._inner.rank(projection, span, key, now_us)
+        counted = await self.inner.rank(projection, span, key, now_us)
         return msgspec.structs.replace(counted, progress=_of(counted.progress))
 
     async def ended(self, projection: ProjectionId, now_us: int, limit: int) -> Ended:
         """See `Views.ended`."""
-        ended = await self._inner.ended(projection, now_us, limit)
+        ended = await self.inner.ended(projection, now_us, limit)
         return ended._replace(progress=_of(ended.progress))
 
     async def records(self, projection: ProjectionId, names: Sequence[str]) -> Got:
         """See `Views.records`."""
-        got = await self._inner.records(projection, names)
+        got = await self.inner.records(projection, names)
         return got._replace(progress=_of(got.progress))
 
     async def begin(self, projection: ProjectionId) -> tuple[Progress, Receipt]:
         """See `Views.begin`."""
-        begun, receipt = await self._inner.begin(projection)
+        begun, receipt = await self.inner.begin(projection)
         return _of(begun), receipt
 
     async def serve(self, projection: ProjectionId, present: int, wanted: int) -> tuple[bool, Receipt]:
         """See `Views.serve`."""
-        return await self._inner.serve(projection, present, wanted)
+        return await self.inner.serve(projection, present, wanted)
 
     async def drop(
         self, projection: ProjectionId, generation: int, records: Sequence[str], limit: int, *, serving: bool = False
     ) -> tuple[bool, Receipt]:
         """See `Views.drop`."""
-        return await self._inner.drop(projection, generation, records, limit, serving=serving)
+        return await self.inner.drop(projection, generation, records, limit, serving=serving)
 
 
 def _of(progress: Progress, head: int = 0) -> Progress:
