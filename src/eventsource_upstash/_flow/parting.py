@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.positions import join, meet, place_in, position_at, vector
 from ..domain.projections import Projection
@@ -105,7 +107,7 @@ class Parting:
             await self._fold(work, admitted, count, deadline if not rest else _half(deadline))
         if rest or reach.everybody:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            await work.take(whole, left, reach._replace(projections=rest))
+            await work.take(whole, left, replace(reach, projections=rest))
         return work.result()
 
     async def _admit(self, work: _Work, parted: Sequence[Projection[object]]) -> tuple[list[Projection[object]], int]:
