@@ -50,7 +50,7 @@ def test_an_append_with_no_answer_may_have_been_written_and_is_not_sent_again(
     dialect: Dialect, answer: HttpResponse
 ) -> None:
     port = Said(answer)
-    with pytest.raises(OutcomeUnknown, match="partition 0.*whether it was written is not known.*not sent again"):
+    with pytest.raises(OutcomeUnknown, match=r"partition 0.*whether it was written is not known.*not sent again"):
         write(port, dialect)
     assert len(port.sent) == 1
 
@@ -148,7 +148,7 @@ def test_an_operation_ends_with_its_time() -> None:
     client._transport._clock = port.clock
     with pytest.raises(Unavailable, match=r"3 attempts, 12\.\d s"):
         run(client.partitions())
-    assert [request.timeout for request in port.sent][0] == 10.0
+    assert port.sent[0].timeout == 10.0
     assert all((request.connect_timeout, request.read_timeout) == (1.0, 2.0) for request in port.sent)
 
 
