@@ -287,7 +287,7 @@ def check(history: list[Append], end: int, one: Backend, other: Backend) -> None
     assert by_stream(other) == by_stream(one)
 
 
-@settings(max_examples=examples(50))
+@settings(max_examples=examples(20))
 @given(appends(), st.integers(0, 8), st.integers(1, 4), st.booleans())
 def test_any_history(history: list[Append], end: int, partitions: int, atomic: bool) -> None:
     check(history, end, Memory(), topic_of(partitions, atomic=atomic))
