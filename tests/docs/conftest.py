@@ -30,3 +30,21 @@ def upstash(_upstash: LocalUpstash, monkeypatch: pytest.MonkeyPatch) -> LocalUps
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("EVENTSOURCE_NOTIFY_URL", "https://app.example.com/projections")
     return _upstash
+
+
+@pytest.fixture(scope="module")
+def _kafka() -> Iterator[LocalUpstash]:
+    with LocalUpstash(kafka=True) as running:
+        yield running
+
+
+@pytest.fixture
+def tutorial(_kafka: LocalUpstash, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """What the tutorial's app found in its environment: Redis, and an empty topic of Kafka over REST."""
+    _kafka.flush()
+    topic = f"tutorial-{abs(hash(request.node.nodeid))}"
+    assert _kafka.kafka.create_topic(topic)
+    for name, value in _kafka.environment().items():
+        if not name.startswith(("KAFKA_", "UPSTASH_KAFKA_REST_")):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("UPSTASH_KAFKA_TOPIC", topic)
