@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.local import KafkaSettings, LocalUpstash
 
 _numbers = itertools.count(1)
 
@@ -65,3 +65,18 @@ def kafka(upstash: LocalUpstash, caller: str) -> Iterator[Kafka]:
     kafka = Kafka(upstash, caller)
     with kafka.client:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def faulty(upstash: LocalUpstash) -> Iterator[LocalUpstash]:
+    """One of its own, so that nobody else is struck; over the same broker."""
+    with LocalUpstash(kafka=KafkaSettings(upstash.kafka.bootstrap_servers)) as running:
+        yield running
+
+
+@pytest.fixture
+def struck(faulty: LocalUpstash, caller: str) -> Iterator[Kafka]:
+    kafka = Kafka(faulty, caller)
+    with kafka.client:
+        yield kafka
+    faulty.faults.clear()

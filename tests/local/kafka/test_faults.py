@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
-from eventsource_upstash.local import KafkaSettings, LocalUpstash
 from tests.local.kafka.conftest import Kafka
-
-
-@pytest.fixture(scope="module")
-def faulty(upstash: LocalUpstash) -> Iterator[LocalUpstash]:
-    """One of its own, so that nobody else is struck; over the same broker."""
-    with LocalUpstash(kafka=KafkaSettings(upstash.kafka.bootstrap_servers)) as running:
-        yield running
-
-
-@pytest.fixture
-def struck(faulty: LocalUpstash, caller: str) -> Iterator[Kafka]:
-    kafka = Kafka(faulty, caller)
-    with kafka.client:
-        yield kafka
-    faulty.faults.clear()
 
 
 def test_an_answer_is_lost_after_the_write(struck: Kafka) -> None:
