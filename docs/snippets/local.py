@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from docs.snippets.todo import CreateTask, Task, registry, task, tasks
+from docs.snippets.todo import CreateTask, Task, TaskCreated, registry, task, tasks
 
 # --8<-- [start:fixture]
 from collections.abc import Iterator  # isort: skip
@@ -56,6 +56,21 @@ def test_a_delivery_folds(monkeypatch: pytest.MonkeyPatch) -> None:
             server.shutdown()
         assert app.projection_store.view(tasks).get("task-1") == Task("Do the dishes")
     # --8<-- [end:delivery]
+
+
+# --8<-- [start:kafka]
+def test_a_log_in_a_topic() -> None:
+    from eventsource_upstash import App, Kafka, Memory, RestTopic
+
+    with LocalUpstash(kafka=True) as upstash:
+        kafka = upstash.kafka
+        kafka.create_topic("todo", partitions=3)
+        topic = RestTopic(kafka.url, "todo", username=kafka.username, password=kafka.password)
+        app = App(Kafka(topic, views=Memory()), registry, None)
+        app.event_store.append("task-1", TaskCreated("Do the dishes"))
+        app.projector.catch_up()
+        assert app.projection_store.view(tasks).get("task-1") == Task("Do the dishes")
+    # --8<-- [end:kafka]
 
 
 def test_the_rest(upstash: LocalUpstash) -> None:

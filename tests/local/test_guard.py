@@ -50,6 +50,7 @@ def test_another_page_of_this_machine_may_use_the_api_but_not_dev(upstash: Local
     url = upstash.redis_url
     preflight = httpx.options(url, headers=origin | {"Access-Control-Request-Headers": "authorization"})
     assert preflight.status_code == 200
+    assert "DELETE" in preflight.headers["Access-Control-Allow-Methods"]
     assert preflight.headers["Access-Control-Allow-Headers"] == "authorization"
     answer = httpx.post(url, json=["GET", key], headers=origin | {"Authorization": f"Bearer {upstash.redis_token}"})
     assert answer.json() == {"result": None}

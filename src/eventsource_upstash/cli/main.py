@@ -25,7 +25,7 @@ _MAPPING: Final = re.compile(r"(https?://[^=]+)=(https?://.+)")
 _ADDRESS: Final = re.compile(r"[^:/,\s]+:\d{1,5}")
 _TOPIC: Final = re.compile(r"([A-Za-z0-9._-]{1,249})(?::([1-9]\d{0,3}))?")
 
-_KAFKA_PORT: Final = 8081
+_KAFKA_PORT: Final = 8082
 
 _MISSING: Final = (
     "the local Upstash needs {name}, which is not installed. Install it with:\n\n"

@@ -44,7 +44,7 @@ HTTP_FAULTS: Final[Mapping[str, str]] = {
     "cut-answer": "do what was asked, and close the connection in the middle of the answer",
     "slow-answer": "do what was asked, and send the answer in small pieces, `seconds` apart",
 }
-"""Kinds that strike a request, in either half."""
+"""Kinds that strike a request, in any half."""
 
 DELIVERY_FAULTS: Final[Mapping[str, str]] = {
     "deliver-twice": "deliver a message twice",
@@ -71,9 +71,10 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         kind: What to do: one of `KINDS`.
-        half: Strikes only there; None for both.
+        half: Strikes only there; None for all.
         path: Strikes only requests (or deliveries) whose path (or destination) matches this pattern of `fnmatch`.
-        command: Strikes only requests that carry this command, in any case of letters (for a script: EVAL or EVALSHA).
+        command: Strikes only requests that carry this command, in any case of letters (for a script: EVAL or EVALSHA;
+            in Kafka: produce, fetch, consume, commit, offsets and so on).
         count: How often it strikes before it is used up; None for without end.
         skip: How many matching requests it lets pass first.
         probability: Of a matching request being struck.

@@ -56,7 +56,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await _answered(request, handler)
     if request.method == "OPTIONS":
         answer: web.StreamResponse = web.Response()
-        answer.headers["Access-Control-Allow-Methods"] = "HEAD, GET, POST, PUT"
+        answer.headers["Access-Control-Allow-Methods"] = "HEAD, GET, POST, PUT, DELETE"
         answer.headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", _HEADERS)
     else:
         answer = await _answered(request, handler)

@@ -22,9 +22,10 @@ Snapshot = dict[str, dict[str, int]]
 class Meter:
     """Counters of one half, by caller and by name. Safe under threads.
 
-    Both halves count `requests`, `bytes_in`, `bytes_out` (bodies only) and `errors`; Redis also `commands` (what would
+    Each half counts `requests`, `bytes_in`, `bytes_out` (bodies only) and `errors`; Redis also `commands` (what would
     be billed), for each command `command:NAME`, and `scripts_sent`: how often a script was asked for by its SHA and not
-    known, so that the client sends it next. That is how scripts are sent, and no error.
+    known, so that the client sends it next. That is how scripts are sent, and no error. Kafka counts the records
+    `produced` and `fetched`, and both together as `messages`.
     """
 
     def __init__(self) -> None:
