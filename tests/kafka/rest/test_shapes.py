@@ -286,8 +286,8 @@ def test_redpanda_produces_and_reads() -> None:
     where = f"{PANDA}/topics/t/partitions/0/records"
     assert asked(port) == [
         Wanted("POST", f"{PANDA}/topics/t", written, V2, BINARY),
-        Wanted("GET", f"{where}?offset=2&timeout=250&max_bytes=1000000", None, BINARY),
-        Wanted("GET", f"{where}?offset=4&timeout=250&max_bytes=1000000", None, BINARY),
+        Wanted("GET", f"{where}?offset=2&timeout=100&max_bytes=1000000", None, BINARY),
+        Wanted("GET", f"{where}?offset=4&timeout=100&max_bytes=1000000", None, BINARY),
     ]
 
 

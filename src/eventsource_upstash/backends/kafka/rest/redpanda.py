@@ -29,11 +29,11 @@ from .paging import page
 from .speaking import Memory
 from .transport import Ask, RestTransport
 
-WAIT_MS: Final = 250
+WAIT_MS: Final = 100
 """How long the server may wait for records, where it finds none at once."""
 
 MIN_BYTES: Final = 65_536
-EMPTY_ANSWERS: Final = 40
+EMPTY_ANSWERS: Final = 100
 """So many answers without a record, while a consumer joins its group, are waited for: about ten seconds."""
 
 _REFUSED: Final = (40002, 400)  # among them: out of range
