@@ -21,7 +21,7 @@ from eventsource_upstash.errors import OutcomeUnknown, Refused, TooLarge, Unavai
 
 T = TypeVar("T")
 
-MAX_RECORD = 1024 * 1024
+MAX_RECORD = 4 * 1024 * 1024
 
 
 class _Partition:

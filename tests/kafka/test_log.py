@@ -36,7 +36,7 @@ def log_of(topic: MemoryTopic, **options: Any) -> KafkaLog:
 
 def an_append(stream: str, *payloads: bytes, at: int, key: str | None = None) -> Append:
     events = [("happened", 1, payload) for payload in payloads or (b"%d" % at,)]
-    return Append(stream, ANY, events, at, at << 20, key=key, digest=b"" if key is None else b"digest")
+    return Append(stream, ANY, events, at, at << 20, key=key, digest=b"" if key is None else b"".join(payloads))
 
 
 def append(log: Log, stream: str, *payloads: bytes, at: int, key: str | None = None) -> Appended:

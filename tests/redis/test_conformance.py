@@ -19,11 +19,16 @@ from eventsource_upstash.testing import LimitsContract, LogContract, PromisesCon
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.conformance import Contract, Lab, NotificationsContract
 from eventsource_upstash.testing.conformance.log_appending import LogAppending, LogRepeating
+from eventsource_upstash.testing.conformance.log_atomic import LogAtomic
+from eventsource_upstash.testing.conformance.log_competing import LogCompeting, LogCompetingStepping
 from eventsource_upstash.testing.conformance.log_concurrency import LogConcurrency, LogStepping
 from eventsource_upstash.testing.conformance.log_conditions import LogConditions
+from eventsource_upstash.testing.conformance.log_expecting import LogExpecting, LogExpectingAgain
+from eventsource_upstash.testing.conformance.log_lasting_keys import LogLastingKeys
 from eventsource_upstash.testing.conformance.log_querying import LogQuerying
 from eventsource_upstash.testing.conformance.log_reading import LogKeeping, LogReading
-from eventsource_upstash.testing.conformance.log_snapshots import LogSnapshots
+from eventsource_upstash.testing.conformance.log_snapshots import LogSnapshots, LogSnapshotsStepping
+from eventsource_upstash.testing.conformance.log_streams import LogStreams
 from eventsource_upstash.testing.conformance.notifying import LogSettling
 from eventsource_upstash.testing.conformance.views_builds import ViewsBuilding, ViewsPullingBuilds
 from eventsource_upstash.testing.conformance.views_committing import ViewsCommitting
@@ -80,13 +85,19 @@ class InOneColour(
     NotificationsContract,
     LogAppending,
     LogRepeating,
+    LogExpecting,
+    LogExpectingAgain,
+    LogAtomic,
+    LogLastingKeys,
     LogReading,
     LogKeeping,
+    LogStreams,
     LogQuerying,
     LogConditions,
     LogSnapshots,
     LogSettling,
     LogConcurrency,
+    LogCompeting,
 ):
     """Every contract, without the tests of every order of steps."""
 
@@ -111,7 +122,7 @@ class TestUpstashRedis(
     pass
 
 
-class TestUpstashRedisRolling(OnUpstash, InOneColour, LogStepping):
+class TestUpstashRedisRolling(OnUpstash, InOneColour, LogStepping, LogCompetingStepping, LogSnapshotsStepping):
     """Keys are full after a few events, so that nearly everything is read from archives."""
 
     colour = Colour.EVENT_LOOP

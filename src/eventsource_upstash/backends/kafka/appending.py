@@ -8,7 +8,7 @@ from ...domain.events import FREE, Appended, Receipt
 from ...domain.positions import place_of, position_at
 from ...errors import EventSourceError, Misuse, OutcomeUnknown
 from ...ports import MAX_PAGE_BYTES, Append, KeyReused
-from .records import Event, Records, encode
+from .records import Event, Records, digest_of, encode
 from .repeats import REPEAT_WINDOW
 from .topic import NewRecord, OutOfRange, TopicClient
 
@@ -145,8 +145,7 @@ def _under_key(tail: _Tail, stream: str, key: str) -> list[Event]:
 
 def _answered(append: Append, known: Sequence[Event], receipt: Receipt) -> Appended | KeyReused:
     """What an append is answered under whose key some events stand already."""
-    written = [(event.row[5], event.row[6], event.row[9]) for event in known]
-    if known[0].row[1] != append.stream or written != list(append.events[known[0].ordinal :]):
+    if known[0].row[1] != append.stream or known[0].digest != digest_of(append):
         return KeyReused(receipt)
     last = known[-1].row
     return Appended(last[0], last[2], receipt, repeated=True)

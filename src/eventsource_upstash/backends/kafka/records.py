@@ -41,11 +41,13 @@ class Event(NamedTuple):
     Attributes:
         row: The event.
         key: The idempotency key of its append, or None.
+        digest: What tells that append from another one under the key; in base64.
         ordinal: Its place among the events of the append, from 0.
     """
 
     row: StoredEvent
     key: str | None = None
+    digest: str = ""
     ordinal: int = 0
 
 
@@ -65,7 +67,9 @@ class _Ours(msgspec.Struct, omit_defaults=True, gc=False):
     schemaversion: int = 1
     metadata: str = ""
     tags: str = ""
+    metadatabase64: str = ""
     key: str = ""
+    keydigest: str = ""
     ordinal: int = 0
 
 
@@ -100,9 +104,10 @@ _raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
 def encode(append: Append) -> list[NewRecord]:
     """The records of an append."""
     stream, recorded_us = append.stream, append.recorded_us
-    metadata = "" if append.metadata is None else append.metadata.decode()
+    metadata, metadata_base64 = _metadata(append.metadata)
     tags = append.tags
     key = append.key or ""
+    digest = digest_of(append) if key else ""
     records: list[NewRecord] = []
     record_key = stream.encode()
     for ordinal, (type_, version, payload) in enumerate(append.events):
@@ -119,11 +124,26 @@ def encode(append: Append) -> list[NewRecord]:
             version,
             metadata,
             "" if own is None else own.decode(),
+            metadata_base64,
             key,
+            digest,
             ordinal,
         )
         records.append(NewRecord(record_key, _encode(event), recorded_us // 1000, HEADERS))
     return records
+
+
+def digest_of(append: Append) -> str:
+    """What tells an append from another one under its key, as records have it."""
+    return base64.b64encode(append.digest).decode()
+
+
+def _metadata(metadata: bytes | None) -> tuple[str, str]:
+    """Metadata as a text, or in base64 where it is none."""
+    text = _text(metadata)
+    if metadata is None or text is not None:
+        return text or "", ""
+    return "", base64.b64encode(metadata).decode()
 
 
 class Records:
@@ -166,11 +186,11 @@ class Records:
                         identity[1],
                         event.type,
                         event.schemaversion,
-                        event.metadata.encode() if event.metadata else None,
+                        (_payload(_ABSENT, event.metadatabase64) or event.metadata.encode()) or None,
                         event.tags.encode() if event.tags else None,
                         payload,
                     )
-                    return Event(row, event.key or None, event.ordinal)
+                    return Event(row, event.key or None, event.keydigest, event.ordinal)
         return Event(self._others(record))
 
     def _others(self, record: Record) -> StoredEvent:

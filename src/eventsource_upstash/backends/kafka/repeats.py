@@ -25,12 +25,13 @@ class Window:
         self.since: int = offset
         self.until: int = offset
         self._places: dict[tuple[int, int], int] = {}
-        self._keys: dict[tuple[str, str, int], int] = {}
+        self._keys: dict[tuple[str, str, str, int], int] = {}
 
     def sift(self, events: Sequence[Event], until: int) -> list[Event]:
         """Go on with the events up to an offset, exclusive, and answer those that are no repeats.
 
-        A repeat has the id of an event in the window, or the idempotency key, the stream and the place in its append.
+        A repeat has the id of an event in the window, or the key of its append and the place in it. Appends under one
+        key that tell something else are not the same: who wrote them at once was answered that both are written.
         """
         self.until = until
         places = self._places
@@ -51,7 +52,7 @@ class Window:
         before = self._places.get(identity, -REPEAT_WINDOW)
         self._places[identity] = place
         if event.key is not None:
-            named = (event.key, row[1], event.ordinal)
+            named = (event.key, event.digest, row[1], event.ordinal)
             before = max(before, self._keys.get(named, -REPEAT_WINDOW))
             self._keys[named] = place
         return place - before <= REPEAT_WINDOW

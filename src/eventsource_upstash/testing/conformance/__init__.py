@@ -13,7 +13,10 @@ class TestMyBackend(LogContract, ViewsContract, PromisesContract):
 
 `open_backend` is called with an empty folder for each test, and again with the same folder where a test opens the
 storage again; a backend on a server makes a namespace of the folder's path. What has to be set up around the tests goes
-into pytest's fixtures, as ever. A backend that keeps everything in its own object says `reopens = False`. One that
+into pytest's fixtures, as ever. A backend that keeps everything in its own object says `reopens = False`. One whose
+log cannot do everything (`Backend.capabilities`) inherits `BareLogContract` and `BarePromisesContract` instead, and of
+`ExpectingContract`, `ConditionsContract`, `StreamsContract`, `AtomicContract` and `LastingKeysContract` those that are
+of what it can do: a test sees to it that these are neither too few nor too many. One that
 costs money replaces `check_receipt`; one whose notifications cost some inherits `NotificationsContract` as well, and
 every other one `FreeNotificationsContract`. A backend of a log only, or of views only, inherits only that contract, and
 opens something else beside it, such as `Memory`.
@@ -50,15 +53,22 @@ pytest.register_assert_rewrite(
             "lasting",
             "limits",
             "log_appending",
+            "log_atomic",
+            "log_capabilities",
+            "log_competing",
             "log_concurrency",
             "log_conditions",
+            "log_expecting",
+            "log_lasting_keys",
             "log_querying",
             "log_reading",
             "log_snapshots",
+            "log_streams",
             "mailbox",
             "mailbox_schedules",
             "notifying",
             "promises",
+            "promises_deciding",
             "reacting",
             "viewing",
             "views_builds",
@@ -79,15 +89,22 @@ from .kit import Contract, Lab, in_colour  # noqa: E402
 from .lasting import NothingIsLostForLong  # noqa: E402
 from .limits import LimitsCounting, LimitsInTime  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
+from .log_atomic import LogAtomic  # noqa: E402
+from .log_capabilities import LogCapabilities  # noqa: E402
+from .log_competing import LogCompeting, LogCompetingStepping  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_conditions import LogConditions, LogDeciding  # noqa: E402
+from .log_expecting import LogExpecting, LogExpectingAgain  # noqa: E402
+from .log_lasting_keys import LogLastingKeys  # noqa: E402
 from .log_querying import LogQuerying  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
-from .log_snapshots import LogSnapshots  # noqa: E402
+from .log_snapshots import LogSnapshots, LogSnapshotsStepping  # noqa: E402
+from .log_streams import LogStreams  # noqa: E402
 from .mailbox import MailboxMessages  # noqa: E402
 from .mailbox_schedules import MailboxSchedules  # noqa: E402
 from .notifying import FreeNotifications, LogSettling, OutstandingNotifications  # noqa: E402
 from .promises import EveryOperationHasAPrice, NothingIsAppliedTwice, NothingIsLost  # noqa: E402
+from .promises_deciding import NothingIsAppendedTwice, NothingIsDecidedTwice  # noqa: E402
 from .reacting import ReactionsInOrder, ReactionsOnce  # noqa: E402
 from .views_builds import ViewsBuilding, ViewsPullingBuilds  # noqa: E402
 from .views_committing import ViewsCommitting  # noqa: E402
@@ -100,35 +117,66 @@ from .views_stepping import BuildsStepping  # noqa: E402
 from .views_switching import ViewsDropping, ViewsSwitching  # noqa: E402
 
 __all__ = [
+    "AtomicContract",
+    "BareLogContract",
+    "BarePromisesContract",
+    "ConditionsContract",
     "Contract",
+    "ExpectingContract",
     "FreeNotificationsContract",
     "KeysContract",
     "KeysLab",
     "Lab",
+    "LastingKeysContract",
     "LimitsContract",
     "LogContract",
     "MailboxContract",
     "NotificationsContract",
     "PromisesContract",
     "ReactorsContract",
+    "StreamsContract",
     "TimedLimitsContract",
     "ViewsContract",
     "in_colour",
 ]
 
 
-class LogContract(
+class BareLogContract(
+    LogCapabilities,
     LogAppending,
     LogRepeating,
     LogReading,
     LogKeeping,
     LogQuerying,
-    LogConditions,
-    LogSnapshots,
     LogSettling,
     LogConcurrency,
     LogStepping,
-    LogDeciding,
+):
+    """What every log keeps, whatever else it can do. A log in one partition keeps it as one without partitions does."""
+
+
+class ExpectingContract(LogExpecting, LogExpectingAgain, LogCompeting, LogCompetingStepping):
+    """What a log keeps that can `expected_revisions`."""
+
+
+class ConditionsContract(LogConditions, LogDeciding):
+    """What a log keeps that can `conditions`, and `expected_revisions` besides."""
+
+
+class StreamsContract(LogStreams, LogSnapshots, LogSnapshotsStepping):
+    """What a log keeps that can `streams`."""
+
+
+class AtomicContract(LogAtomic):
+    """What a log keeps that can `atomic_appends`."""
+
+
+class LastingKeysContract(LogLastingKeys):
+    """What a log keeps that can `lasting_keys`."""
+
+
+class LogContract(
+    BareLogContract, ExpectingContract, ConditionsContract, StreamsContract, AtomicContract, LastingKeysContract
 ):
     """The contract of `Log`: every sentence of it that a test can hold."""
 
@@ -172,7 +220,11 @@ class ViewsContract(
     """The contract of `Views`, folded from the same backend's log."""
 
 
-class PromisesContract(NothingIsLost, NothingIsAppliedTwice, NothingIsLostForLong, EveryOperationHasAPrice):
+class BarePromisesContract(NothingIsLost, NothingIsAppliedTwice, NothingIsLostForLong, EveryOperationHasAPrice):
+    """What the library promises over every backend, whatever its log can do."""
+
+
+class PromisesContract(BarePromisesContract, NothingIsAppendedTwice, NothingIsDecidedTwice):
     """What the library promises over a backend that keeps both contracts."""
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 import pytest
+from msgspec.structs import replace
 from typing_extensions import Self
 
 from ..._io import blocking
@@ -143,7 +144,32 @@ class Lab(ViewsLab):
         self, stream: str, *payloads: bytes, expected: int | Expectation = ANY, key: str | None = None
     ) -> Appended:
         """Append an event per payload, and insist that it went well."""
-        return appended(await self.log.append(self.appending(stream, *payloads, expected=expected, key=key)))
+        return await self.write(self.appending(stream, *payloads, expected=expected, key=key))
+
+    async def write(self, append: Append) -> Appended:
+        """Send an append, and insist that it went well: event by event where the log cannot write several at once."""
+        if self.backend.capabilities.atomic_appends:
+            return appended(await self.log.append(append))
+        answers = [
+            appended(await self.log.append(replace(append, events=[event], number=append.number + at, tags=tags)))
+            for at, (event, tags) in enumerate(zip(append.events, _tags_of_each(append), strict=True))
+        ]
+        return answers[-1]
+
+    async def send(self, face: Face, stream: str, *events: object, **more: Any) -> Appended:
+        """Append events by a face: at once, or one by one where the log cannot write several at once."""
+        # Any: whatever `Face.append` takes besides.
+        if self.backend.capabilities.atomic_appends:
+            return await face.append(stream, *events, **more)
+        return [await face.append(stream, event, **more) for event in events][-1]
+
+    def several(self, *events: T) -> list[T]:
+        """What one append may have of events, or payloads: the first where the log cannot write several at once."""
+        return list(events) if self.backend.capabilities.atomic_appends else [events[0]]
+
+    def expect(self, revision: int) -> int | Expectation:
+        """What an append may expect that is sent at a revision: any at all where the log compares none."""
+        return revision if self.backend.capabilities.expected_revisions else ANY
 
     def page(self, found: Sequence[object], expected: list[T]) -> list[T]:
         """What a page has to hold: all that is expected, or at least the first of it where pages may end sooner."""
@@ -160,11 +186,13 @@ class Lab(ViewsLab):
         events: list[StoredEvent] = []
         while True:
             page = await self.log.read(after, limit, MAX_PAGE_BYTES)
-            if not page.events:
-                return events
-            assert page.events[-1][0] > after, "a page does not lead any further in the log"
-            after = page.events[-1][0]
             events += page.events
+            last = page.events[-1][0] if page.events else page.head
+            reached = last if page.reached is None else page.reached
+            if reached <= after or (page.reached is None and not page.events):
+                assert not page.events, "a page does not lead any further in the log"
+                return events
+            after = reached
 
     async def find(self, query: Query, *, after: int = 0, limit: int = MAX_PAGE_EVENTS) -> list[StoredEvent]:
         """The events that a query means after a position, page by page."""
@@ -181,7 +209,9 @@ class Lab(ViewsLab):
             after = reached
 
     async def stream(self, stream: str, *, after: int = 0) -> list[StoredEvent]:
-        """A stream after a revision, page by page."""
+        """A stream after a revision, page by page; out of the whole log where streams cannot be read by themselves."""
+        if not self.backend.capabilities.streams:
+            return [row for row in await self.everything() if row[1] == stream and row[2] > after]
         events: list[StoredEvent] = []
         while True:
             page = await self.log.read_stream(stream, after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
@@ -198,9 +228,15 @@ class Lab(ViewsLab):
         await self.log.recall("filled", "key")
         await self.stream("filled")
         await self.warm_up_views(ProjectionId("somebody", 1), row[0])
-        await self.log.keep("filled", Snapshot("n@1", 1, b"1"))
+        if self.backend.capabilities.streams:
+            await self.log.keep("filled", Snapshot("n@1", 1, b"1"))
         await self.log.settle((await self.log.head())[0])
         await self.log.withdraw(1, 1)
+
+
+def _tags_of_each(append: Append) -> list[bytes | None]:
+    tags = append.tags
+    return [tags] * len(append.events) if tags is None or isinstance(tags, bytes) else list(tags)
 
 
 def appended(answer: Appended | Conflict | KeyReused | Unmet) -> Appended:

@@ -177,13 +177,13 @@ class NothingIsLostForLong(Contract):
         """Who attaches, reads, and follows the feed has what the view has."""
         board = Board()
         face = lab.face(board.registry)
-        await face.append("a", Scored("ada", 1), Scored("bob", 1))
+        await lab.send(face, "a", Scored("ada", 1), Scored("bob", 1))
         await face.catch_up()
         view = face.app.projection_store.view(board.players)
         cursor = (await settled(view.changes())).cursor
         mine = dict(await face.items(board.players))
         for index in range(EVENTS):
-            await face.append("a", Scored(f"p{index % 4}", index - 2), Scored("bob", -1 if index % 5 else 3))
+            await lab.send(face, "a", Scored(f"p{index % 4}", index - 2), Scored("bob", -1 if index % 5 else 3))
             await face.catch_up(page_size=1)
         more = True
         while more:
@@ -202,7 +202,7 @@ class NothingIsLostForLong(Contract):
     async def test_nothing_is_lost_between_two_versions_side_by_side(self, lab: Lab) -> None:
         old, new = Board(), Board(version=2, factor=10)
         before = lab.face(old.registry)
-        await before.append("a", Scored("ada", 1), Scored("bob", 2))
+        await lab.send(before, "a", Scored("ada", 1), Scored("bob", 2))
         await before.catch_up()
         after = lab.face(new.registry)
         assert await top(after, new.players) == [("bob", 2), ("ada", 1)], "the old version serves until the new one can"

@@ -115,18 +115,6 @@ class LogQuerying(Contract):
         assert (page.events, page.head) == ([], rows[-1][0])
 
     @in_colour
-    async def test_events_of_one_append_have_tags_of_their_own(self, lab: Lab) -> None:
-        each = [tagged("a"), None, tagged("a", "b"), tagged("b")]
-        appended(await lab.log.append(lab.appending("s", b"1", b"2", b"3", b"4", tags=each)))
-        appended(await lab.log.append(lab.appending("s", b"5", tags=[tagged("b")])))
-        appended(await lab.log.append(lab.appending("s", b"6", b"7", tags=tagged("c"))))
-        rows = await lab.everything()
-        assert [row[8] for row in rows] == [*each, tagged("b"), tagged("c"), tagged("c")]
-        assert await lab.stream("s") == rows
-        for tag, payloads in (("a", b"13"), ("b", b"345"), ("c", b"67")):
-            assert b"".join(row[9] for row in await lab.find(Query.of(tags=[tag]))) == payloads
-
-    @in_colour
     async def test_a_query_is_read_after_a_position(self, lab: Lab) -> None:
         rows = await fill(lab)
         query = Query.of(types=["subscribed"]) | Query.of(tags=["student:1"])
@@ -136,7 +124,7 @@ class LogQuerying(Contract):
     @in_colour
     async def test_a_page_of_a_query_is_bounded(self, lab: Lab) -> None:
         for _ in range(3):
-            await lab.log.append(lab.appending("s", bytes(10), bytes(10), tags=[tagged("a"), tagged("b")]))
+            await lab.write(lab.appending("s", bytes(10), bytes(10), tags=[tagged("a"), tagged("b")]))
         rows = meant(await lab.everything(), query := Query.of(tags=["a"]))
         for limit in (1, 2, 3, 4):
             page = await lab.log.read(0, limit, MAX_PAGE_BYTES, query)
@@ -161,7 +149,7 @@ class LogQuerying(Contract):
     async def test_more_events_than_a_page_are_found(self, lab: Lab) -> None:
         count = 1_200
         tags = [tagged("a" if index % 2 else "b", f"at-{index % 400}") for index in range(count)]
-        await lab.log.append(lab.appending("s", *[b"%d" % index for index in range(count)], tags=tags))
+        await lab.write(lab.appending("s", *[b"%d" % index for index in range(count)], tags=tags))
         await lab.append("s", b"last")
         assert [row[9] for row in await lab.find(Query.of(types=["happened"]))][-1] == b"last"
         found = await lab.find(Query.of(tags=["a"]))

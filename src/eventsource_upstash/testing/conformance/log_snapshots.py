@@ -4,9 +4,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec.structs import replace
 
+from ..._io import blocking
+from ...domain.events import Appended
 from ...ports import MAX_PAGE_BYTES, MAX_SNAPSHOT_BYTES, Append, Conflict, KeyReused, Snapshot, StreamPage
+from ..stepping import Endings, World, explore
 from .kit import Contract, Lab, appended, in_colour, repeats
 from .log_reading import ALL_BYTES, NAMES
 
@@ -157,3 +162,36 @@ class LogSnapshots(Contract):
         await lab.append("a", b"3")
         await lab.log.keep("a", Snapshot("n@1", 3, b"later"))
         assert (await _read(lab)).snapshot == Snapshot("n@1", 3, b"later")
+
+
+class LogSnapshotsStepping(Contract):
+    """A writer and a reader of a snapshot, in every order of their steps."""
+
+    def test_a_snapshot_comes_with_its_events_in_any_order_of_steps(self, tmp_path: Path) -> None:
+        with self.stepping(tmp_path) as stepping:
+
+            def world() -> World:
+                lab = stepping.fresh()
+                log = stepping.log()
+                before = len(blocking.run(lab.stream("a")))
+                pages: list[StreamPage] = []
+
+                async def reader() -> None:
+                    pages.extend([await log.read_stream("a", before, 1_000, MAX_PAGE_BYTES, "n@1") for _ in range(2)])
+
+                def check(endings: Endings) -> None:
+                    pages.append(blocking.run(lab.log.read_stream("a", before, 1_000, MAX_PAGE_BYTES, "n@1")))
+                    for page in pages:
+                        if page.revision == before:
+                            assert (page.snapshot, page.events) == (None, []), "a snapshot without its events"
+                        else:
+                            assert page.snapshot == Snapshot("n@1", before + 2, b"%d" % before), "events without it"
+                            assert page.events == []
+                    answer = endings["writer"].returned
+                    assert endings["writer"].crashed or isinstance(answer, Appended)
+
+                snapshot = Snapshot("n@1", before + 2, b"%d" % before)
+                append = replace(lab.appending("a", b"1", b"2", expected=before), snapshot=snapshot)
+                return World({"writer": log.append(append), "reader": reader()}, check)
+
+            assert explore(world, crashes=1).schedules >= 3

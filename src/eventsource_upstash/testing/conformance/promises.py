@@ -12,9 +12,7 @@ from ...backends.memory import InProcess
 from ...domain.events import Appended
 from ...domain.projections import Projection
 from ...errors import (
-    ConcurrencyError,
     EventSourceError,
-    IdempotencyKeyReused,
     LogRewound,
     OutcomeUnknown,
     ProjectionStopped,
@@ -25,7 +23,7 @@ from ...ports import Backend, Commit, Committed, Pull, Views
 from ..colours import Face, Work
 from ..wrapping import BackendWrapper, ViewsWrapper
 from .kit import Contract, Lab, in_colour
-from .subject import Account, Balance, Overdrawn, Paid, Renamed, Subject, Withdraw, Withdrawn
+from .subject import Balance, Paid, Renamed, Subject, Withdrawn
 
 T = TypeVar("T")
 
@@ -123,14 +121,15 @@ class NothingIsLost(Contract):
     async def test_nothing_is_lost_of_what_an_append_returned_for(self, lab: Lab) -> None:
         face = lab.face(Subject().registry)
         answers = await pay(face, EVENTS)
-        several = await face.append("account-9", Paid(1), Withdrawn(2), Paid(3), metadata={"by": "me"}, tags=["t"])
+        events = (Paid(1), Withdrawn(2), Paid(3))
+        several = await lab.send(face, "account-9", *events, metadata={"by": "me"}, tags=["t"])
         lab.reopen()
         face = lab.face(Subject().registry)
         recorded = await face.read()
         assert [each.event for each in recorded[:EVENTS]] == [Paid(index + 1) for index in range(EVENTS)]
         assert [each.position for each in recorded[:EVENTS]] == [answer.position for answer in answers]
         last = recorded[EVENTS:]
-        assert [each.event for each in last] == [Paid(1), Withdrawn(2), Paid(3)]
+        assert [each.event for each in last] == list(events)
         assert (last[-1].position, last[-1].revision) == (several.position, several.revision)
         assert all((each.metadata, each.tags) == ({"by": "me"}, ("t",)) for each in last)
         assert len({each.id for each in recorded}) == len(recorded)
@@ -141,7 +140,8 @@ class NothingIsLost(Contract):
         face = lab.face(subject.registry, transport=None)
         last = (await pay(face, EVENTS))[-1]
         caught = await face.catch_up()
-        assert (caught.position, caught.head, caught.complete) == (last.position, last.position, True)
+        assert (caught.position, caught.complete) == (caught.head, True)
+        assert caught.head == await face.head() >= last.position
         assert caught.applied == 2 * EVENTS
         assert all(each.state == "current" for each in await face.status())
         await check_views(face, subject)
@@ -177,7 +177,7 @@ class NothingIsLost(Contract):
                 await pay(lab.face(subject.registry), 5)
                 before, after = ((call,), ()) if fault == "before" else ((), (call,))
                 face = lab.face(subject.registry, backend=Failing(lab.backend, before=before, after=after))
-                error = await _raised(face.catch_up())
+                error = await raised(face.catch_up())
                 assert isinstance(error, Unavailable if fault == "before" else OutcomeUnknown)
                 await check_views(face, subject)
                 assert (await face.catch_up()).complete
@@ -192,15 +192,17 @@ class NothingIsLost(Contract):
         last = (await pay(face, 4))[-1]
         subject.broken = True
         for _ in range(2):
-            error = await _raised(face.catch_up())
+            error = await raised(face.catch_up())
             assert isinstance(error, ProjectionStopped)
             assert (error.projection, error.position) == ("balances", bad.position)
             status = {each.name: each for each in await face.status()}
             assert status["balances"].state == "stopped"
-            assert status["balances"].checkpoint == bad.position - 1
+            assert status["balances"].checkpoint >= bad.position - 1
+            assert not status["balances"].checkpoint >= bad.position
             assert status["balances"].stopped is not None
             assert status["balances"].stopped.position == bad.position
-            assert (status["ledger"].state, status["ledger"].checkpoint) == ("current", last.position)
+            assert status["ledger"].state == "current"
+            assert status["ledger"].checkpoint == await face.head() >= last.position
             await check_views(face, subject)
             lab.reopen()
             face = lab.face(subject.registry)
@@ -226,12 +228,15 @@ class NothingIsLost(Contract):
         large = await face.append("large", Paid(1))
         last = (await pay(face, 5))[-1]
         narrow = lab.face(subject.registry, backend=Narrow(lab.backend, 100, never="large"))
-        error = await _raised(narrow.catch_up())
+        error = await raised(narrow.catch_up())
         assert isinstance(error, ProjectionStopped)
         assert (error.projection, error.position) == ("balances", large.position)
         status = {each.name: each for each in await face.status()}
-        assert (status["balances"].state, status["balances"].checkpoint) == ("stopped", large.position - 1)
-        assert (status["ledger"].state, status["ledger"].checkpoint) == ("current", last.position)
+        assert status["balances"].state == "stopped"
+        assert status["balances"].checkpoint >= large.position - 1
+        assert not status["balances"].checkpoint >= large.position
+        assert status["ledger"].state == "current"
+        assert status["ledger"].checkpoint == await face.head() >= last.position
         await check_views(face, subject)
         assert (await face.catch_up()).complete
         await check_views(face, subject)
@@ -244,7 +249,7 @@ class NothingIsLost(Contract):
         await face.append("account-0", Renamed("savings"))
         await pay(face, 2)
         older = Subject(renamed=False)
-        assert isinstance(await _raised(lab.face(older.registry).catch_up()), ProjectionStopped)
+        assert isinstance(await raised(lab.face(older.registry).catch_up()), ProjectionStopped)
         assert (await face.get(newer.ledger, "all")) is not None
         await check_views(face, newer)
         assert (await face.catch_up()).complete
@@ -279,7 +284,7 @@ class NothingIsLost(Contract):
             assert balance.total == total
         beyond = await face.head() + 1
         reading = face.get(subject.balances, "account-0", at_least=beyond, timeout=0)
-        error = await _raised(reading)
+        error = await raised(reading)
         # Nobody was ever answered that position by this log as it is.
         assert isinstance(error, LogRewound)
 
@@ -329,7 +334,7 @@ class NothingIsAppliedTwice(Contract):
         failing = Failing(lab.backend, after=("views.commit",) * 3)
         face = lab.face(subject.registry, backend=failing)
         for _ in range(3):
-            assert isinstance(await _raised(face.catch_up(page_size=4)), OutcomeUnknown)
+            assert isinstance(await raised(face.catch_up(page_size=4)), OutcomeUnknown)
             await check_views(face, subject)
         assert (await face.catch_up()).complete
         await check_views(face, subject)
@@ -353,59 +358,10 @@ class NothingIsAppliedTwice(Contract):
         face = lab.face(subject.registry)
         for page_size in (1, 2, 3, 100):
             await pay(face, 7)
-            await face.append("account-0", Withdrawn(1), Renamed("x"), Paid(2))
+            for event in (Withdrawn(1), Renamed("x"), Paid(2)):
+                await face.append("account-0", event)
             assert (await face.catch_up(page_size=page_size)).complete
             await check_views(face, subject)
-
-    @in_colour
-    async def test_nothing_is_appended_twice_under_one_key(self, lab: Lab) -> None:
-        failing = Failing(lab.backend, after=("log.append",))
-        face = lab.face(Subject().registry, backend=failing)
-        error = await _raised(face.append("account-1", Paid(1), Paid(2), idempotency_key="pay-1"))
-        assert isinstance(error, OutcomeUnknown)
-        for _ in range(2):
-            again = await face.append("account-1", Paid(1), Paid(2), idempotency_key="pay-1")
-            assert (again.revision, again.repeated) == (2, True)
-        assert len(await face.read()) == 2
-        other = await _raised(face.append("account-1", Paid(3), idempotency_key="pay-1"))
-        assert isinstance(other, IdempotencyKeyReused)
-        other = await _raised(face.append("account-2", Paid(1), Paid(2), idempotency_key="pay-1"))
-        assert isinstance(other, IdempotencyKeyReused)
-        assert len(await face.read()) == 2
-
-    @in_colour
-    async def test_nothing_is_appended_past_a_revision_that_was_not_expected(self, lab: Lab) -> None:
-        face = lab.face(Subject().registry)
-        await face.append("account-1", Paid(1), expected_revision=0)
-        await face.append("account-1", Paid(2), Withdrawn(1), expected_revision=1)
-        error = await _raised(face.append("account-1", Paid(3), expected_revision=1))
-        assert isinstance(error, ConcurrencyError)
-        assert (error.stream, error.expected, error.actual, error.complete) == ("account-1", 1, 3, True)
-        assert [each.event for each in error.events] == [Paid(2), Withdrawn(1)]
-        assert len(await face.read()) == 3
-
-    @in_colour
-    async def test_nothing_is_decided_twice_on_one_state(self, lab: Lab) -> None:
-        subject = Subject()
-        await lab.face(subject.registry).append("account-1", Paid(10))
-
-        async def customer() -> int:
-            face = lab.face(subject.registry, backend=lab.another())
-            took = 0
-            for _ in range(6):
-                try:
-                    await face.execute(subject.account, "account-1", Withdraw(1))
-                    took += 1
-                except (ConcurrencyError, Overdrawn):
-                    pass
-                await lab.colour.breathe()
-            return took
-
-        took = await lab.colour.together([customer] * CALLERS)
-        loaded = await lab.face(subject.registry).load(subject.account, "account-1")
-        assert 1 <= sum(took) <= 10
-        assert loaded.state == Account(10 - sum(took))
-        assert loaded.revision == 1 + sum(took)
 
 
 class EveryOperationHasAPrice(Contract):
@@ -413,17 +369,14 @@ class EveryOperationHasAPrice(Contract):
 
     @in_colour
     async def test_every_operation_has_a_price(self, lab: Lab) -> None:
-        subject = Subject()
-        face = lab.face(subject.registry)
+        face = lab.face(Subject().registry)
         self.check_receipt("append", (await face.append("account-1", Paid(1))).receipt)
-        self.check_receipt("append", (await face.append("account-1", *[Paid(1)] * 50)).receipt)
-        self.check_receipt("load", (await face.load(subject.account, "account-1")).receipt)
-        self.check_receipt("execute", (await face.execute(subject.account, "account-1", Withdraw(1))).receipt)
+        self.check_receipt("append", (await face.append("account-1", *lab.several(*[Paid(1)] * 50))).receipt)
         self.check_receipt("catch up", (await face.catch_up()).receipt)
         self.check_receipt("catch up with nothing to do", (await face.catch_up()).receipt)
 
 
-async def _raised(work: Awaitable[object]) -> EventSourceError:
+async def raised(work: Awaitable[object]) -> EventSourceError:
     """The error that a call raises, and has to raise."""
     try:
         answer = await work
