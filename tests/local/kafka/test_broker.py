@@ -52,7 +52,7 @@ def test_any_broker_will_do_and_goes_on_without_us() -> None:
     broker = Broker()
     broker.start()
     try:
-        topics = {"todo": 1, "orders": 2}
+        topics, before = {"todo": 1, "orders": 2}, threading.enumerate()
         with LocalUpstash(kafka=KafkaSettings(broker.address, topics=topics)) as upstash:
             assert not upstash.kafka.in_memory
             kafka = Kafka(upstash, "first")
@@ -60,13 +60,31 @@ def test_any_broker_will_do_and_goes_on_without_us() -> None:
                 assert kafka.get("/topics") == {"orders": 2, "todo": 1}
                 kafka.get("/produce/todo/kept")
         assert broker.running
-        assert not [thread for thread in threading.enumerate() if "upstash" in thread.name], "a thread was left behind"
+        left = [thread.name for thread in threading.enumerate() if thread not in before]
+        assert not [name for name in left if "upstash" in name], "a thread was left behind"
         with LocalUpstash(kafka=KafkaSettings(broker.address, topics=topics)) as upstash:
             kafka = Kafka(upstash, "second")
             with kafka.client:
                 assert kafka.values("todo") == ["kept"]
     finally:
         broker.stop()
+
+
+def test_a_broker_that_is_gone_is_told_in_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventsource_upstash.local.kafka.admin.TIMEOUT", 0.2)  # it is gone: nothing depends on how long
+    broker = Broker()
+    broker.start()
+    with LocalUpstash(kafka=KafkaSettings(broker.address, topics={"todo": 1})) as upstash:
+        kafka = Kafka(upstash, "caller")
+        with kafka.client:
+            kafka.get("/produce/todo/one")
+            broker.stop()
+            status, text = kafka.refused("GET", "/produce/todo/two")
+            assert status == 500
+            assert "Kafka error" in text
+            assert kafka.refused("GET", "/confluent/topics")[:2] == (500, 50003)
+            shown = kafka.client.get("/dev/state").json()["kafka"]
+            assert "transport failure" in shown["failed"]
 
 
 def test_clients_of_kafkas_own_protocol_see_the_same_records(kafka: Kafka) -> None:

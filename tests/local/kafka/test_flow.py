@@ -73,6 +73,16 @@ def test_a_burst_is_folded_once(kafka: Rest, dialect: Dialect, streams: int) -> 
         assert told(app) == {f"task-{stream}": tuple(range(COUNT)) for stream in range(streams)}
 
 
+@pytest.mark.parametrize("names", ["KAFKA_REST_", "UPSTASH_KAFKA_REST_", "UPSTASH_KAFKA_"])
+def test_the_variables_that_are_printed_are_all_that_an_app_needs(kafka: Rest, names: str) -> None:
+    wanted = {f"{names}URL", f"{names}USERNAME", f"{names}PASSWORD"}
+    environ = {name: value for name, value in kafka.upstash.environment().items() if name in wanted}
+    topic = RestTopic.from_env(kafka.topic(), environ=environ)
+    with App(Kafka(topic, views=Memory()), registry, None) as app:
+        app.event_store.append("task", Done(1))
+        assert [recorded.event for recorded in app.event_store.read()] == [Done(1)]
+
+
 @pytest.mark.parametrize("dialect", [each for each in DIALECTS if each != "redpanda"])
 def test_lost_answers_neither_lose_nor_double(struck: Rest, dialect: Dialect) -> None:
     faults = struck.upstash.faults
