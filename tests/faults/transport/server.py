@@ -20,7 +20,7 @@ class Exchange:
         self.server = server
         self.connection = connection
         self.number = number
-        self.path = head.split(" ", 2)[1]
+        self.method, self.path, _ = head.split(" ", 2)
         lines = head.split("\r\n")[1:]
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         self.body = body

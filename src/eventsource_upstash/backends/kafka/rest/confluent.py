@@ -36,11 +36,9 @@ _log: Final = logging.getLogger("eventsource_upstash.kafka")
 V2: Final = "application/vnd.kafka.v2+json"
 BINARY: Final = "application/vnd.kafka.binary.v2+json"
 
-WAIT_MS: Final = 250
-"""How long a consumer may wait for records in one request. Karapace waits all that time, whatever it has."""
-
-EMPTY_ANSWERS: Final = 12
-"""So many answers without a record in a row are taken for nothing being there: about three seconds."""
+WAITS_MS: Final = (250, 500, 1_000, 1_000)
+"""How long a consumer may wait for records: so long at first, and after each answer in a row that had none. After the
+last one nothing is there that can be read. Karapace waits all that time, whatever it has."""
 
 MIN_BYTES: Final = 1_000_000
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -171,7 +169,7 @@ class Confluent(EndsAreTold):
         sought = False
         empty = 0
         call.budget.tried = 0
-        while (wanted := reading.wanted()) and empty < EMPTY_ANSWERS:
+        while (wanted := reading.wanted()) and empty < len(WAITS_MS):
             if not assigned or (not reading.room and assigned != set(wanted)):  # enough of some, nothing of others yet
                 assigned, sought = set(wanted), False
                 if not await self._tell(call, f"{consumer}/assignments", {"partitions": self._places(wanted)}):
@@ -184,7 +182,8 @@ class Confluent(EndsAreTold):
                 call.budget.tried = 0
             # A record that is larger than what is asked for is held back, and everything behind it.
             size = MAX_BYTES if empty else max(MIN_BYTES, reading.max_bytes)
-            ask = Ask("GET", f"{consumer}/records?timeout={WAIT_MS}&max_bytes={size}", accept=BINARY)
+            wait = self._transport.patience_ms(WAITS_MS[empty])
+            ask = Ask("GET", f"{consumer}/records?timeout={wait}&max_bytes={size}", accept=BINARY)
             call.budget.tried += 1
             outcome = await self._transport.attempt(call, ask, decode_records, GONE)
             if isinstance(outcome, Problem):

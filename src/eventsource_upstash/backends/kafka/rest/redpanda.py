@@ -33,8 +33,8 @@ WAIT_MS: Final = 100
 """How long the server may wait for records, where it finds none at once."""
 
 MIN_BYTES: Final = 65_536
-EMPTY_ANSWERS: Final = 100
-"""So many answers without a record, while a consumer joins its group, are waited for: about ten seconds."""
+JOINS_MS: Final = (500,) * 20
+"""How long a consumer may wait for its first record, in each answer: to join its group takes seconds."""
 
 _REFUSED: Final = (40002, 400)  # among them: out of range
 _ABSENT: Final = (40401, 40402, 404)
@@ -193,8 +193,8 @@ class Redpanda:
         try:
             ask = Ask("POST", f"{consumer}/subscription", msgspec.json.encode({"topics": [self._topic]}), V2, V2)
             await self._transport.ask(call, ask, bytes)
-            for _ in range(EMPTY_ANSWERS):
-                ask = Ask("GET", f"{consumer}/records?timeout={WAIT_MS}&max_bytes={MIN_BYTES}", accept=BINARY)
+            for wait in JOINS_MS:
+                ask = Ask("GET", f"{consumer}/records?timeout={wait}&max_bytes={MIN_BYTES}", accept=BINARY)
                 for record in await self._transport.ask(call, ask, decode_records):
                     if record.partition == partition:
                         return record.offset

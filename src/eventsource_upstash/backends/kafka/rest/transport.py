@@ -87,6 +87,10 @@ class RestTransport:
     def __repr__(self) -> str:
         return f"RestTransport({self.where!r})"
 
+    def patience_ms(self, wanted: int) -> int:
+        """How long a server may be let wait for records: no longer than half of what an answer may take."""
+        return max(1, min(wanted, int(min(self._read, self._total) * 500)))
+
     def call(self, what: str, *, writes: bool = False) -> Call:
         """An operation begins: its requests share the time there is for it, and their cost is summed up.
 

@@ -133,8 +133,9 @@ class Upstash(EndsAreTold):
         places: list[dict[str, object]] = [
             {"topic": self._topic, "partition": partition, "offset": offset} for partition, offset in offsets.items()
         ]
-        told: dict[str, object] = places[0] if len(places) == 1 else {"topicPartitionOffsets": places}
-        ask = Ask("POST", "/fetch", msgspec.json.encode({**told, "timeout": wait_ms}))
+        told: dict[str, object] = {**places[0]} if len(places) == 1 else {"topicPartitionOffsets": places}
+        told["timeout"] = self._transport.patience_ms(wait_ms)
+        ask = Ask("POST", "/fetch", msgspec.json.encode(told))
         messages = await self._transport.ask(call, ask, _messages.decode)
         return [_record(message) for message in messages]
 
