@@ -52,7 +52,8 @@ ONE_PYTHON = re.compile(
     | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
     | tests/kafka/rest/test_(every_order|local) | test_scenario.kafka_rest
-    | tests/kafka/(native/ | test_(broker|every_order)) | tests/sharing/.*upstash | tests/limits/.*(agreement|upstash)
+    | tests/kafka/(native/ | test_(broker|every_order)) | tests/limits/.*(agreement|upstash)
+    | tests/sharing/(test_deliveries | .*upstash)
     | tests/kafka/test_conformance | tests/reactors/test_kills | tests/faults/test_processes
     | tests/docs/.*tutorial | tests/copying/(.*upstash | .*test_(killed|two_copies|dropped|ctrl_c))
     | tests/stepping/test_(notifications|reactors|snapshots|views) | test_the_machine_finds_

@@ -89,7 +89,9 @@ class CatchingUp:
         if partitions is not None:
             from .parting import Parting  # for logs in partitions
 
-            self.parting = Parting(partitions, lambda one: CatchingUp(one.views, registry, clock, page_size))
+            self.parting = Parting(
+                partitions, clock, page_size, lambda one: CatchingUp(one.views, registry, clock, page_size)
+            )
         self.reacts: Callable[[], Reacting] | None = None
 
     def follow(self, follower: Follower, port: Port, log: Log) -> None:
@@ -346,14 +348,20 @@ class CatchingUp:
         check_poll_interval(poll_interval)
         failing = 0
         told = ""
+        shift = None if self.parting is None else self.parting.shift(self, self._registry.subscriptions, poll_interval)
         stop.listen(wake.set, 0)
         while True:
             # Read before the look at `stop` and at the log: what is set from here on ends the sleep below at once.
             seen = wake.count
             if stop.raised:
+                if shift is not None:
+                    await shift.end()
                 return
             try:
-                await self.catch_up(None, None)
+                if shift is None:
+                    await self.catch_up(None, None)
+                elif await shift.go():
+                    continue
             except Exception as error:  # whatever it is, the worker stays: the next try may do
                 failing += 1
                 if str(error) != told:  # the same trouble once more is not news

@@ -17,6 +17,7 @@ from .catching_up import CatchingUp
 from .notifying import Notifying
 from .noting import SKIPPED_KEPT
 from .parking import ParkedEvent, Parking, Retried, SkippedEvent
+from .parted_work import look
 from .parting import Parting
 from .partitions import Partitions, each_part, position_in
 from .rebuilding import Dropped, Rebuild, Rebuilding, Rebuilt
@@ -116,7 +117,7 @@ class PartedRebuild(Rebuild):
         for number, part in parts.items():
             begun[number], cost = await self._of(number).begin(part)
             receipt += cost
-        behind = await self._parting.look((projection,), count)
+        behind = await look(self._partitions, (projection,), count)
         watch = _Watch(projection, begun, behind.heads, progress)
         complete = True
         stopped: ProjectionStopped | None = None

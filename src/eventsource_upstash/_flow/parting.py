@@ -4,67 +4,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec.structs import replace
 
-from ..domain.events import FREE, CatchUp, Receipt
-from ..domain.positions import join, meet, place_in, position_at, vector
+from ..domain.events import CatchUp
 from ..domain.projections import Projection
-from ..errors import (
-    CorruptLog,
-    EventSourceError,
-    LogRewound,
-    Misuse,
-    PartitionsChanged,
-    ProjectionStopped,
-    ReactorStopped,
-)
-from ..ports import Progress, Role
-from .noting import staying
-from .partitions import Partition, Partitions, position_in
+from ..errors import EventSourceError, Misuse, PartitionsChanged
+from .parted_work import Course, Work
+from .partitions import Partition, Partitions
 from .passes import Reach
 from .purging import PURGE_EVERY
+from .sharing import WHOLE, Sharing
 
 if TYPE_CHECKING:
     from .catching_up import CatchingUp
 
+T = TypeVar("T")
+
 _log: Final = logging.getLogger("eventsource_upstash.projector")
 
+SLICE: Final = 5.0
+"""Seconds that a worker folds before it looks again which partitions are its own."""
 
-class _Behind(NamedTuple):
-    """How far the parts of some views are.
-
-    Attributes:
-        builds: Of each partition the builds of all the parts that are folded from it.
-        heads: Of each partition the last place.
-        receipt: What it cost to look.
-    """
-
-    builds: dict[int, list[Progress]]
-    heads: dict[int, int]
-    receipt: Receipt
-
-    def places(self) -> dict[int, int]:
-        """Of each partition the place that all that serves has reached."""
-        return {
-            number: min(place_in(each.checkpoint, number) for each in builds if each.role is Role.SERVING)
-            for number, builds in self.builds.items()
-        }
-
-    def wants(self, number: int, until: int | None) -> bool:
-        """Whether a partition has something to be folded, of what is asked for."""
-        builds = self.builds[number]
-        goal = self.heads[number] if until is None else vector(until).at(number)
-        if until is None and any(each.role is Role.BUILDING for each in builds):
-            return True
-        # Beyond the head as well: the log was rewound, which is told by whoever folds.
-        return any(
-            place_in(each.checkpoint, number) < goal or place_in(each.checkpoint, number) > self.heads[number]
-            for each in builds
-            if each.role in (Role.SERVING, Role.BUILDING)
-        )
+MAX_PAUSE: Final = 30.0
+"""Longest pause, in seconds, before a worker tries a partition again that cannot be folded."""
 
 
 class Parting:
@@ -72,11 +37,21 @@ class Parting:
 
     Args:
         partitions: The log's partitions.
+        clock: Nanoseconds since 1970 (UTC), by which leases end.
+        page_size: Most events in a page: with fewer to fold in a partition, nobody asks who else does.
         open: Makes what folds one partition.
     """
 
-    def __init__(self, partitions: Partitions, open: Callable[[Partition], CatchingUp]) -> None:
+    def __init__(
+        self,
+        partitions: Partitions,
+        clock: Callable[[], int],
+        page_size: int,
+        open: Callable[[Partition], CatchingUp],
+    ) -> None:
         self.partitions: Partitions = partitions
+        self._clock = clock
+        self._page_size = page_size
         self._open = open
         self._folding: dict[int, CatchingUp] = {}
         self._purged: dict[int, float] = {}
@@ -89,6 +64,10 @@ class Parting:
             found = self._folding[number] = self._open(self.partitions.at(number))
         return found
 
+    def shift(self, whole: CatchingUp, projections: Sequence[Projection[object]], pause: float) -> Shift:
+        """What a worker does that stays."""
+        return Shift(self, whole, projections, Sharing(self.partitions.whole, self._clock), pause)
+
     async def catch_up(self, whole: CatchingUp, until: int | None, time_budget: float | None, reach: Reach) -> CatchUp:
         """As `CatchingUp.catch_up`, where some of the views are kept in parts.
 
@@ -99,79 +78,65 @@ class Parting:
             reach: As there; with at least one view that is kept in parts.
         """
         deadline = None if time_budget is None else time.monotonic() + time_budget
-        parted = [each for each in reach.projections if each.partitioned]
         rest = [each for each in reach.projections if not each.partitioned]
-        work = _Work(until, reach)
-        admitted, count = await self._admit(work, parted)
-        if admitted:
-            await self._fold(work, admitted, count, deadline if not rest else _half(deadline))
-        if rest or reach.everybody:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            await work.take(whole, left, replace(reach, projections=rest))
+        work = Work(until, reach)
+        count, work.receipt = await self.partitions.count()
+        course = await self.begin(work, count)
+        if course is not None:
+            await self._go(course, self.wanted(course, work), work, deadline if not rest else _half(deadline))
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        await work.take(whole, left, replace(reach, projections=rest))
         return work.result()
 
-    async def _admit(self, work: _Work, parted: Sequence[Projection[object]]) -> tuple[list[Projection[object]], int]:
-        """Those that can be folded; the others hold up nobody."""
-        count, work.receipt = await self.partitions.count()
+    async def begin(self, work: Work, count: int) -> Course | None:
+        """Look how far the parts of views are, of those that can be folded; the others hold up nobody."""
         admitted: list[Projection[object]] = []
-        for each in parted:
+        for each in work.reach.projections:
             try:
-                work.receipt += await self.partitions.admit(each, count)
+                if each.partitioned:
+                    work.receipt += await self.partitions.admit(each, count)
+                    admitted.append(each)
             except (PartitionsChanged, Misuse) as error:  # noqa: PERF203  each stands for itself
                 work.errors.append(error)
-            else:
-                admitted.append(each)
-        return admitted, count
+        if not admitted:
+            return None
+        course = Course(work, self.partitions, admitted, count, self.folding)
+        await course.begin()
+        return course
 
-    async def look(self, parted: Sequence[Projection[object]], count: int) -> _Behind:
-        """How far the parts of views are, all of them."""
-        parts = [each.id.part(number) for number in range(count) for each in parted]
-        found, head, receipt = await self.partitions.whole.progress(parts)
-        of = {each.id.part(number): number for number in range(count) for each in parted}
-        builds: dict[int, list[Progress]] = {number: [] for number in range(count)}
-        for build in found:
-            builds[of[build.projection]].append(build)
-        return _Behind(builds, {number: vector(head).at(number) for number in range(count)}, receipt)
-
-    async def _fold(
-        self, work: _Work, parted: Sequence[Projection[object]], count: int, deadline: float | None
-    ) -> None:
-        behind = await self.look(parted, count)
-        work.receipt += behind.receipt
-        places, heads = behind.places(), behind.heads
-        numbers = [number for number in self._in_turn(count) if behind.wants(number, work.until)]
-        if work.reach.everybody and any(each.ends for each in parted):
+    def wanted(self, course: Course, work: Work) -> list[int]:
+        """The partitions in which there is something to do."""
+        numbers = [number for number in self._in_turn(course.count) if course.behind.wants(number, work.until)]
+        if work.reach.everybody and any(each.ends for each in work.reach.projections if each.partitioned):
             now = time.monotonic()
-            idle = [each for each in range(count) if now - self._purged.get(each, -PURGE_EVERY) >= PURGE_EVERY]
+            idle = [each for each in range(course.count) if now - self._purged.get(each, -PURGE_EVERY) >= PURGE_EVERY]
             self._purged.update(dict.fromkeys(idle, now))
             numbers += [number for number in idle if number not in numbers]
-        for done, number in enumerate(numbers):
-            now = time.monotonic()
-            if deadline is not None and now >= deadline and done:
-                work.late = True
-                break
-            share = None if deadline is None else max(0.0, (deadline - now) / (len(numbers) - done))
-            parts = tuple([self.partitions.part(each, number, count) for each in parted])
-            result = await work.fold(
-                self.folding(number), number, share, Reach(parts, work.reach.everybody, work.reach.building)
-            )
-            if result is not None:
-                places[number] = place_in(result.position, number)
-                heads[number] = max(heads[number], place_in(result.head, number))
-        if work.until is None:
-            await self._met(work, behind)
-        work.reached(position_in(places, count), position_in(heads, count))
+        return numbers
 
-    async def _met(self, work: _Work, behind: _Behind) -> None:
-        """Note that parts of partitions without events have met the head: nothing that is folded would tell."""
-        for number, builds in behind.builds.items():
-            commits = [
-                staying(each)._replace(expected=0, checkpoint=0, head=0)
-                for each in builds
-                if not behind.heads[number] and each.role is Role.SERVING and not each.met and not each.checkpoint
-            ]
-            if commits:
-                work.receipt += (await self.partitions.at(number).views.commit(commits, None)).receipt
+    async def _go(self, course: Course, numbers: Sequence[int], work: Work, deadline: float | None) -> None:
+        """Fold partitions, those first that nobody else is folding; and then the others all the same.
+
+        A partition with less than a page to fold is folded at once: to ask for its lease would cost more than the page
+        of the loser.
+        """
+        far = [number for number in numbers if course.lag(number) > self._page_size]
+        if not far or not work.reach.everybody or work.until is not None:
+            await course.go(numbers, deadline)
+        else:
+            visitor = Sharing(self.partitions.whole, self._clock)
+            free = await _quietly(visitor.visit([str(number) for number in far]), frozenset[str]())
+            held = [number for number in far if str(number) not in free]
+            try:
+                await course.go([number for number in numbers if number not in held], deadline)
+            except Exception:
+                await _quietly(visitor.leave(), None)
+                raise
+            if free:
+                await _quietly(visitor.leave(), None)
+            if held:
+                await course.go(await course.wait(held, deadline), deadline)
+        await course.end()
 
     def _in_turn(self, count: int) -> Iterator[int]:
         """The partitions, beginning with another one each time: where the time is short, each comes first in turn."""
@@ -179,86 +144,106 @@ class Parting:
         return ((self._turn + number) % count for number in range(count))
 
 
-class _Work:
-    """What a catch-up over partitions has done, and what went wrong."""
-
-    def __init__(self, until: int | None, reach: Reach) -> None:
-        self.until = until
-        self.reach = reach
-        self.applied = 0
-        self.receipt: Receipt = FREE
-        self.position: int | None = None
-        self.head = 0
-        self.late = False
-        self.complete = True
-        self.errors: list[Exception] = []
-
-    async def fold(self, folding: CatchingUp, number: int, budget: float | None, reach: Reach) -> CatchUp | None:
-        """Fold one partition. What cannot go on there holds up no other one."""
-        until = None if self.until is None else _packed(number, vector(self.until).at(number))
-        try:
-            return self._done(await folding.catch_up(until, budget, reach))
-        except ProjectionStopped as stopped:
-            self.errors.append(stopped)
-            return self._done(stopped.result)
-        except (LogRewound, CorruptLog) as error:
-            self.errors.append(error)
-            self.complete = False
-            return None
-
-    async def take(self, whole: CatchingUp, budget: float | None, reach: Reach) -> None:
-        """Fold what is not kept in parts."""
-        if not reach.projections and not whole.following:
-            return
-        try:
-            result = await whole.catch_up(self.until, budget, reach)
-        except ProjectionStopped as stopped:
-            self.errors.append(stopped)
-            result = stopped.result
-        except (LogRewound, CorruptLog) as error:
-            self.errors.append(error)
-            self.complete = False
-            return
-        self._done(result)
-        self.reached(result.position, result.head)
-
-    def _done(self, result: CatchUp) -> CatchUp:
-        self.applied += result.applied
-        self.receipt += result.receipt
-        self.complete = self.complete and result.complete
-        return result
-
-    def reached(self, position: int, head: int) -> None:
-        """Note how far some of the views are."""
-        self.position = position if self.position is None else meet(self.position, position)
-        self.head = join(self.head, head)
-
-    def result(self) -> CatchUp:
-        """What was done. Raises what has gone wrong, now that everything else is done."""
-        position = self.head if self.position is None else self.position
-        goal = self.head if self.until is None else self.until
-        there = goal <= position
-        result = CatchUp(self.applied, position, self.head, self.complete and there and not self.late, self.receipt)
-        for kind in (LogRewound, EventSourceError):
-            for error in self.errors:
-                if isinstance(error, kind) and not isinstance(error, ProjectionStopped):
-                    raise error
-        stopped = [error for error in self.errors if isinstance(error, ProjectionStopped)]
-        stopped.sort(key=lambda error: isinstance(error, ReactorStopped))
-        if stopped:
-            first, *others = stopped
-            names = dict.fromkeys([name for each in others for name in (each.projection, *each.others)])
-            first.result = result
-            first.others = tuple(dict.fromkeys([*first.others, *[each for each in names if each != first.projection]]))
-            raise first
-        return result
-
-
-def _packed(number: int, place: int) -> int:
-    return position_at(number, place) if place else 0
-
-
 def _half(deadline: float | None) -> float | None:
     """Half of the time that is left: the other half is for what is not kept in parts."""
     now = time.monotonic()
     return None if deadline is None else now + max(0.0, deadline - now) / 2
+
+
+async def _quietly(doing: Awaitable[T], otherwise: T) -> T:
+    """Do what only saves work: where it fails, that is logged, and everything else goes on."""
+    try:
+        return await doing
+    except EventSourceError as error:
+        _log.warning("the table of who folds which partition could not be used: %s", error)
+        return otherwise
+
+
+class Shift:
+    """What a worker does that stays: it folds the partitions that are its own, and tells that it is there.
+
+    What cannot be folded in one partition holds up no other one: it is tried again after a pause that grows.
+
+    Args:
+        parting: Folds the partitions.
+        whole: Folds what is not kept in parts.
+        projections: All that is folded.
+        sharing: Tells which partitions are its own.
+        pause: Seconds of the first pause.
+    """
+
+    def __init__(
+        self,
+        parting: Parting,
+        whole: CatchingUp,
+        projections: Sequence[Projection[object]],
+        sharing: Sharing,
+        pause: float,
+    ) -> None:
+        self._parting = parting
+        self._whole = whole
+        self._projections = projections
+        self._sharing = sharing
+        self._pause = pause
+        self._mine: frozenset[str] | None = None
+        self._failing: dict[str, int] = {}
+        self._again: dict[str, float] = {}
+        self._told: dict[str, str] = {}
+
+    async def go(self) -> bool:
+        """Fold for a while what is its own. Answers whether there is more to fold at once."""
+        reach = Reach(self._projections, everybody=True, building=True)
+        rest = replace(reach, projections=[each for each in self._projections if not each.partitioned])
+        work = Work(None, reach)
+        parted = len(rest.projections) < len(self._projections)
+        count = 0
+        if parted:
+            count, work.receipt = await self._parting.partitions.count()
+        shares = [str(number) for number in range(count)]
+        if rest.projections or self._whole.following:
+            shares.append(WHOLE)
+        # Where it cannot be told who has what, it goes on with what it had; at first with everything, as if alone.
+        otherwise = frozenset(shares) if self._mine is None else self._mine
+        self._mine = mine = await _quietly(self._sharing.tend(shares), otherwise)
+        end = time.monotonic() + SLICE
+        more = False
+        if mine - {WHOLE}:
+            course = await self._parting.begin(work, count)
+            self._note("admitted", work)
+            numbers = [] if course is None else self._parting.wanted(course, work)
+            numbers = [number for number in numbers if str(number) in mine and self._due(str(number))]
+            for done, number in enumerate(numbers):
+                assert course is not None
+                left = max(0.0, end - time.monotonic()) / (len(numbers) - done)
+                folded = await course.fold(number, left)
+                failed = self._note(str(number), work)
+                more = more or (folded is not None and not folded.complete and not failed)
+            if course is not None:
+                await course.end(mine)
+        if WHOLE in mine and self._due(WHOLE):
+            taken = await work.take(self._whole, max(0.0, end - time.monotonic()), rest)
+            failed = self._note(WHOLE, work)
+            more = more or (taken is not None and not taken.complete and not failed)
+        return more
+
+    async def end(self) -> None:
+        """Hand over what it has, at once."""
+        await _quietly(self._sharing.leave(), None)
+
+    def _due(self, share: str) -> bool:
+        return time.monotonic() >= self._again.get(share, 0.0)
+
+    def _note(self, share: str, work: Work) -> bool:
+        """Note what went wrong in a share, if anything did; once, and not each time that it is the same again."""
+        errors, work.errors = work.errors, []
+        if not errors:
+            for kept in (self._failing, self._again, self._told):
+                kept.pop(share, None)
+            return False
+        failing = self._failing[share] = self._failing.get(share, 0) + 1
+        self._again[share] = time.monotonic() + min(MAX_PAUSE, self._pause * 2 ** min(failing, 10))
+        told = "; ".join(map(str, errors))
+        if told != self._told.get(share):
+            self._told[share] = told
+            _log.error("%s", told, exc_info=errors[0].__cause__)
+        return True

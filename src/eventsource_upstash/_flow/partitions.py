@@ -66,7 +66,7 @@ class Partitions:
         self.whole: Views = whole
         self._sealing = sealing
         self._registry = registry
-        self._port = port
+        self.port: Port = port
         self._open: dict[int, Partition] = {}
         self._widths: dict[ProjectionId, int] = {}
 
@@ -83,7 +83,7 @@ class Partitions:
         found = self._open.get(number)
         if found is None:
             part = self._log.part(number)
-            views = opened_views(self._backend.views(self._port, part), self._sealing)
+            views = opened_views(self._backend.views(self.port, part), self._sealing)
             found = self._open[number] = Partition(number, sealed_log(part, self._sealing), views)
         return found
 

@@ -1,0 +1,175 @@
+"""The table of who folds which partition: fair, held by one at a time, handed over at once, taken from who is gone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsource_upstash import Memory
+from eventsource_upstash._flow.sharing import LEASE, SHARES, TABLE, Sharing, Table
+from eventsource_upstash._io.blocking import PORT, run
+from eventsource_upstash.ports import Views
+from eventsource_upstash.testing.pausing import pausing
+from eventsource_upstash.testing.stepping import Endings, World, explore
+from tests.sharing.support import Clock
+
+ALL = ["0", "1", "2", "3", "*"]
+
+
+def views_of(backend: Memory) -> Views:
+    return backend.views(PORT, backend.log(PORT))
+
+
+def worker(backend: Memory, clock: Clock, name: str) -> Sharing:
+    return Sharing(views_of(backend), clock, name)
+
+
+def test_one_worker_has_everything_and_two_share_it() -> None:
+    backend, clock = Memory(), Clock()
+    one, other = worker(backend, clock, "a"), worker(backend, clock, "b")
+    assert run(one.tend(ALL)) == set(ALL)
+    assert run(other.tend(ALL)) == set()  # nothing is taken from who is there
+    mine = run(one.tend(ALL))
+    its = run(other.tend(ALL))
+    assert sorted((*mine, *its)) == sorted(ALL)
+    assert {len(mine), len(its)} == {2, 3}
+    run(one.leave())
+    assert run(other.tend(ALL)) == set(ALL)
+
+
+def test_a_worker_that_was_not_heard_of_has_its_shares_taken() -> None:
+    backend, clock = Memory(), Clock()
+    gone, other = worker(backend, clock, "a"), worker(backend, clock, "b")
+    run(gone.tend(ALL))
+    clock.move(LEASE - 1)
+    assert run(other.tend(ALL)) == set()
+    clock.move(1)
+    assert run(other.tend(ALL)) == set(ALL)
+    assert run(gone.tend(ALL)) == set()  # it was only slow: it asks for a share anew
+
+
+def test_a_lease_is_renewed_in_time_and_costs_nothing_before() -> None:
+    backend, clock = Memory(), Clock()
+    one, other = worker(backend, clock, "a"), worker(backend, clock, "b")
+    run(one.tend(ALL))
+
+    def edition() -> int:
+        return run(views_of(backend).records(SHARES, (TABLE,))).progress.edition
+
+    before = edition()
+    clock.move(LEASE / 4)
+    run(one.tend(ALL))
+    assert edition() == before
+    for _ in range(8):
+        clock.move(LEASE / 4)
+        assert run(one.tend(ALL)) == set(ALL)
+        assert run(other.visit(ALL)) == set()
+    assert edition() > before
+
+
+def test_a_visitor_takes_what_nobody_has_and_is_no_worker() -> None:
+    backend, clock = Memory(), Clock()
+    visitor, stays = worker(backend, clock, "v"), worker(backend, clock, "a")
+    assert run(visitor.visit(["1", "2"])) == {"1", "2"}
+    assert run(stays.tend(ALL)) == {"0", "3", "*"}
+    run(visitor.leave())
+    assert run(stays.tend(ALL)) == set(ALL)
+    assert run(visitor.visit(["1"])) == set()
+    clock.move(LEASE)
+    assert run(visitor.visit(["1"])) == {"1"}
+
+
+def test_more_partitions_are_shared_when_they_are_there() -> None:
+    backend, clock = Memory(), Clock()
+    one, other = worker(backend, clock, "a"), worker(backend, clock, "b")
+    for _ in range(2):
+        run(one.tend(ALL))
+        run(other.tend(ALL))
+    more = [*ALL, "4", "5", "6"]
+    found = [run(one.tend(more)), run(other.tend(more))]
+    assert sorted([*found[0], *found[1]]) == sorted(more)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["tend", "tend", "tend", "leave", "wait"])), max_size=60
+)
+
+
+@given(STEPS, st.integers(1, 12))
+def test_whoever_comes_and_goes_each_share_comes_to_one_and_all_have_alike(
+    steps: list[tuple[str, str]], count: int
+) -> None:
+    backend, clock = Memory(), Clock()
+    shares = [str(number) for number in range(count)]
+    workers = {name: worker(backend, clock, name) for name in "abcdefgh"}
+    seen: dict[str, int] = {}
+    for name, what in steps:
+        if what == "wait":
+            clock.move(LEASE / 3)
+            continue
+        if what == "leave":
+            run(workers[name].leave())
+            seen.pop(name, None)
+            continue
+        run(workers[name].tend(shares))
+        seen[name] = clock()
+    here = [name for name, at in seen.items() if at > clock() - LEASE * 1e9] or ["a"]
+    clock.move(LEASE)  # all others are gone
+    for name in here * 2:
+        run(workers[name].tend(shares))
+    found = {name: run(workers[name].tend(shares)) for name in here}
+    held = Counter(share for mine in found.values() for share in mine)
+    assert held == dict.fromkeys(shares, 1)
+    sizes = {len(mine) for mine in found.values()}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_no_order_of_steps_gives_a_share_to_two() -> None:
+    def world() -> World:
+        backend, clock = Memory(), Clock()
+        stepped = pausing(backend)
+        views = stepped.views(PORT, stepped.log(PORT))
+        run(worker(backend, clock, "a").tend(ALL))
+
+        async def twice(name: str) -> frozenset[str]:
+            one = Sharing(views, clock, name)
+            await one.tend(ALL)
+            return await one.tend(ALL)
+
+        def check(endings: Endings) -> None:
+            found = [cast("frozenset[str]", ending.returned) for ending in endings.values() if ending.ok]
+            mine = [share for each in found for share in each]
+            assert len(mine) == len(set(mine))
+            table = run(worker(backend, clock, "z")._read())[0]
+            assert set(table.held.values()) <= {"a", "b"}
+
+        return World({"a": twice("a"), "b": twice("b")}, check)
+
+    explored = explore(world, switches=4)
+    assert explored.schedules > 100
+    assert explore(world, crashes=1, switches=2).crashes
+    assert explore(world, lost_answers=1, switches=2).lost_answers
+
+
+def test_a_lost_answer_is_looked_up() -> None:
+    def world() -> World:
+        backend, clock = Memory(), Clock()
+        stepped = pausing(backend)
+        sharing = Sharing(stepped.views(PORT, stepped.log(PORT)), clock, "v")
+
+        def check(endings: Endings) -> None:
+            (ending,) = endings.values()
+            if ending.ok:
+                assert ending.returned == {"1"}
+
+        return World({"v": sharing.visit(["1"])}, check)
+
+    assert explore(world, lost_answers=1).lost_answers
+
+
+def test_the_table_knows_nothing_of_who_is_gone() -> None:
+    table = Table({"a": 10, "b": 20}, {"v": 5}, {"0": "a", "1": "b", "2": "v", "3": "nobody"})
+    assert table.at(12) == Table({"b": 20}, {}, {"1": "b"})

@@ -1,0 +1,359 @@
+"""Workers side by side: whoever comes and goes, nothing is lost and nothing doubled; leases only save work."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsource_upstash import Memory, Unavailable, UpstashRedis
+from eventsource_upstash._flow.parting import Shift
+from eventsource_upstash._flow.sharing import LEASE, SHARES, Sharing
+from eventsource_upstash._io.blocking import run
+from eventsource_upstash.blocking import App
+from eventsource_upstash.domain.positions import join, read_position
+from eventsource_upstash.ports import Backend, Commit, Committed, Got, Outcome, ProjectionId, Pull, Views
+from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
+from tests.sharing.support import Clock, Game, Scored, app, in_partition, kafka, names
+
+PLAYERS = names(24)
+
+
+class Counting(BackendWrapper):
+    """A backend that counts the commits that win and lose, of documents."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.outcomes: Counter[Outcome] = Counter()
+
+    def wrap_views(self, views: Views) -> Views:
+        return CountingViews(views, self.outcomes)
+
+
+class CountingViews(ViewsWrapper):
+    def __init__(self, inner: Views, outcomes: Counter[Outcome]) -> None:
+        super().__init__(inner)
+        self.outcomes = outcomes
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        committed = await self.inner.commit(commits, then)
+        for commit, outcome in zip(commits, committed.outcomes, strict=True):
+            self.outcomes[outcome] += bool(commit.documents)
+        return committed
+
+
+class Process:
+    """A process with a worker, of which every round is made by hand."""
+
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        self.game = Game(teams=True)
+        self.app: App = app(self.game, backend, clock)
+        self.shift = shift_of(self.app, clock)
+
+    def round(self) -> bool:
+        return run(self.shift.go())
+
+    def leave(self) -> None:
+        run(self.shift.end())
+
+    def folded(self) -> dict[str, tuple[int, ...]]:
+        view = self.app.projection_store.view(self.game.players)
+        return {key: player.folded for key, player in view.items()}
+
+    def teams(self) -> dict[str, int]:
+        assert self.game.teams is not None
+        return {key: team.events for key, team in self.app.projection_store.view(self.game.teams).items()}
+
+
+def shift_of(one: App, clock: Clock) -> Shift:
+    flow = one.projector.flow
+    assert flow.parting is not None
+    return flow.parting.shift(flow, one.registry.subscriptions, 1.0)
+
+
+class Model:
+    """What the views have to hold: each event once, in the order of its stream."""
+
+    def __init__(self) -> None:
+        self.folded: defaultdict[str, list[int]] = defaultdict(list)
+        self.teams: Counter[str] = Counter()
+        self.number = 0
+
+    def append(self, one: App, player: str) -> None:
+        self.number += 1
+        team = "red" if self.number % 3 else "blue"
+        one.event_store.append(player, Scored(self.number, team))
+        self.folded[player].append(self.number)
+        self.teams[team] += 1
+
+    def check(self, process: Process) -> None:
+        assert process.folded() == {key: tuple(points) for key, points in self.folded.items()}
+        assert process.teams() == self.teams
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["round", "round", "round", "append", "append", "join", "leave", "crash", "wait", "catch up"]),
+        st.integers(0, 1_000),
+    ),
+    max_size=80,
+)
+
+
+def play(actions: list[tuple[str, int]], views: Backend | None = None) -> tuple[Model, Process, Counting]:
+    clock, model = Clock(), Model()
+    backend = kafka(5, Counting(views or Memory()))
+    here = [Process(backend, clock)]
+    for what, number in actions:
+        one = here[number % len(here)]
+        if what == "append":
+            for player in PLAYERS[number % 20 : number % 20 + 4]:
+                model.append(one.app, player)
+        elif what == "join" and len(here) < 8:
+            here.append(Process(backend, clock))
+        elif what in ("leave", "crash") and len(here) > 1:
+            here.remove(one)
+            if what == "leave":
+                one.leave()
+        elif what == "wait":
+            clock.move(LEASE / 3)
+        elif what == "catch up":
+            assert one.app.projector.catch_up().complete
+        elif what == "round":
+            one.round()
+    clock.move(LEASE)  # what those had who crashed
+    for _ in range(4):
+        for one in here:
+            one.round()
+    return model, here[0], cast("Counting", backend.inner)
+
+
+@given(ACTIONS)
+def test_whoever_joins_leaves_and_crashes_nothing_is_lost_and_nothing_doubled(actions: list[tuple[str, int]]) -> None:
+    model, one, _ = play(actions)
+    model.check(one)
+
+
+def scaling(loads: int = 12) -> list[tuple[str, int]]:
+    """From one worker to eight and back, under load."""
+    draw = random.Random(7)
+    actions: list[tuple[str, int]] = []
+
+    def load() -> None:
+        for _ in range(loads):
+            actions.append(("append", draw.randrange(1_000)))
+            actions.extend([("round", draw.randrange(1_000)) for _ in range(4)])
+
+    for _ in range(7):
+        load()
+        actions.append(("join", 0))
+    for number in range(7):
+        load()
+        actions.append(("crash" if number % 3 == 2 else "leave", draw.randrange(1_000)))
+    load()
+    return actions
+
+
+def test_from_one_worker_to_eight_and_back_nothing_is_lost_and_no_work_is_done_twice(views: Backend) -> None:
+    model, one, counting = play(scaling(1 if isinstance(views, UpstashRedis) else 12), views)
+    model.check(one)
+    assert counting.outcomes[Outcome.COMMITTED] > 30
+    assert sum(counting.outcomes.values()) == counting.outcomes[Outcome.COMMITTED]
+
+
+async def everything(_: Sharing, shares: Sequence[str]) -> frozenset[str]:
+    """Leases that are no good: everybody is told that everything is their own."""
+    return frozenset(shares)
+
+
+def test_with_leases_that_give_everything_to_everybody_nothing_is_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sharing, "tend", everything)
+    model, one, _ = play(scaling())
+    model.check(one)
+
+
+def test_threads_that_share_partitions_lose_and_double_nothing() -> None:
+    clock, model = Clock(), Model()
+    backend = kafka(8)
+    first = Process(backend, clock)
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def work(process: Process) -> None:
+        try:
+            while not stop.is_set():
+                process.round()
+            process.leave()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(Process(backend, clock),)) for _ in range(8)]
+    for number in range(400):
+        model.append(first.app, PLAYERS[number % 24])
+        if number % 50 == 0:
+            threads[number // 50].start()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    first.round()
+    first.round()
+    model.check(first)
+
+
+def test_documents_fed_from_several_partitions_are_right_as_a_whole_and_wrong_in_parts() -> None:
+    """The same folds by another key than the stream, with eight workers: once declared as they are, once not."""
+    right: list[bool] = []
+    for partitioned in (False, True):
+        clock, model = Clock(), Model()
+        backend = kafka(5)
+        here = [Process(backend, clock) for _ in range(8)]
+        for process in here:
+            assert process.game.teams is not None
+            process.game.teams.partitioned = partitioned  # as registration refuses it
+        for number in range(200):
+            model.append(here[0].app, PLAYERS[number % 24])
+            here[number % 8].round()
+        clock.move(LEASE)
+        for process in here * 3:
+            process.round()
+        right.append(here[0].teams() == model.teams)
+    assert right == [True, False]
+
+
+class ComparesNothing(ViewsWrapper):
+    """It takes a commit wherever the other partitions are by now, as one that compared a single partition would."""
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        taken: list[Commit] = []
+        for commit in commits:
+            builds, _, _ = await self.inner.progress((commit.projection,))
+            at, edition = builds[0].checkpoint, builds[0].edition
+            new = max(at, commit.checkpoint)
+            kept = join(*[read_position(notes.places or "0") for notes in (builds[0].notes, commit.notes)])
+            notes = msgspec.structs.replace(commit.notes, places=str(kept) if commit.notes.places else "")
+            taken.append(commit._replace(expected=at, edition=edition, checkpoint=new, created=None, notes=notes))
+        return await self.inner.commit(taken, then)
+
+
+class Careless(BackendWrapper):
+    def wrap_views(self, views: Views) -> Views:
+        return ComparesNothing(views)
+
+
+@pytest.mark.parametrize("careless", [False, True])
+def test_it_is_the_comparison_of_the_whole_vector_that_makes_a_whole_view_right(
+    careless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sharing, "tend", everything)
+    views = Careless(Memory()) if careless else Memory()
+    backend, clock, model = kafka(3, views), Clock(), Model()
+    one, other = Process(backend, clock), Process(backend, clock)
+    for player in PLAYERS[:9]:
+        model.append(one.app, player)
+    teams = one.game.teams
+    assert teams is not None
+    fold, interrupted = teams.fold, False
+
+    def slowly(*arguments: Any) -> Any:
+        """The other one folds what is there, and more, after this one has read its page."""
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            for player in PLAYERS[9:12]:
+                model.append(one.app, player)
+            other.round()
+        return fold(*arguments)
+
+    monkeypatch.setattr(teams, "fold", slowly)
+    for process in (one, other, one):
+        process.round()
+    assert (one.teams() == model.teams) is not careless
+
+
+def test_a_poison_event_holds_up_its_partition_and_no_other_one_of_the_same_worker() -> None:
+    backend, clock = kafka(3), Clock()
+    one = Process(backend, clock)
+    bad, good = in_partition(one.app, 1)[0], in_partition(one.app, 2)[0]
+    one.game.bad.add(bad)
+    one.app.event_store.append(bad, Scored(1))
+    one.app.event_store.append(good, Scored(1))
+    assert one.round() is False
+    before = one.game.calls
+    one.app.event_store.append(good, Scored(2))
+    assert one.round() is False
+    assert one.folded() == {good: (1, 2)}
+    assert one.game.calls == before + 1  # the bad one is not tried at each round
+    (status, _) = one.app.projection_store.status()
+    assert [part.stopped is not None for part in status.parts] == [False, True, False]
+
+
+def test_a_worker_that_stops_hands_over_at_once_and_one_that_is_gone_after_its_lease() -> None:
+    backend, clock = kafka(4), Clock()
+    one, other = Process(backend, clock), Process(backend, clock)
+    one.round()
+    other.round()
+    one.round()
+    other.round()
+    model = Model()
+    for player in PLAYERS:
+        model.append(one.app, player)
+    other.round()
+    assert other.folded() != {key: tuple(points) for key, points in model.folded.items()}
+    one.leave()
+    other.round()
+    model.check(other)
+    late = Process(backend, clock)
+    for _ in range(2):
+        other.round()
+        late.round()
+    for player in PLAYERS:  # and now `other` is gone without a word
+        model.append(one.app, player)
+    late.round()
+    assert late.folded() != {key: tuple(points) for key, points in model.folded.items()}
+    clock.move(LEASE)
+    late.round()
+    model.check(late)
+
+
+def test_the_worker_of_an_app_has_the_same_shares() -> None:
+    clock, model = Clock(), Model()
+    backend = kafka(4)
+    apps = [Process(backend, clock) for _ in range(2)]
+    with apps[0].app.worker(poll_interval=0.01), apps[1].app.worker(poll_interval=0.01):
+        for number in range(60):
+            model.append(apps[0].app, PLAYERS[number % 24])
+        head = apps[0].app.event_store.head()
+        assert apps[1].app.projection_store.view(apps[1].game.players).count(at_least=head) == 24
+    apps[0].round()
+    model.check(apps[0])
+
+
+class NoTable(ViewsWrapper):
+    async def records(self, projection: ProjectionId, names: Sequence[str]) -> Got:
+        if projection == SHARES:
+            raise Unavailable("no table today")
+        return await self.inner.records(projection, names)
+
+
+class Tableless(BackendWrapper):
+    def wrap_views(self, views: Views) -> Views:
+        return NoTable(views)
+
+
+def test_where_the_table_cannot_be_used_a_worker_folds_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    backend, clock, model = kafka(3, Tableless(Memory())), Clock(), Model()
+    one = Process(backend, clock)
+    for player in PLAYERS:
+        model.append(one.app, player)
+    one.round()
+    model.check(one)
+    one.leave()
+    assert "no table today" in caplog.text
