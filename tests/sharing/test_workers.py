@@ -6,9 +6,8 @@ import random
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +17,6 @@ from eventsource_upstash._flow.parting import Shift
 from eventsource_upstash._flow.sharing import LEASE, SHARES, Sharing
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.blocking import App
-from eventsource_upstash.domain.positions import join, read_position
 from eventsource_upstash.ports import Backend, Commit, Committed, Got, Outcome, ProjectionId, Pull, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 from tests.sharing.support import Clock, Game, Scored, app, in_partition, kafka, names
@@ -226,56 +224,6 @@ def test_documents_fed_from_several_partitions_are_right_as_a_whole_and_wrong_in
             process.round()
         right.append(here[0].teams() == model.teams)
     assert right == [True, False]
-
-
-class ComparesNothing(ViewsWrapper):
-    """It takes a commit wherever the other partitions are by now, as one that compared a single partition would."""
-
-    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
-        taken: list[Commit] = []
-        for commit in commits:
-            builds, _, _ = await self.inner.progress((commit.projection,))
-            at, edition = builds[0].checkpoint, builds[0].edition
-            new = max(at, commit.checkpoint)
-            kept = join(*[read_position(notes.places or "0") for notes in (builds[0].notes, commit.notes)])
-            notes = msgspec.structs.replace(commit.notes, places=str(kept) if commit.notes.places else "")
-            taken.append(commit._replace(expected=at, edition=edition, checkpoint=new, created=None, notes=notes))
-        return await self.inner.commit(taken, then)
-
-
-class Careless(BackendWrapper):
-    def wrap_views(self, views: Views) -> Views:
-        return ComparesNothing(views)
-
-
-@pytest.mark.parametrize("careless", [False, True])
-def test_it_is_the_comparison_of_the_whole_vector_that_makes_a_whole_view_right(
-    careless: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Sharing, "tend", everything)
-    views = Careless(Memory()) if careless else Memory()
-    backend, clock, model = kafka(3, views), Clock(), Model()
-    one, other = Process(backend, clock), Process(backend, clock)
-    for player in PLAYERS[:9]:
-        model.append(one.app, player)
-    teams = one.game.teams
-    assert teams is not None
-    fold, interrupted = teams.fold, False
-
-    def slowly(*arguments: Any) -> Any:
-        """The other one folds what is there, and more, after this one has read its page."""
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            for player in PLAYERS[9:12]:
-                model.append(one.app, player)
-            other.round()
-        return fold(*arguments)
-
-    monkeypatch.setattr(teams, "fold", slowly)
-    for process in (one, other, one):
-        process.round()
-    assert (one.teams() == model.teams) is not careless
 
 
 def test_a_poison_event_holds_up_its_partition_and_no_other_one_of_the_same_worker() -> None:
