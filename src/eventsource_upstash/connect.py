@@ -37,7 +37,9 @@ def connect(
     Args:
         url: `memory:` for a log in this process; `sqlite:FILE` for one in a file; `upstash:`, or `upstash:NAMESPACE`,
             for Upstash Redis and QStash as the environment names them (see `UpstashRedis.from_env` and
-            `QStash.from_env`). Or a backend, where a URL cannot say it all: `SQLite("todo.db", synchronous="NORMAL")`.
+            `QStash.from_env`); `kafka://HOST:PORT/TOPIC?views=sqlite:views.db`, and its like, for a topic of Kafka with
+            views elsewhere, or `kafka:` for the one that the environment names. Or a backend, where a URL cannot say it
+            all: `SQLite("todo.db", synchronous="NORMAL")`.
         registry: The app's event types, projections and aggregates.
         cache: For how many streams the state of an aggregate is kept in this process: see `EventStore`.
         keys: Where the keys are that personal data is encrypted with: `SQLiteKeys("keys.db")`.
@@ -94,9 +96,12 @@ def parts_of(url: str | Backend) -> Parts:
             "connect: after 'upstash:' stands at most a namespace, as in upstash:todo; address and token are read from "
             "the environment"
         )
+    if scheme in ("kafka", "kafkas", "kafka+https", "kafka+http") and colon:
+        return Parts(kafka(url, os.environ), _notices(os.environ))
     # The rest of a URL may hold a password, so only the scheme is repeated.
     raise Misuse(
-        f"connect: no backend for a URL that starts with {scheme!r}; there is 'memory:', 'sqlite:FILE' and 'upstash:'"
+        f"connect: no backend for a URL that starts with {scheme!r}; there is 'memory:', 'sqlite:FILE', 'upstash:' and "
+        "'kafka:'"
     )
 
 
@@ -114,7 +119,46 @@ def backend_of(url: str, environ: Mapping[str, str]) -> Backend:
         from .backends.redis import UpstashRedis
 
         return UpstashRedis.from_env(namespace=url.removeprefix("upstash:") or None, environ=environ)
+    if url.startswith("kafka"):
+        return kafka(url, environ, needs_views=False)
     return parts_of(url).backend
+
+
+def kafka(url: str, environ: Mapping[str, str], *, needs_views: bool = True) -> Backend:
+    """A topic of Kafka that a URL or the environment names, with its views where one of them says.
+
+    Args:
+        url: As for `connect`.
+        environ: The environment that it is read from.
+        needs_views: Whether it has to be said where views are. Else they are in memory, for whoever uses the log alone.
+
+    Raises:
+        Misuse: What is named cannot be, or something is not.
+    """
+    from .backends.kafka import Kafka
+    from .backends.kafka.settings import VIEWS, read_url
+
+    named = read_url(url, environ)
+    views = named.views or ("upstash:" if environ.get("UPSTASH_REDIS_REST_URL") else None if needs_views else "memory:")
+    if views is None:
+        raise Misuse(
+            "connect: a topic of Kafka keeps no views: say where they are, as in kafka://HOST:PORT/TOPIC?views=sqlite:"
+            f"views.db, or by {VIEWS}, or by the variables of Upstash Redis"
+        )
+    if views.startswith("kafka"):
+        raise Misuse("connect: views= is where views are kept: sqlite:FILE, upstash: or memory:, and not another topic")
+    return Kafka(named.topic, views=backend_of(views, environ), beginning=named.beginning)
+
+
+def _notices(environ: Mapping[str, str]) -> NoticeTransport:
+    """How notifications travel: by QStash where the environment names it, else in this process."""
+    if not any(name.endswith("QSTASH_TOKEN") for name in environ):
+        from .backends.memory import InProcess
+
+        return InProcess()
+    from .backends.qstash import QStash
+
+    return QStash.from_env(environ=environ)
 
 
 def upstash(namespace: str | None, environ: Mapping[str, str]) -> Parts:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from ..errors import Misuse
 
 
@@ -58,3 +61,58 @@ def take_credentials(url: str) -> tuple[str, str, str]:
         return url, "", ""
     user, _, password = credentials.partition(":")
     return parts._replace(netloc=host).geturl(), unquote(user), unquote(password)
+
+
+class Address(NamedTuple):
+    """The parts of a URL that may name several hosts, and hold a password. What they hold is decoded.
+
+    Attributes:
+        scheme: In lower case.
+        username: None where there is none.
+        password: Likewise.
+        hosts: As they stand there, with their ports; empty where there are none.
+        path: Without the slash at its beginning.
+        options: What stands behind the question mark, by name.
+    """
+
+    scheme: str
+    username: str | None
+    password: str | None
+    hosts: str
+    path: str
+    options: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Address({self.scheme!r})"
+
+
+def read_address(url: str, shape: str) -> Address:
+    """Take a URL apart.
+
+    Args:
+        url: The URL.
+        shape: What is said of one that cannot be: how it has to look.
+
+    Raises:
+        Misuse: It has a fragment, an option twice, or what no URL has. The message does not repeat it.
+    """
+    from urllib.parse import parse_qsl, unquote, urlsplit
+
+    try:
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise Misuse(shape) from None
+    options = dict(pairs)
+    if parts.fragment or len(options) < len(pairs) or not url.isprintable():
+        raise Misuse(f"{shape}; no name twice behind the '?', no '#', and no line break")
+    login, at, hosts = parts.netloc.rpartition("@")
+    username, colon, password = login.partition(":")
+    return Address(
+        parts.scheme,
+        unquote(username) if at else None,
+        unquote(password) if colon else None,
+        hosts,
+        unquote(parts.path.removeprefix("/")),
+        options,
+    )
