@@ -143,10 +143,10 @@ def test_total_is_the_sum_also_under_threads(caller: str) -> None:
 
 def test_metrics_over_http(upstash: LocalUpstash, rest: Rest, key: str) -> None:
     rest.result("GET", key)
-    for url in (upstash.redis_url, upstash.qstash_url):
+    for url in (upstash.redis_url, upstash.qstash_url, upstash.kafka.url):
         metrics = httpx.get(f"{url}/dev/metrics").json()
         assert metrics["redis"][rest.caller]["command:GET"] == 1
-        assert set(metrics) == {"redis", "qstash"}
+        assert set(metrics) == {"redis", "qstash", "kafka"}
 
 
 def test_transactions_are_isolated(upstash: LocalUpstash, key: str) -> None:

@@ -94,11 +94,11 @@ class Cluster:
             "enable.idempotence": True,
             "linger.ms": 0,
             "partitioner": "murmur2_random",  # Kafka's own, so that other producers agree
+            # The broker of our own tells the ends of partitions wrong after larger ones (see `Broker`), wherever it runs.
+            "batch.num.messages": 1,
             "message.max.bytes": _LARGEST,
             "message.timeout.ms": int(TIMEOUT * 1000),
         }
-        if self._bundled:
-            settings["batch.num.messages"] = 1  # else it tells the ends of partitions wrong: see `Broker`
         self._producer = Producer(settings)
         self._polling = threading.Thread(target=self._poll, name="local-upstash-kafka-written", daemon=True)
         self._polling.start()
