@@ -94,7 +94,7 @@ class Cluster:
             "enable.idempotence": True,
             "linger.ms": 0,
             "partitioner": "murmur2_random",  # Kafka's own, so that other producers agree
-            # The broker of our own tells the ends of partitions wrong after larger ones (see `Broker`), wherever it runs.
+            # The broker of our own tells ends of partitions wrong after larger ones, wherever it runs: see `Broker`.
             "batch.num.messages": 1,
             "message.max.bytes": _LARGEST,
             "message.timeout.ms": int(TIMEOUT * 1000),
