@@ -280,3 +280,32 @@ def test_requests_and_messages_are_counted_by_caller(kafka: Kafka) -> None:
     }
     assert counted["bytes_in"] > 0
     assert counted["bytes_out"] > 0
+
+
+def test_what_is_not_kept_any_more_is_said_and_never_jumped_over(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    from eventsource_upstash.local.kafka.admin import Admin
+    from eventsource_upstash.local.kafka.records import Bounds, Place
+
+    topic = kafka.topic()
+    kafka.post(f"/produce/{topic}", [{"value": str(n)} for n in range(4)])
+    bounds = Admin.bounds
+
+    def later(self: Admin, places: list[Place]) -> dict[Place, Bounds]:
+        """The broker of these tests keeps all: as if the retention of this topic had taken two records."""
+        return {
+            place: Bounds(2, found.high) if place.topic == topic else found
+            for place, found in bounds(self, places).items()
+        }
+
+    monkeypatch.setattr(Admin, "bounds", later)
+    status, text = kafka.refused("POST", "/fetch", {"topic": topic, "offset": 1})
+    assert status == 400
+    assert "the first that is there is 2" in text
+    path = f"/confluent/topics/{topic}/partitions/0/records?offset=1"
+    assert kafka.refused("GET", path) == (400, 40002, "offset_out_of_range")
+    # A group says itself where it goes on then.
+    group = f"group-{kafka.caller}"
+    consumed(kafka, group, "a", topic, **BY_HAND)
+    kafka.post(f"/commit/{group}/a", {"topic": topic, "partition": 0, "offset": 1})
+    kafka.post(f"/delete-consumer/{group}/a")
+    assert consumed(kafka, group, "b", topic, **BY_HAND) + consumed(kafka, group, "b", topic) == ["2", "3"]

@@ -189,10 +189,11 @@ class Groups:
         async with member.lock:
             await self._divide(member.group)
             await self._find_positions(member)
+            offsets = {place: offset for place, offset in member.positions.items() if place in member.places}
             try:
-                found = await self._cluster.fetch(dict(member.positions), wait=wait, **limits)
+                found = await self._cluster.fetch(offsets, wait=wait, **limits)
             except OutOfRange as error:
-                del member.positions[error.place]
+                member.positions.pop(error.place, None)
                 await self._reset(member, [error.place])
                 found = []
             # Another may have come meanwhile, and have been given a partition of it.
@@ -206,9 +207,15 @@ class Groups:
 
     async def commit(self, member: Member, offsets: Mapping[Place, int] | None = None) -> None:
         """Commit these offsets, or what was read last."""
-        if offsets is None:
-            offsets, member.uncommitted = member.uncommitted, {}
+        if offsets is not None:
+            await self._cluster.commit(member.group, offsets)
+            return
+        offsets = dict(member.uncommitted)
         await self._cluster.commit(member.group, offsets)
+        # What was read meanwhile is still to be committed, and all of it if this failed.
+        member.uncommitted = {
+            place: offset for place, offset in member.uncommitted.items() if offset > offsets.get(place, -1)
+        }
 
     async def _commit_later(self, member: Member) -> None:
         await asyncio.sleep(member.manners.interval)
@@ -222,6 +229,8 @@ class Groups:
             _log.warning("what group %r has read cannot be committed: %s", member.group, error)
 
     async def _find_positions(self, member: Member) -> None:
+        # A partition that it had before, and has again, was read by another in between.
+        member.positions = {place: offset for place, offset in member.positions.items() if place in member.places}
         missing = [place for place in sorted(member.places) if place not in member.positions]
         if missing:
             kept = await self._cluster.committed(member.group, missing)
