@@ -232,7 +232,7 @@ def _of(progress: Progress, head: int = 0) -> Progress:
     """How far a build is that the other backend tells of: a vector where one was kept, or where the head is one."""
     places = progress.notes.places
     if places:
-        return msgspec.structs.replace(progress, checkpoint=read_position(places))
+        return msgspec.structs.replace(progress, checkpoint=vector(read_position(places)))
     if isinstance(head, Vector):
         return msgspec.structs.replace(progress, checkpoint=vector(progress.checkpoint))
     return progress
