@@ -183,11 +183,7 @@ class History:
             assert asked <= seen <= set(self.touching(key)), (key, token)
 
     def touching(self, key: str) -> list[int]:
-        return [
-            each.position
-            for each in self.store.read()
-            if key in ((each.event.source, each.event.target) if isinstance(each.event, Moved) else (each.event.place,))
-        ]
+        return [each.position for each in self.store.read() if key in places_of(each.event)]
 
     def expected(self, checkpoint: int) -> Mapping[str, Stock]:
         """The fold of what lies behind a checkpoint, of each partition in its own order."""
@@ -196,8 +192,7 @@ class History:
             if not each.position <= checkpoint:
                 continue
             event = each.event
-            keys = (event.source, event.target) if isinstance(event, Moved) else (event.place,)
-            for key in dict.fromkeys(keys):
+            for key in dict.fromkeys(places_of(event)):
                 amount = self.worth(event, key) if isinstance(event, Moved) else 0
                 found[key] = self.after(found.get(key), each.stream, each.position, amount)
         return found
@@ -225,6 +220,13 @@ class History:
         status = self.views.status()
         assert [(each.lag, each.state) for each in status] == [(0, "current")] * 2
         assert isinstance(status[0].checkpoint, Vector) is (self.backend.partitions.count > 1)
+
+
+def places_of(event: object) -> tuple[str, ...]:
+    if isinstance(event, Moved):
+        return event.source, event.target
+    assert isinstance(event, Closed)
+    return (event.place,)
 
 
 def run(backend: Apart, steps: list[object]) -> None:

@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 from eventsource_upstash.domain.positions import (
     MAX_PARTITIONS,
     Vector,
+    first_behind,
+    further,
+    is_position,
     join,
     meet,
+    nearer,
     partition_of,
+    past,
     place_of,
     plain,
     position_at,
@@ -95,3 +100,43 @@ def test_on_partition_0_a_position_is_the_plain_number() -> None:
     assert Vector((17,)) == 17
     assert f"{Vector((17, 4))}" == "0:17,1:4"
     assert f"{Vector()}" == "0"
+
+
+HUGE = 2**63 - 1
+
+
+def test_numbers_beyond_all_partitions_take_no_room() -> None:
+    assert len(vector(HUGE).places) == MAX_PARTITIONS
+    assert not vector(HUGE) <= Vector([5, 6])
+    assert not Vector([5, 6]) >= HUGE
+    assert Vector([5, 6]) != HUGE
+
+
+def test_what_anybody_tells_is_compared_as_the_log_s_own_head_is() -> None:
+    assert (further(HUGE, 7), nearer(HUGE, 7)) == (HUGE, 7)
+    assert (further(3, 7), nearer(3, 7)) == (7, 3)
+    there = position_at(1, 4)
+    assert further(there, Vector([5, 6])) == Vector([5, 6])
+    assert nearer(there, Vector([5, 6])) == there
+    assert nearer(Vector([9, 2]), Vector([5, 6])) == Vector([5, 2])
+
+
+def test_past_events_of_several_partitions_each_is_where_its_last_one_is() -> None:
+    assert past(Vector([1, 1]), [2, position_at(2, 1), 3, position_at(2, 2)]) == Vector([3, 1, 2])
+    assert past(Vector([1, 1]), []) == Vector([1, 1])
+    assert (past(4, [6, 9]), past(4, [])) == (9, 4)
+
+
+def test_the_first_place_behind() -> None:
+    assert first_behind(Vector([3, 1]), Vector([3, 4])) == position_at(1, 2)
+    assert first_behind(Vector([3]), Vector([3, 0, 1])) == position_at(2, 1)
+    assert first_behind(3, 9) == 4
+
+
+@pytest.mark.parametrize("nonsense", [True, -1, 1.0, "1", None])
+def test_what_is_no_position(nonsense: object) -> None:
+    assert not is_position(nonsense)
+
+
+def test_what_json_holds_of_a_position() -> None:
+    assert [plain(each) for each in (7, Vector([7]), Vector([1, 2]), Vector())] == [7, "0:7", "0:1,1:2", 0]

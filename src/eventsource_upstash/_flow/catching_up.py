@@ -13,7 +13,7 @@ import msgspec
 from .._io.port import Port, Signal
 from ..domain.events import CatchUp, StoredEvent
 from ..domain.folding import Folded, Plan
-from ..domain.positions import Vector, first_behind, is_position, meet, past
+from ..domain.positions import Vector, first_behind, is_position, nearer, past
 from ..domain.progress import Stopped
 from ..domain.projections import Projection
 from ..domain.registry import Registry
@@ -152,7 +152,7 @@ class CatchingUp:
         followed: Followers | None = None
         result = work.result()
         if following:
-            followed = await following.follow(work.head if until is None else meet(until, work.head), deadline)
+            followed = await following.follow(work.head if until is None else nearer(until, work.head), deadline)
             result = followed.added_to(result)
         if work.rewound is not None:
             raise work.rewound

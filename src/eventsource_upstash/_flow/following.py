@@ -10,7 +10,7 @@ import msgspec
 
 from .._io.port import Port
 from ..domain.events import FREE, CatchUp, Receipt
-from ..domain.positions import meet
+from ..domain.positions import meet, nearer
 from ..errors import Misuse, ProjectionStopped
 from ..ports import Follower, Log
 
@@ -101,7 +101,7 @@ class Following:
         applied = 0
         head, receipt = await self._log.head()
         while True:
-            goal = head if until is None else meet(until, head)
+            goal = head if until is None else nearer(until, head)
             done = await self.follow(goal, deadline)
             applied += done.applied
             receipt += done.receipt

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from ..domain.positions import is_position, join
+from ..domain.positions import further, is_position
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..domain.registry import Registry
@@ -93,7 +93,7 @@ class Freshness:
         head: int | None = None
         if fresh.strong:
             head = await self._head(projection.id, answer)
-            wanted = join(at_least or 0, head)
+            wanted = further(at_least or 0, head)
         asked = wanted
         wanted = await self._needed(projection.id, keys, asked)
         if not answer.progress.met and projection.version > 1 and not (wanted and _is_at(answer, wanted, head)):

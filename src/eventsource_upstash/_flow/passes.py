@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..domain.events import FREE, CatchUp, Receipt
-from ..domain.positions import meet
+from ..domain.positions import meet, nearer
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import LogReplaced, LogRewound
@@ -102,7 +102,7 @@ class Pass:
     def take(self, pulled: Pulled) -> None:
         """Note how far everybody is, and let go of those who have arrived."""
         self.head = pulled.head
-        goal = pulled.head if self.until is None else meet(self.until, pulled.head)
+        goal = pulled.head if self.until is None else nearer(self.until, pulled.head)
         asked = {progress.projection for progress in pulled.progress}
         self.latest = {build: each for build, each in self.latest.items() if build[0] not in asked}
         self.latest.update({(each.projection, each.generation): each for each in pulled.progress})

@@ -122,10 +122,16 @@ class Vector(int):
 
 
 def vector(position: int) -> Vector:
-    """A position as a vector: of an event the partitions that it is not in are at 0."""
+    """A position as a vector: of an event the partitions that it is not in are at 0.
+
+    A number beyond all partitions that there can be, as a client may send it, is beyond every place of the last one.
+    """
     if isinstance(position, Vector):
         return position
-    return Vector([0] * (position >> PLACE_BITS) + [position & _PLACE])
+    partition = position >> PLACE_BITS
+    if partition >= MAX_PARTITIONS:
+        partition, position = MAX_PARTITIONS - 1, _PLACE
+    return Vector([0] * partition + [position & _PLACE])
 
 
 def join(*positions: int) -> int:
@@ -140,6 +146,16 @@ def meet(*positions: int) -> int:
     if not _several(positions):
         return min(positions, default=0)
     return Vector(map(min, zip_longest(*[vector(position).places for position in positions], fillvalue=0)))
+
+
+def further(position: int, head: int) -> int:
+    """The least that has reached a position, whoever tells it, and the head of a log."""
+    return join(position, head) if isinstance(head, Vector) else max(position, head)
+
+
+def nearer(position: int, head: int) -> int:
+    """The most that neither a position, whoever tells it, nor the head of a log is before."""
+    return meet(position, head) if isinstance(head, Vector) else min(position, head)
 
 
 def past(after: int, positions: Iterable[int]) -> int:

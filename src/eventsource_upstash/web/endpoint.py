@@ -17,7 +17,7 @@ from ..blocking import App
 from ..blocking.projector import Projector
 from ..domain.events import CatchUp
 from ..domain.jobs import NON_RETRYABLE
-from ..domain.positions import Vector, join, plain, read_position
+from ..domain.positions import Vector, further, plain, read_position
 from ..errors import Misuse, ReactorStopped
 from ..ports import NoticeTransport, Unverified, Verifier
 
@@ -143,7 +143,7 @@ class Handling:
             if not result.complete:
                 # Out of time: hand the rest to another delivery, and let this one count. All of the rest, up to the
                 # head: appends beyond the position in the message owe no notification while this one is outstanding.
-                if await self._notifying.notify(join(position, result.head)):
+                if await self._notifying.notify(further(position, result.head)):
                     return _folded(result)
                 _log.warning("out of time, and nothing to notify with: the sender will have to try again")
                 return problem(500, "not folded yet; try again")
