@@ -116,7 +116,7 @@ def test_personal_data_is_read_in_clear_from_every_partition(backend: Apart) -> 
 
     @names.on(Named, key=lambda _: "all")
     def named(bill: Bill | None, event: Named) -> Bill:
-        return Bill((*(bill or Bill()).orders, event.name))
+        return Bill((*(bill or Bill()).orders, event.name or ""))
 
     app = App(backend, registry, InProcess(), keys=MemoryKeys())
     for user in "abcdef":
