@@ -131,7 +131,7 @@ def an_app(topic: MemoryTopic, foreign: Translate | None = None) -> tuple[App, R
 
 def seen(app: App) -> tuple[str, ...]:
     projection = app.registry.subscriptions[0]
-    found = app.projection_store.view(projection).get("all")  # type: ignore[arg-type]
+    found = app.projection_store.view(projection).get("all")
     return found.streams if isinstance(found, Seen) else ()
 
 

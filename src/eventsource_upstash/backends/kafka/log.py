@@ -130,20 +130,20 @@ class KafkaLog:
         Raises:
             LogTrimmed: What comes next is not kept any more.
         """
-        receipt = FREE
+        receipt, asked = FREE, False
         if self._known.partitions <= _partition(after):
             _, receipt = await self.partitions()
+            asked = True
             if self._known.partitions <= _partition(after):  # nobody was ever there: beyond the head
                 head, cost = await self.head()
                 return Page([], head, receipt + cost)
         start = vector(after)
         reading = self._reading(self._offsets(range(self._known.partitions), start), receipt)
         await reading.read(limit, max_bytes, query)
-        while reading.ended:
+        while reading.ended and not asked:
             partitions, cost = await self.partitions()
             reading.receipt += cost
-            if not reading.grow(self._offsets(range(partitions), start)):
-                break
+            asked = not reading.grow(self._offsets(range(partitions), start))
             await reading.read(limit, max_bytes, query)
         highs = await reading.highs()
         reached = start.moved(reading.offsets())
