@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from eventsource_upstash import App, Kafka, Memory, OutcomeUnknown, Registry, RestTopic, SQLite, Unavailable
+from eventsource_upstash import App, Kafka, Memory, OutcomeUnknown, Registry, RestTopic, SQLite, Unavailable, connect
 from eventsource_upstash.backends.kafka.rest import Dialect
 from tests.faults.processes import start
 from tests.local.kafka.conftest import Kafka as Rest
@@ -74,13 +74,19 @@ def test_a_burst_is_folded_once(kafka: Rest, dialect: Dialect, streams: int) -> 
 
 
 @pytest.mark.parametrize("names", ["KAFKA_REST_", "UPSTASH_KAFKA_REST_", "UPSTASH_KAFKA_"])
-def test_the_variables_that_are_printed_are_all_that_an_app_needs(kafka: Rest, names: str) -> None:
-    wanted = {f"{names}URL", f"{names}USERNAME", f"{names}PASSWORD"}
-    environ = {name: value for name, value in kafka.upstash.environment().items() if name in wanted}
-    topic = RestTopic.from_env(kafka.topic(), environ=environ)
-    with App(Kafka(topic, views=Memory()), registry, None) as app:
-        app.event_store.append("task", Done(1))
-        assert [recorded.event for recorded in app.event_store.read()] == [Done(1)]
+def test_the_variables_that_are_printed_are_all_that_an_app_needs(
+    kafka: Rest, monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    for name, value in kafka.upstash.environment().items():
+        monkeypatch.delenv(name, raising=False)
+        if name.startswith("UPSTASH_REDIS_") or name.rpartition("_")[0] == names[:-1]:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KAFKA_TOPIC", kafka.topic())
+    monkeypatch.setenv("EVENTSOURCE_NAMESPACE", f"{kafka.caller}-{len(names)}")
+    with connect("kafka:", registry) as app:  # the log in the topic, views in Redis
+        appended = app.event_store.append("task", Done(1))
+        assert app.projection_store.view(logs).get("task", at_least=appended.position) == Log((1,))
+    assert kafka.upstash.metrics()["kafka"]["total"]["produced"] > 0
 
 
 @pytest.mark.parametrize("dialect", [each for each in DIALECTS if each != "redpanda"])
