@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import cast
 
 import pytest
 
 from eventsource_upstash import (
+    App,
     LogTrimmed,
     Memory,
+    MemoryKeys,
     Misuse,
     PartitionsChanged,
+    Personal,
     ProjectionStopped,
     Rebuilding,
     RegistrationError,
@@ -311,6 +315,63 @@ def test_a_view_that_was_folded_as_a_whole_is_not_gone_on_with_in_parts() -> Non
     assert view.get("player-1") == Player("player-1", 1, (1,))  # answered by the version before
     later.projector.catch_up()
     assert view.get("player-1", at_least=one.event_store.head()) == Player("player-1", 1, (1,))
+
+
+def test_a_view_in_parts_is_not_begun_anew_as_a_whole() -> None:
+    views, topic = Memory(), MemoryTopic("game", 3)
+    parted = Game()
+    one = app(parted, Kafka(topic, views=views))
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    game = Game(partitioned=False, teams=True)
+    again = app(game, Kafka(topic, views=views))
+    for _ in range(2):
+        with pytest.raises(Misuse, match=r"'players', version 1: its view is kept in parts.*raise its version"):
+            again.projector.catch_up()
+    assert game.teams is not None
+    assert again.projection_store.view(game.teams).get("red") is not None  # which is held up by nothing
+
+
+def test_places_that_nobody_sees_are_passed_over_in_each_part() -> None:
+    game = Game()
+    backend = kafka(3, markers=True)
+    one = app(game, backend)
+    for name in names(9):
+        one.event_store.append(name, Scored(1), Scored(2))  # a transaction, and the place of its marker
+    topic_of(backend).gap(1, 5)
+    done = one.projector.catch_up()
+    assert done.complete
+    assert done.position == done.head == one.event_store.head()
+    view = one.projection_store.view(game.players, consistency="strong")
+    assert {player.folded for _, player in view.items()} == {(1, 2)}
+    topic_of(backend).gap(2, 3)
+    assert view.count() == 9
+    assert one.projection_store.status()[0].lag == 0
+
+
+def test_personal_data_is_opened_in_each_part() -> None:
+    registry = Registry()
+
+    @registry.event("named", subject="id")
+    @dataclass(frozen=True)
+    class Named:
+        id: str
+        name: Personal[str | None] = None
+
+    people = registry.projection("people", Player, partitioned=True)
+
+    @people.on(Named)
+    def named(person: Player | None, event: Named) -> Player | None:
+        return Player(event.name or "nobody")
+
+    backend = kafka(3)
+    one = App(backend, registry, None, keys=MemoryKeys())
+    for name in names(6):
+        one.event_store.append(name, Named(name, f"name of {name}"))
+    one.projector.catch_up()
+    view = one.projection_store.view(people)
+    assert view.get("player-2") == Player("name of player-2")
+    assert not any(b"name of" in (record.value or b"") for record in topic_of(backend).records())
 
 
 def test_what_retention_took_from_one_partition_stops_that_one() -> None:

@@ -123,7 +123,7 @@ class CatchingUp:
         deadline = None if time_budget is None else time.monotonic() + time_budget
         if reach is None:
             reach = Reach(self._registry.subscriptions, everybody=True, building=True)
-        if self.parting is not None and any(each.partitioned for each in reach.projections):
+        if self.parting is not None and self.parting.concerns(reach.projections):
             return await self.parting.catch_up(self, until, time_budget, reach)
         work = Pass(reach, until, deadline)
         # Nothing of reactors is loaded where there are none.

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec.structs import replace
 
 from ..domain.events import CatchUp
+from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import EventSourceError, Misuse, PartitionsChanged
+from ..ports import Role
 from .parted_work import Course, Work
 from .partitions import Partition, Partitions
 from .passes import Reach
@@ -55,6 +57,7 @@ class Parting:
         self._open = open
         self._folding: dict[int, CatchingUp] = {}
         self._purged: dict[int, float] = {}
+        self._in_parts: dict[ProjectionId, bool] = {}
         self._turn = 0
 
     def folding(self, number: int) -> CatchingUp:
@@ -68,6 +71,29 @@ class Parting:
         """What a worker does that stays."""
         return Shift(self, whole, projections, Sharing(self.partitions.whole, self._clock), pause)
 
+    def concerns(self, projections: Sequence[Projection[object]]) -> bool:
+        """Whether some of them are kept in parts; or may be, by code of before, which is looked at once."""
+        return any(each.partitioned or self._in_parts.get(each.id, True) for each in projections if not each.outbox)
+
+    async def rest(self, work: Work) -> list[Projection[object]]:
+        """What is not kept in parts. What was, and is not declared so any more, would be begun anew in silence."""
+        whole = [each for each in work.reach.projections if not each.partitioned]
+        asked = [each.id for each in whole if not each.outbox and each.id not in self._in_parts]
+        if asked:
+            builds, _, cost = await self.partitions.whole.progress([each.parts for each in asked])
+            work.receipt += cost
+            begun = {build.projection for build in builds if build.role is Role.SERVING and build.checkpoint}
+            self._in_parts.update({each: each.parts in begun for each in asked})
+        for each in whole:
+            if self._in_parts.get(each.id):
+                work.errors.append(
+                    Misuse(
+                        f"projection {each.name!r}, version {each.version}: its view is kept in parts, and is not "
+                        "partitioned=True any more; raise its version, and it is built anew as a whole"
+                    )
+                )
+        return [each for each in whole if not self._in_parts.get(each.id)]
+
     async def catch_up(self, whole: CatchingUp, until: int | None, time_budget: float | None, reach: Reach) -> CatchUp:
         """As `CatchingUp.catch_up`, where some of the views are kept in parts.
 
@@ -75,27 +101,30 @@ class Parting:
             whole: Folds what is not kept in parts.
             until: As there.
             time_budget: As there.
-            reach: As there; with at least one view that is kept in parts.
+            reach: As there; of projections that `concerns` says this of.
         """
         deadline = None if time_budget is None else time.monotonic() + time_budget
-        rest = [each for each in reach.projections if not each.partitioned]
         work = Work(until, reach)
-        count, work.receipt = await self.partitions.count()
-        course = await self.begin(work, count)
+        rest = await self.rest(work)
+        course = await self.begin(work)
         if course is not None:
             await self._go(course, self.wanted(course, work), work, deadline if not rest else _half(deadline))
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         await work.take(whole, left, replace(reach, projections=rest))
         return work.result()
 
-    async def begin(self, work: Work, count: int) -> Course | None:
+    async def begin(self, work: Work) -> Course | None:
         """Look how far the parts of views are, of those that can be folded; the others hold up nobody."""
+        parted = [each for each in work.reach.projections if each.partitioned]
+        if not parted:
+            return None
+        count, cost = await self.partitions.count()
+        work.receipt += cost
         admitted: list[Projection[object]] = []
-        for each in work.reach.projections:
+        for each in parted:
             try:
-                if each.partitioned:
-                    work.receipt += await self.partitions.admit(each, count)
-                    admitted.append(each)
+                work.receipt += await self.partitions.admit(each, count)
+                admitted.append(each)
             except (PartitionsChanged, Misuse) as error:  # noqa: PERF203  each stands for itself
                 work.errors.append(error)
         if not admitted:
@@ -193,12 +222,11 @@ class Shift:
     async def go(self) -> bool:
         """Fold for a while what is its own. Answers whether there is more to fold at once."""
         reach = Reach(self._projections, everybody=True, building=True)
-        rest = replace(reach, projections=[each for each in self._projections if not each.partitioned])
         work = Work(None, reach)
-        parted = len(rest.projections) < len(self._projections)
-        count = 0
-        if parted:
-            count, work.receipt = await self._parting.partitions.count()
+        rest = replace(reach, projections=await self._parting.rest(work))
+        self._note("in parts", work)
+        parted = any(each.partitioned for each in self._projections)
+        count = (await self._parting.partitions.count())[0] if parted else 0
         shares = [str(number) for number in range(count)]
         if rest.projections or self._whole.following:
             shares.append(WHOLE)
@@ -208,7 +236,7 @@ class Shift:
         end = time.monotonic() + SLICE
         more = False
         if mine - {WHOLE}:
-            course = await self._parting.begin(work, count)
+            course = await self._parting.begin(work)
             self._note("admitted", work)
             numbers = [] if course is None else self._parting.wanted(course, work)
             numbers = [number for number in numbers if str(number) in mine and self._due(str(number))]
