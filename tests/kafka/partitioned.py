@@ -92,6 +92,9 @@ class PartitionedLog:
     def __init__(self, partitions: Partitions) -> None:
         self._state = partitions
 
+    def membership(self) -> None:
+        """Nobody tells workers which partitions are their own."""
+
     async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
         """See `Log.append`."""
         state = self._state

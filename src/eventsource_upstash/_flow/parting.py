@@ -13,7 +13,7 @@ from ..domain.events import CatchUp
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import EventSourceError, Misuse, PartitionsChanged
-from ..ports import Role
+from ..ports import Membership, Role
 from .parted_work import Course, Work
 from .partitions import Partition, Partitions
 from .passes import Reach
@@ -69,7 +69,8 @@ class Parting:
 
     def shift(self, whole: CatchingUp, projections: Sequence[Projection[object]], pause: float) -> Shift:
         """What a worker does that stays."""
-        return Shift(self, whole, projections, Sharing(self.partitions.whole, self._clock), pause)
+        membership = self.partitions.membership() or Sharing(self.partitions.whole, self._clock)
+        return Shift(self, whole, projections, membership, pause)
 
     def concerns(self, projections: Sequence[Projection[object]]) -> bool:
         """Whether some of them are kept in parts; or may be, by code of before, which is looked at once."""
@@ -184,7 +185,7 @@ async def _quietly(doing: Awaitable[T], otherwise: T) -> T:
     try:
         return await doing
     except EventSourceError as error:
-        _log.warning("the table of who folds which partition could not be used: %s", error)
+        _log.warning("who folds which partition could not be agreed on: %s", error)
         return otherwise
 
 
@@ -197,7 +198,7 @@ class Shift:
         parting: Folds the partitions.
         whole: Folds what is not kept in parts.
         projections: All that is folded.
-        sharing: Tells which partitions are its own.
+        membership: Tells which partitions are its own.
         pause: Seconds of the first pause.
     """
 
@@ -206,13 +207,13 @@ class Shift:
         parting: Parting,
         whole: CatchingUp,
         projections: Sequence[Projection[object]],
-        sharing: Sharing,
+        membership: Membership,
         pause: float,
     ) -> None:
         self._parting = parting
         self._whole = whole
         self._projections = projections
-        self._sharing = sharing
+        self._membership = membership
         self._pause = pause
         self._mine: frozenset[str] | None = None
         self._failing: dict[str, int] = {}
@@ -232,7 +233,7 @@ class Shift:
             shares.append(WHOLE)
         # Where it cannot be told who has what, it goes on with what it had; at first with everything, as if alone.
         otherwise = frozenset(shares) if self._mine is None else self._mine
-        self._mine = mine = await _quietly(self._sharing.tend(shares), otherwise)
+        self._mine = mine = await _quietly(self._membership.tend(shares), otherwise)
         end = time.monotonic() + SLICE
         more = False
         if mine - {WHOLE}:
@@ -256,7 +257,7 @@ class Shift:
 
     async def end(self) -> None:
         """Hand over what it has, at once."""
-        await _quietly(self._sharing.leave(), None)
+        await _quietly(self._membership.leave(), None)
 
     def _due(self, share: str) -> bool:
         return time.monotonic() >= self._again.get(share, 0.0)

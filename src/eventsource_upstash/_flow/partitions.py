@@ -15,7 +15,7 @@ from ..domain.progress import NO_NOTES, Notes, ProjectionId, Stopped
 from ..domain.projections import Projection
 from ..domain.registry import Registry
 from ..errors import Misuse, PartitionsChanged
-from ..ports import Backend, Commit, Log, PartitionedLog, Progress, Role, Views
+from ..ports import Backend, Commit, Log, Membership, PartitionedLog, Progress, Role, Views
 from .wiring import opened_views, sealed_log
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ class Partitions:
     async def count(self) -> tuple[int, Receipt]:
         """How many partitions the log has."""
         return await self._log.partitions()
+
+    def membership(self) -> Membership | None:
+        """What tells one worker which partitions are its own, where the log's own service does."""
+        return self._log.membership()
 
     def at(self, number: int) -> Partition:
         """One of them."""

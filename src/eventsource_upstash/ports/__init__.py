@@ -33,7 +33,7 @@ from .log import (
     Unmet,
 )
 from .notices import Notices, NoticeTransport, Unverified, Verifier
-from .partitions import PartitionedLog
+from .partitions import Membership, PartitionedLog
 from .views import (
     NO_BUILDS,
     NO_ENTRIES_OF,
@@ -116,6 +116,7 @@ __all__ = [
     "Listed",
     "Log",
     "Mailbox",
+    "Membership",
     "Message",
     "Messages",
     "Notes",

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..domain.events import Receipt
 from .log import Log
+
+
+class Membership(Protocol):
+    """Tells a worker which partitions are its own. It only saves work: what makes it right is the commit."""
+
+    async def tend(self, shares: Sequence[str]) -> frozenset[str]:
+        """Say that the worker is there, and answer which of some shares are its own until it asks again.
+
+        A share is a partition, by its number; or a word for something else, which goes to one worker as well.
+        """
+        ...
+
+    async def leave(self) -> None:
+        """The worker stops: let others have at once what it had."""
+        ...
 
 
 class PartitionedLog(Log, Protocol):
@@ -20,6 +36,10 @@ class PartitionedLog(Log, Protocol):
 
     def partition_of(self, stream: str, partitions: int) -> int:
         """Which of so many partitions the events of a stream go to."""
+        ...
+
+    def membership(self) -> Membership | None:
+        """What tells one worker which partitions are its own, where the log's own service does; None where not."""
         ...
 
     def part(self, partition: int) -> Log:

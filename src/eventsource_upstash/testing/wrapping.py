@@ -52,6 +52,7 @@ from ..ports import (
     Listed,
     Log,
     Mailbox,
+    Membership,
     Page,
     PartitionedLog,
     Progress,
@@ -137,6 +138,10 @@ class LogWrapper:
     def partition_of(self, stream: str, partitions: int) -> int:
         """See `PartitionedLog.partition_of`."""
         return self._partitioned.partition_of(stream, partitions)
+
+    def membership(self) -> Membership | None:
+        """See `PartitionedLog.membership`."""
+        return self._partitioned.membership()
 
     def part(self, partition: int) -> Log:
         """See `PartitionedLog.part`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from ...domain.events import ANY, FREE, Appended, Receipt
 from ...domain.positions import MAX_PARTITIONS, Vector, partition_of, place_of, position_at, vector
@@ -14,6 +14,7 @@ from ...ports import (
     Append,
     Conflict,
     KeyReused,
+    Membership,
     Page,
     Query,
     Snapshot,
@@ -24,7 +25,7 @@ from .appending import Appending
 from .partitioner import partition_for
 from .reading import Reading, Shelf
 from .records import Records
-from .topic import Bounds, TopicClient
+from .topic import Bounds, GroupedTopic, TopicClient
 
 _log: Final = logging.getLogger("eventsource_upstash.kafka")
 
@@ -152,6 +153,11 @@ class KafkaLog:
     def partition_of(self, stream: str, partitions: int) -> int:
         """See `PartitionedLog.partition_of`."""
         return partition_for(stream, partitions)
+
+    def membership(self) -> Membership | None:
+        """See `PartitionedLog.membership`: of a topic that is a `GroupedTopic`."""
+        client = cast("GroupedTopic", self._client)
+        return client.membership() if hasattr(client, "membership") else None
 
     def part(self, partition: int) -> Part:
         """See `PartitionedLog.part`."""

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from ..._io.port import Port
 from ...domain.events import FREE, Receipt
+from ...ports import Membership
 
 Headers: TypeAlias = "tuple[tuple[str, bytes | None], ...]"
 """Headers of a record, in order; a name may come more than once."""
@@ -121,6 +122,14 @@ class TopicClient(Protocol):
         Raises:
             OutcomeUnknown: They may have been written. It is the caller's work to look before sending again.
         """
+        ...
+
+
+class GroupedTopic(TopicClient, Protocol):
+    """A topic whose brokers share its partitions among workers."""
+
+    def membership(self) -> Membership | None:
+        """One worker as a member of the group; None where there is none."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +13,7 @@ from ...._io.port import Port
 from ....domain.events import FREE, Receipt
 from ....errors import Misuse, Refused
 from ..topic import Bounds, Fetched, NewRecord
+from .group import Member
 from .librdkafka import MECHANISMS, OURS, Options, Settings, check_installed
 from .meanings import Meanings
 from .reader import Reader
@@ -41,6 +42,7 @@ class NativeTopic:
         tls: Whether connections are encrypted.
         ca: File, or PEM text, of the authorities that sign the brokers' certificates; None for the system's.
         timeout: Seconds for one operation, whatever goes wrong meanwhile.
+        group: The consumer group in which workers share the partitions; without one they agree beside the views.
         options: Further options of librdkafka's, by the names of its CONFIGURATION.md; `transactional.id` is what
             transactional ids begin with, else the topic's name.
 
@@ -59,6 +61,7 @@ class NativeTopic:
         tls: bool = False,
         ca: str | None = None,
         timeout: float = 10.0,
+        group: str | None = None,
         options: Options = NO_OPTIONS,
     ) -> None:
         check_installed()
@@ -79,7 +82,10 @@ class NativeTopic:
                 "promises hangs on it"
             )
         self._settings = Settings(servers, username, password, mechanism, tls, ca, timeout, dict(options))
+        if group is not None and not _TOPIC.fullmatch(group):
+            raise Misuse(f"topic {topic!r}: group is 1 to 249 letters, digits and . _ -")
         self._topic = topic
+        self._group = group
         self._clients = Clients(self._settings, topic)
         weakref.finalize(self, self._clients.close)
 
@@ -99,7 +105,9 @@ class NativeTopic:
 
     def client(self, port: Port) -> NativeClient:
         """See `Topic.client`."""
-        return NativeClient(self._clients, port)
+        group = self._group
+        member = None if group is None else partial(Member, self._settings, self._topic, group, port)
+        return NativeClient(self._clients, port, member)
 
     def close(self) -> None:
         """See `Topic.close`."""
@@ -170,11 +178,17 @@ class NativeClient:
     Args:
         clients: What is open in this process.
         port: What waits.
+        member: Makes a member of the topic's consumer group, where it has one.
     """
 
-    def __init__(self, clients: Clients, port: Port) -> None:
+    def __init__(self, clients: Clients, port: Port, member: Callable[[], Member] | None = None) -> None:
         self._clients = clients
         self._port = port
+        self._member = member
+
+    def membership(self) -> Member | None:
+        """See `GroupedTopic.membership`."""
+        return None if self._member is None else self._member()
 
     async def partitions(self) -> tuple[int, Receipt]:
         """See `TopicClient.partitions`."""
