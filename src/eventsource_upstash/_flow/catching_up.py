@@ -124,7 +124,7 @@ class CatchingUp:
         if reach is None:
             reach = Reach(self._registry.subscriptions, everybody=True, building=True)
         if self.parting is not None and self.parting.concerns(reach.projections):
-            return await self.parting.catch_up(self, until, time_budget, reach)
+            return await self.parting.catch_up(self, until, time_budget, reach, watch)
         work = Pass(reach, until, deadline)
         # Nothing of reactors is loaded where there are none.
         outboxes = self.reacts().begin(work) if self.reacts is not None and self._registry.reactors else None

@@ -10,7 +10,7 @@ from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.positions import join, meet, place_in, position_at, vector
 from ..domain.projections import Projection
 from ..errors import CorruptLog, EventSourceError, LogRewound, ProjectionStopped, ReactorStopped
-from ..ports import Progress, Role
+from ..ports import Progress, Pulled, Role
 from .noting import staying
 from .partitions import Partitions, position_in
 from .passes import Reach
@@ -87,12 +87,18 @@ class Work:
             self.complete = False
             return None
 
-    async def take(self, whole: CatchingUp, budget: float | None, reach: Reach) -> CatchUp | None:
+    async def take(
+        self,
+        whole: CatchingUp,
+        budget: float | None,
+        reach: Reach,
+        watch: Callable[[Pulled], None] | None = None,
+    ) -> CatchUp | None:
         """Fold what is not kept in parts, if there is anything. Answers as `fold`."""
         if not reach.projections and not (reach.everybody and whole.following):
             return None
         try:
-            result = await whole.catch_up(self.until, budget, reach)
+            result = await whole.catch_up(self.until, budget, reach, watch)
         except ProjectionStopped as stopped:
             self.errors.append(stopped)
             result = stopped.result

@@ -13,7 +13,7 @@ from ..domain.events import CatchUp
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import EventSourceError, Misuse, PartitionsChanged
-from ..ports import Membership, Role
+from ..ports import Membership, Pulled, Role
 from .parted_work import Course, Work
 from .partitions import Partition, Partitions
 from .passes import Reach
@@ -95,7 +95,14 @@ class Parting:
                 )
         return [each for each in whole if not self._in_parts.get(each.id)]
 
-    async def catch_up(self, whole: CatchingUp, until: int | None, time_budget: float | None, reach: Reach) -> CatchUp:
+    async def catch_up(
+        self,
+        whole: CatchingUp,
+        until: int | None,
+        time_budget: float | None,
+        reach: Reach,
+        watch: Callable[[Pulled], None] | None,
+    ) -> CatchUp:
         """As `CatchingUp.catch_up`, where some of the views are kept in parts.
 
         Args:
@@ -103,6 +110,7 @@ class Parting:
             until: As there.
             time_budget: As there.
             reach: As there; of projections that `concerns` says this of.
+            watch: As there, of what is not kept in parts.
         """
         deadline = None if time_budget is None else time.monotonic() + time_budget
         work = Work(until, reach)
@@ -111,7 +119,7 @@ class Parting:
         if course is not None:
             await self._go(course, self.wanted(course, work), work, deadline if not rest else _half(deadline))
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        await work.take(whole, left, replace(reach, projections=rest))
+        await work.take(whole, left, replace(reach, projections=rest), watch)
         return work.result()
 
     async def begin(self, work: Work) -> Course | None:
