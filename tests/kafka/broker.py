@@ -7,6 +7,8 @@ Its own faults, which no test may take for the library's:
 - Records of an aborted transaction are handed out to readers of committed ones.
 - Partitions cannot be added to a topic.
 - A join of a consumer group takes 5 to 20 seconds.
+- It takes a certificate or a key, and not both: it cannot speak TLS.
+- Users cannot be made where it asks for one: `--authentication` lets nobody in.
 """
 
 from __future__ import annotations
@@ -44,14 +46,14 @@ def free_port() -> int:
 class Broker:
     """A broker at an address of its own, which it keeps when it is started again; what it held is gone then."""
 
-    def __init__(self, *options: str, scheme: str = "tcp") -> None:
+    def __init__(self, *options: str, advertised: int | None = None) -> None:
         self.port: Final = free_port()
         self.address: Final = f"127.0.0.1:{self.port}"
         self._options = (
             "--listener-url",
-            f"{scheme}://{self.address}",
+            f"tcp://{self.address}",
             "--advertised-listener-url",
-            f"{scheme}://{self.address}",
+            f"tcp://127.0.0.1:{advertised or self.port}",
             "--storage-engine",
             "memory://tansu/",
             "--silent",

@@ -58,9 +58,9 @@ class Transactor:
             raise meanings.configuration(error) from None
 
     def close(self) -> None:
-        """Close the producer, threads and all."""
-        self.producer.purge()
-        self.producer.close()
+        """Close the producer, threads and all. See `Writer.close`."""
+        self.producer.purge(blocking=False)
+        del self.producer
 
     def write(self, partition: int, records: Sequence[NewRecord]) -> list[int]:
         """Write records, all or none; answers their offsets. Raises as `TopicClient.produce`."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...._io.port import Port, Signal
-from ....errors import TooLarge
+from ....errors import OutcomeUnknown, TooLarge
 from ..topic import NewRecord
 from .forking import register
 from .librdkafka import Log, Settings
@@ -111,9 +111,12 @@ class Writer:
         self.producer.poll(0)
 
     def close(self) -> None:
-        """Close the producer, threads and all. Whatever nobody waits for any more is dropped."""
-        self.producer.purge()
-        self.producer.close()
+        """Close the producer, threads and all. Whatever nobody waits for any more is dropped.
+
+        By letting go of it, which takes no time: its own `close` waits for brokers, for ever if they are away.
+        """
+        self.producer.purge(blocking=False)
+        del self.producer
 
     async def write(self, port: Port, partition: int, record: NewRecord) -> int:
         """Write a record; answers its offset. Raises as `TopicClient.produce`."""
@@ -131,7 +134,11 @@ class Writer:
             return delivery.offset
         if delivery.error.name() in TOO_LARGE:
             raise too_large(self._topic, record, self.limit)
-        raise self._meanings.writing(delivery.error)
+        meaning = self._meanings.writing(delivery.error)
+        if isinstance(meaning, OutcomeUnknown):
+            # Its numbering has a hole now, which not every broker lets it mend: the next record is another producer's.
+            self.retired = True
+        raise meaning
 
     def _hand_over(self, partition: int, record: NewRecord, delivery: Delivery) -> bool:
         try:
