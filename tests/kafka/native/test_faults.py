@@ -112,7 +112,7 @@ def test_a_broker_that_is_killed_amid_writes_and_comes_back_empty(own: Broker) -
         while not errors:
             try:
                 offsets, _ = run(client.produce(0, [new()]))
-            except (OutcomeUnknown, Unavailable) as error:
+            except (OutcomeUnknown, Unavailable) as error:  # noqa: PERF203  one try after the other
                 errors.append(error)
             else:
                 written.extend(offsets)
@@ -169,9 +169,9 @@ def test_a_broker_that_asks_for_a_user(colour: Colour, caplog: pytest.LogCapture
 
         for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"):
             said = attempt(username="alice", password="s3cret", mechanism=mechanism)
-            assert "Refused: " in said
-            assert "the broker does not take the user name and password; nothing was written. Check them, and the "
-            f"mechanism ({mechanism})" in said
+            assert said.startswith("Refused: ")
+            assert "the broker does not take the user name and password; nothing was written" in said
+            assert f"and the mechanism ({mechanism})" in said
         assert "Unavailable" in attempt()
 
 
