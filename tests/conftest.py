@@ -55,7 +55,8 @@ ONE_PYTHON = re.compile(
     | tests/kafka/(native/ | test_(broker|every_order)) | tests/limits/.*(agreement|upstash)
     | tests/sharing/(test_deliveries | .*upstash)
     | tests/kafka/test_conformance | tests/docs/.*kafka | tests/reactors/test_kills | tests/faults/test_processes
-    | tests/docs/.*tutorial | tests/copying/(.*upstash | .*test_(killed|two_copies|dropped|ctrl_c))
+    | tests/docs/.*tutorial | tests/copying/.*upstash
+    | tests/copying/.*test_(killed|two_copies|dropped|ctrl_c|a_log_that_is_cut|a_client|somebody_else_writes)
     | tests/stepping/test_(notifications|reactors|snapshots|views) | test_the_machine_finds_
     | tests/faults/transport/test_official | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
     """,

@@ -56,7 +56,7 @@ def test_in_memory(history: list[Append], end: int) -> None:
     check(history, end, Memory(), Memory())
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(12))
 @given(appends(), st.integers(0, 8))
 def test_in_files(history: list[Append], end: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def test_in_files(history: list[Append], end: int) -> None:
         other.close()
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(12))
 @given(appends(), st.integers(0, 8))
 def test_on_upstash(upstash: LocalUpstash, history: list[Append], end: int) -> None:
     other = UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=uuid4().hex)

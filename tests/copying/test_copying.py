@@ -281,7 +281,8 @@ def test_what_it_costs(make: Make) -> None:
     one, other = Memory(), make("upstash")
     fill(one)
     first = copied(Colour.BLOCKING, one, other, verify=False).receipt
-    assert (first.requests, first.commands) == (1 + len(HISTORY), 2 + 6 * len(HISTORY)), "the head, and each append"
+    # The head; the first append, and six more in one request; the last one, which might have gone on.
+    assert (first.requests, first.commands) == (1 + 2 + 1, 2 + 6 * len(HISTORY))
     again = copied(Colour.BLOCKING, one, other, verify=False).receipt
     assert again.requests == 3, "the head, a page, and that there is no other"
 

@@ -9,14 +9,39 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeAlias, TypeVar
+from uuid import uuid4
 
 import pytest
+import upstash_redis
 from msgspec.structs import replace
 
-from eventsource_upstash import Appended, AsyncLogCopy, LogCopy, Memory, OutcomeUnknown, Refused, SQLite, Unavailable
+from eventsource_upstash import (
+    Appended,
+    AsyncLogCopy,
+    LogCopy,
+    Memory,
+    OutcomeUnknown,
+    Refused,
+    SQLite,
+    Unavailable,
+    UpstashRedis,
+)
 from eventsource_upstash._flow.comparing import PAUSES
 from eventsource_upstash._flow.copying import LogCopying
-from eventsource_upstash.ports import Append, AppendsMany, Backend, Capabilities, Conflict, KeyReused, Log, Unmet
+from eventsource_upstash._io.port import HttpRequest, HttpResponse
+from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.ports import (
+    Append,
+    AppendCondition,
+    AppendsMany,
+    Backend,
+    Capabilities,
+    Conflict,
+    KeyReused,
+    Log,
+    Query,
+    Unmet,
+)
 from eventsource_upstash.testing import Endings, World, explore, pausing
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.pausing import Pauses, SteppingPort
@@ -141,7 +166,7 @@ def test_what_cannot_be_reached_is_waited_for(calls: int) -> None:
 
 
 class LosesAnswers(LogWrapper):
-    """A log in a file whose first answer to many appends is lost."""
+    """A log whose first answer to many appends is lost."""
 
     def __init__(self, inner: Log, lost: list[int]) -> None:
         super().__init__(inner)
@@ -156,8 +181,9 @@ class LosesAnswers(LogWrapper):
         return answers
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "upstash"])
 @pytest.mark.parametrize("counts", [True, False], ids=["by revisions", "by conditions"])
-def test_the_answer_to_many_appends_at_once_is_lost(make: Make, counts: bool) -> None:
+def test_the_answer_to_many_appends_at_once_is_lost(make: Make, kind: str, counts: bool) -> None:
     class Uncounted(BackendWrapper):
         capabilities = Capabilities(expected_revisions=counts)
 
@@ -167,21 +193,87 @@ def test_the_answer_to_many_appends_at_once_is_lost(make: Make, counts: bool) ->
         def wrap_log(self, log: Log) -> Log:
             return LosesAnswers(log, self.lost)
 
-    one, other = Memory(), make("sqlite")
+    one, other = Memory(), make(kind)
     fill(one)
     assert copied(Colour.BLOCKING, Uncounted(one), Losing(other), verify=False).copied == 12
     assert Losing.lost == [len(HISTORY) - 1] * 2, "the last append may have gone on, and was sent by itself"
     assert rows_of(other) == rows_of(one)
 
 
-def test_many_appends_end_with_the_first_in_the_way(make: Make) -> None:
-    log = make("sqlite").log(Colour.BLOCKING.port)
+def heads(log: Log) -> int:
+    return Colour.BLOCKING.run(log.head())[0]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "upstash"])
+def test_many_appends_end_with_the_first_in_the_way(make: Make, kind: str) -> None:
+    log = make(kind).log(Colour.BLOCKING.port)
     assert isinstance(log, AppendsMany)
     appends = [replace(HISTORY[0], expected=0), replace(HISTORY[4], expected=7), HISTORY[1]]
-    first, second = Colour.BLOCKING.run(log.append_many(appends))
-    assert isinstance(first, Appended)
-    assert isinstance(second, Conflict)
-    assert Colour.BLOCKING.run(log.head())[0] == 1
+    answers = Colour.BLOCKING.run(log.append_many(appends))
+    assert isinstance(answers[0], Appended)
+    assert all(isinstance(answer, Conflict) for answer in answers[1:])
+    assert heads(log) == 1, "neither the one that is in the way, nor what comes after it"
+    assert [type(answer) for answer in Colour.BLOCKING.run(log.append_many(appends[1:]))] == [Conflict]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "upstash"])
+def test_many_appends_are_on_condition_that_nobody_else_writes(make: Make, kind: str) -> None:
+    backend = make(kind)
+    log = backend.log(Colour.BLOCKING.port)
+    assert isinstance(log, AppendsMany)
+    others = backend.log(Colour.BLOCKING.port)
+    appends = [
+        replace(each, condition=AppendCondition(Query.all(), after))
+        for each, after in zip(HISTORY, (0, 1, 4), strict=False)
+    ]
+    Colour.BLOCKING.run(others.append(written("own", b"{}", number=7)))
+    (answer,) = Colour.BLOCKING.run(log.append_many(appends))
+    assert isinstance(answer, Unmet)
+    assert heads(log) == 1
+
+
+def test_somebody_else_writes_between_two_requests_of_many(upstash: LocalUpstash) -> None:
+    """The first of many is a request of its own: what comes in after it keeps the others from being written."""
+    port = Intruding()
+    backend = UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=uuid4().hex)
+    log = backend.log(port)
+    assert isinstance(log, AppendsMany)
+    others = backend.log(Colour.BLOCKING.port)
+    port.before = lambda: Colour.BLOCKING.run(others.append(written("own", b"{}", number=7)))
+    answers = Colour.BLOCKING.run(log.append_many(HISTORY[:3]))
+    assert len(answers) == 1
+    assert [row[1] for row in rows_of(backend)] == ["a", "own"]
+
+
+class Intruding(SteppingPort):
+    """A port over which something is done before a request of many is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(Pauses(after=False, inside=False, outside=False))
+        self.before: Callable[[], object] = lambda: None
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        if request.url.endswith("/pipeline"):
+            self.before()
+        return await super().send(request)
+
+
+@pytest.mark.parametrize("roll_at", [1, 500, 1_500])
+def test_a_log_that_is_cut_while_it_is_filled(upstash: LocalUpstash, roll_at: int) -> None:
+    one = Memory()
+    fill(one, [written(f"s{n % 3}", b"x" * (n % 40), number=2 * n, tags=b'["x"]') for n in range(50)])
+    name = uuid4().hex
+    other = UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=name, roll_at=roll_at)
+    assert copied(Colour.BLOCKING, one, other).copied == 50
+    assert rows_of(other) == rows_of(one)
+
+
+def test_a_client_of_the_official_package(upstash: LocalUpstash) -> None:
+    with upstash_redis.Redis(upstash.redis_url, upstash.redis_token) as client:
+        one, other = Memory(), UpstashRedis(client=client, namespace=uuid4().hex)
+        fill(one)
+        assert copied(Colour.BLOCKING, one, other).copied == 12
+        assert rows_of(other) == rows_of(one)
 
 
 KILLED = """

@@ -105,7 +105,8 @@ class LogCopying:
         self._foreign = self._source.capabilities.partitions  # somebody else may have written there, under any name
         self._counts = can.expected_revisions and self._source.capabilities.expected_revisions
         self._at_once = MAX_PAGE_EVENTS if can.atomic_appends else 1
-        self._width = MAX_PAGE_EVENTS if self._destination.many else 1
+        self._widest = MAX_PAGE_EVENTS if self._destination.many else 1
+        self._width = self._widest
         self._head = 0
         self._tell: Callable[[Copying], None] | None = None
         self._phase: Phase = "looking"
@@ -193,12 +194,14 @@ class LogCopying:
         except TooLarge:
             rows = groups[0]
             if len(some) > 1:
-                self._width = 1
+                self._width = max(1, len(some) // 2)
                 return groups
             if len(rows) == 1:
                 raise
             half = len(rows) // 2  # the source may take more at once than the destination
             return [rows[:half], rows[half:], *groups[1:]]
+        # So many at a time as it takes, and now and then more.
+        self._width = len(answers) if len(answers) < len(some) else min(self._widest, 2 * self._width)
         for rows, answer in zip(groups, answers, strict=False):
             if not isinstance(answer, Appended):
                 moved = isinstance(answer, Unmet)

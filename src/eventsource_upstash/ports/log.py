@@ -229,10 +229,13 @@ class AppendsMany(Protocol):
     """What a log may have besides, where one step can hold many appends: for whoever copies a whole log."""
 
     async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
-        """Several appends, each as `Log.append` does it, in their order and in one step; up to the first in the way.
+        """Several appends, each as `Log.append` does it, in their order; as many in one step as it can hold.
 
-        Answers what each of them would have answered by itself, up to and including the first that is not `Appended`:
-        that one and those after it are not written, those before it are.
+        Answers what each of them would have answered by itself, for the first or several of them, and none after one
+        that is not `Appended`. What is not answered is not written: whoever goes on begins there.
+
+        Each but the first has to come right after the one before: where it has a condition, that is about the position
+        that the one before is to have.
 
         Raises:
             EventSourceError: As `Log.append`, of all of them: none is written, or of none it is known.

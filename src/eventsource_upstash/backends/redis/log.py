@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import msgspec
 
-from ...domain.events import ANY, EXISTS, Appended, Receipt, StoredEvent
+from ...domain.events import Appended, Receipt, StoredEvent
 from ...errors import CorruptLog, EventSourceError, LogRewound, OutcomeUnknown, Refused, TooLarge
 from ...ports import (
     MAX_PAGE_BYTES,
@@ -23,19 +23,16 @@ from ..rules import bounded
 from .archives import Archives
 from .entries import (
     STREAM_FIELDS,
-    arguments_of,
     identity_of,
-    optional,
     read_stream,
     snapshot_record,
-    text_of_tags,
 )
 from .keys import Keys
 from .lua import script
-from .marks import arguments_of_query, words_of
 from .reading import ReadLog, foreign, run
 from .replies import kind_of
 from .transport import Transport
+from .writing import Writing
 
 APPEND: Final = script("append", "marks")
 KEEP: Final = script("keep")
@@ -48,8 +45,11 @@ ROLL_AT: Final = 16 * 1024 * 1024
 LOST_AFTER_US: Final = 60_000_000
 """After so many microseconds an outstanding notification counts as lost. Clocks that differ by more cost messages."""
 
-MAX_EVENTS: Final = 3_000
-"""Most events in one append: what a call inside a script takes at once is limited by the engine's stack."""
+MANY: Final = 100
+"""Most appends in one request."""
+
+MANY_BYTES: Final = 1024 * 1024
+"""Bytes of payload that are enough for one request of several appends."""
 
 LOOK_BACK: Final = 200
 """Events of a stream's archives among which an append looks for itself, at most."""
@@ -89,69 +89,11 @@ class RedisLog(ReadLog):
         one for each 500 events found. All that again for each archive of the log that its position reaches back to,
         and one more request where it reaches back to one that is not known yet.
         """
-        if len(append.events) > MAX_EVENTS:
-            raise TooLarge(
-                what=f"the append to stream {append.stream!r}",
-                size=len(append.events),
-                limit=MAX_EVENTS,
-                unit="events",
-            )
-        expected, condition = append.expected, append.condition
-        events = arguments_of(append)
-        metadata, tags, words = optional(append.metadata), text_of_tags(append.tags), words_of(append)
-        size = sum([len(word.encode()) for word in events]) + len(metadata) + len(tags) + len(append.stream) + 100
-        before = after = ""
-        if append.key is not None:
-            before = f"{append.digest.hex()}/{identity_of(append)} "
-            after = f" {append.stream}"
-        snapshot = "" if append.snapshot is None else snapshot_record(append.snapshot)
-        query = [] if condition is None else arguments_of_query(condition.query)
+        writing = Writing(append, self.keys, roll_at=self._roll_at, lost_after_us=self._lost_after_us)
         receipt = Receipt()
         tried = "0"
         while True:
-            # Looked at once, since other threads learn as well: the archives named are the ones that are meant.
-            log_archives, stream_archives = self.archives.log, self.archives.of(append.stream)
-            oldest = log_archives if condition is None else self.archives.holding(condition.after + 1)
-            keys = [
-                self.keys.head,
-                self.keys.notice,
-                self.keys.log,
-                self.keys.marks,
-                self.keys.revision(append.stream),
-                self.keys.stream(append.stream),
-                self.keys.log_archive(log_archives),
-                self.keys.marks_archive(log_archives),
-                self.keys.stream_archive(append.stream, stream_archives),
-            ]
-            if append.key is not None:
-                keys.append(self.keys.once(append.key))
-            if append.snapshot is not None:
-                keys.append(self.keys.snapshot(append.stream, append.snapshot.name))
-            keys += [self.keys.marks_archive(archive) for archive in range(oldest, log_archives)]
-            arguments = [
-                len(append.events),
-                "*" if expected is ANY else "+" if expected is EXISTS else expected,
-                identity_of(append),
-                tried,
-                append.recorded_us if append.notifies else "",
-                self._lost_after_us,
-                log_archives,
-                stream_archives,
-                size,
-                self._roll_at,
-                append.stream,
-                metadata,
-                tags,
-                before,
-                after,
-                snapshot,
-                len(words) // 2,
-                "" if condition is None else condition.after,
-                oldest,
-                *events,
-                *words,
-                *query,
-            ]
+            keys, arguments = writing.call(self.archives, tried)
             again = None if tried == "2" else [*arguments[:3], "1", *arguments[4:]]
             try:
                 answer, cost = await run(self.transport, APPEND, keys, arguments, again=again)
@@ -172,6 +114,38 @@ class RedisLog(ReadLog):
                 tried = "2"  # nothing failed, as far as is known: that a client may send twice is no reason to refuse
             else:
                 return await self._appended(append, answer, receipt)
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
+        """See `AppendsMany.append_many`.
+
+        The first as `append` does it; those after it in one more request, as many as it can hold, each on the condition
+        that the log ends where the one before has left it, so that none is written after one that was not.
+
+        Cost: 2 requests; each append as many commands as by itself, but that its condition costs nothing.
+        """
+        first = await self.append(appends[0])
+        if len(appends) == 1 or not isinstance(first, Appended) or not self.transport.pipelines:
+            return [first]
+        calls: list[tuple[list[str], list[str | int]]] = []
+        head, size = first.position, 0
+        for append in appends[1 : MANY + 1]:
+            writing = Writing(append, self.keys, roll_at=self._roll_at, lost_after_us=self._lost_after_us)
+            size += writing.size
+            if size > MANY_BYTES:
+                break
+            calls.append(writing.call(self.archives, "0", head))
+            head += len(append.events)
+        answers: list[Appended | Conflict | KeyReused | Unmet] = [first]
+        if not calls:
+            return answers
+        results, receipt = await self.transport.scripts(APPEND, calls)
+        for append, result in zip(appends[1:], results, strict=False):
+            answer = cast("Sequence[object]", result)
+            if not isinstance(result, list) or answer[0] not in ("ok", "repeated"):
+                break  # nothing after it was written either: whoever goes on begins with this one, by itself
+            receipt += Receipt(commands=cast("int", answer[1]) - 1)
+            answers.append(await self._appended(append, answer, Receipt()))
+        return [*answers[:-1], msgspec.structs.replace(answers[-1], receipt=answers[-1].receipt + receipt)]
 
     async def _appended(
         self, append: Append, answer: Sequence[object], receipt: Receipt

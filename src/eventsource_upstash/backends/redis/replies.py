@@ -35,6 +35,7 @@ class _Body(msgspec.Struct):
 
 
 _decoder: Final = msgspec.json.Decoder(_Body)
+_many: Final = msgspec.json.Decoder(list[_Body])
 
 CHECK_URL: Final = "Check UPSTASH_REDIS_REST_URL: it is the address of a Redis REST API, not of something before it"
 CHECK_TOKEN: Final = "Check the token, UPSTASH_REDIS_REST_TOKEN: it is not this database's"  # noqa: S105  a message
@@ -55,6 +56,20 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Refusa
     if 200 <= status < 300 and decoded.result is not msgspec.UNSET:
         return Reply(decoded.result)
     return _no_reply(status, headers)
+
+
+def read_many(
+    status: int, headers: Mapping[str, str], body: bytes, count: int
+) -> list[Reply | Refusal] | Refusal | Trouble:
+    """What an HTTP answer says about several commands that were sent in one request."""
+    try:
+        decoded = _many.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        outcome = read(status, headers, body)  # about the request as a whole
+        return _no_reply(status, headers) if isinstance(outcome, Reply) else outcome
+    if not 200 <= status < 300 or len(decoded) != count:
+        return _no_reply(status, headers)
+    return [Refusal(each.error) if isinstance(each.error, str) else Reply(each.result) for each in decoded]
 
 
 def _no_reply(status: int, headers: Mapping[str, str]) -> Trouble:

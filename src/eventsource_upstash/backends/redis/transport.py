@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NoReturn, TypeVar
 
 import msgspec
 
 from ..._io.addresses import check_base_url, host_of
-from ..._io.port import HttpRequest, Port
+from ..._io.port import HttpRequest, HttpResponse, Port
 from ..._io.retrying import RANDOM, Budget
 from ...domain.events import Receipt
 from ...errors import Misuse, OutcomeUnknown, Refused, TooLarge
@@ -20,6 +20,8 @@ from .scripts import Script
 from .sync_tokens import SyncTokens
 
 __all__ = ["MAX_REQUEST_BYTES", "HttpTransport", "Script", "Transport"]
+
+T = TypeVar("T")
 
 ATTEMPTS: Final = 6
 
@@ -73,6 +75,7 @@ class Transport:
 
     Attributes:
         sends_twice: Whether an attempt may send its request twice, without saying so.
+        pipelines: Whether it can send several commands in one request.
 
     Args:
         port: What waits.
@@ -84,6 +87,7 @@ class Transport:
     """
 
     sends_twice = False
+    pipelines = False
 
     def __init__(
         self,
@@ -179,8 +183,38 @@ class Transport:
             self._refuse(call, outcome.text)
         return outcome.result, call.receipt()
 
+    async def scripts(
+        self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[str | int]]]
+    ) -> tuple[list[object], Receipt]:
+        """Run a script that the server knows several times, one after the other, in one request; where it `pipelines`.
+
+        Args:
+            script: Which. It was run before: it is not sent.
+            calls: The keys and the arguments of each.
+
+        Returns:
+            The result of each; None for one that was refused, which does not keep those after it from being done. And
+            what it cost; a command that the script itself calls is not counted here.
+
+        Raises: as `command`. It is not sent again when it may have been done without an answer.
+        """
+        sha = script.plain_sha if self._plain else script.sha
+        commands = [["EVALSHA", sha, str(len(keys)), *keys, *[str(arg) for arg in args]] for keys, args in calls]
+        about = f"script {script.name!r}, {len(calls)} times"
+        call = Call(about, (), self._budget(), reads=script.reads, once=True, billed=len(commands))
+        outcome = await self._insist(call, lambda: self.attempt_many(call, commands))
+        if isinstance(outcome, Refusal):
+            self._refuse(call, outcome.text)
+        return [each.result if isinstance(each, Reply) else None for each in outcome], call.receipt()
+
     async def attempt(self, call: Call, command: Sequence[str]) -> Reply | Refusal | Trouble:
         """Send a command once. What it costs is noted in the call. Raises what no other attempt can change."""
+        raise NotImplementedError
+
+    async def attempt_many(
+        self, call: Call, commands: Sequence[Sequence[str]]
+    ) -> list[Reply | Refusal] | Refusal | Trouble:
+        """Send several commands in one request, once. As `attempt`."""
         raise NotImplementedError
 
     def _budget(self, total_timeout: float | None = None) -> Budget:
@@ -188,16 +222,20 @@ class Transport:
 
     async def _run(self, call: Call, command: Callable[[bool], Sequence[str]]) -> Reply | Refusal:
         """Try until the server says something about the command, or the budget is spent."""
+        return await self._insist(call, lambda: self.attempt(call, command(call.unknown)))
 
-        async def attempt() -> Reply | Refusal | Trouble:
-            outcome = await self.attempt(call, command(call.unknown))
+    async def _insist(self, call: Call, send: Callable[[], Awaitable[T | Refusal | Trouble]]) -> T | Refusal:
+        """Try until the server says something, or the budget is spent."""
+
+        async def attempt() -> T | Refusal | Trouble:
+            outcome = await send()
             if isinstance(outcome, Refusal):
                 kind = replies.kind_of(outcome.text)
                 if kind is not None and not kind.refused:
                     return Trouble(f"answered {quoted(outcome.text)}", unknown=False, remedy=kind.remedy)
             return outcome
 
-        outcome: Reply | Refusal | Trouble = await insist(call, attempt)
+        outcome: T | Refusal | Trouble = await insist(call, attempt)
         if isinstance(outcome, Trouble):
             again = (
                 "It was not sent again, since it would count twice"
@@ -251,6 +289,8 @@ class HttpTransport(Transport):
         Misuse: URL, token or times cannot be what they have to be. The message repeats neither URL nor token.
     """
 
+    pipelines = True
+
     def __init__(
         self,
         port: Port,
@@ -281,23 +321,48 @@ class HttpTransport(Transport):
 
     async def attempt(self, call: Call, command: Sequence[str]) -> Reply | Refusal | Trouble:
         """See `Transport.attempt`."""
-        body = msgspec.json.encode(command)
-        if len(body) > MAX_REQUEST_BYTES:
-            raise TooLarge(what=f"{self._about(call)}: the request", size=len(body), limit=MAX_REQUEST_BYTES)
-        left = call.budget.left
-        if left <= 0:  # between the two steps of a script that the server did not have
-            return Trouble("there was no time left for it", unknown=False)
-        sending = self._tokens.begin()
-        headers = {**self._headers, "upstash-sync-token": sending.token} if sending.token else self._headers
-        request = HttpRequest("POST", self._url, headers, body, left, self._connect_timeout, self._read_timeout)
-        answer = await exchange(self.port, call, request)
+        answer, answered = await self._post(call, self._url, command)
         if isinstance(answer, Trouble):
             return answer
         outcome = replies.read(answer.status, answer.headers, answer.body)
         if not isinstance(outcome, Trouble):
-            by_primary = isinstance(outcome, Reply) and (not call.reads or command[0].startswith("EVAL"))
-            self._tokens.answered(sending, answer.headers.get("upstash-sync-token"), by_primary=by_primary)
+            answered(isinstance(outcome, Reply) and (not call.reads or command[0].startswith("EVAL")))
         return outcome
+
+    async def attempt_many(
+        self, call: Call, commands: Sequence[Sequence[str]]
+    ) -> list[Reply | Refusal] | Refusal | Trouble:
+        """See `Transport.attempt_many`."""
+        answer, answered = await self._post(call, f"{self._url}/pipeline", commands)
+        if isinstance(answer, Trouble):
+            return answer
+        outcome = replies.read_many(answer.status, answer.headers, answer.body, len(commands))
+        if isinstance(outcome, list):
+            answered(any(isinstance(each, Reply) for each in outcome))
+        return outcome
+
+    async def _post(
+        self, call: Call, url: str, content: Sequence[object]
+    ) -> tuple[HttpResponse | Trouble, Callable[[bool], None]]:
+        """Send a request once. Answers with it what is to be told of the answer: whether it is the primary's."""
+        body = msgspec.json.encode(content)
+        if len(body) > MAX_REQUEST_BYTES:
+            raise TooLarge(what=f"{self._about(call)}: the request", size=len(body), limit=MAX_REQUEST_BYTES)
+        left = call.budget.left
+        if left <= 0:  # between the two steps of a script that the server did not have
+            return Trouble("there was no time left for it", unknown=False), _nobody
+        sending = self._tokens.begin()
+        headers = {**self._headers, "upstash-sync-token": sending.token} if sending.token else self._headers
+        request = HttpRequest("POST", url, headers, body, left, self._connect_timeout, self._read_timeout)
+        answer = await exchange(self.port, call, request)
+        if isinstance(answer, Trouble):
+            return answer, _nobody
+        token = answer.headers.get("upstash-sync-token")
+        return answer, lambda by_primary: self._tokens.answered(sending, token, by_primary=by_primary)
 
     def _scrubbed(self, text: str) -> str:
         return text.replace(self._token, "(token)")
+
+
+def _nobody(by_primary: bool) -> None:
+    """Nobody answered."""

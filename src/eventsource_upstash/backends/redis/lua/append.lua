@@ -8,7 +8,8 @@
 --       6 microseconds after which a notification counts as lost  7, 8 archives that the caller takes log and stream to
 --       have  9 bytes of this append  10 bytes at which a key is archived  11 stream  12 metadata  13 tags
 --       14 the idempotency record's beginning, '' for none  15 its end  16 snapshot, '' for none
---       17 number of words to be found by  18 position that the condition is about, '' for none
+--       17 number of words to be found by  18 position that the condition is about, '' for none; with '=' before it,
+--       the log has to end there, whatever the query says
 --       19 index of the first archive of the marks in KEYS
 --       20... type and payload of each event; each word, and the events it is about: '*', or their offsets; the query
 --
@@ -17,6 +18,7 @@
 --     of the log, archives of the stream
 --   conflict: revision, entries after the expected one (of the stream's present key), outstanding position
 --   known: the idempotency record, outstanding position
+--   behind: head, which is before the position that the log has to end at
 --   unmet: position of an event that the condition excludes, revision up to which it was not looked whether this append
 --     is in the stream, since that is in its archives
 --   again: archives of the log, of the stream, cuts of the log   unknown: whether it was applied cannot be told
@@ -131,7 +133,8 @@ if unsure and (ARGV[4] ~= '0' or number_of(last_identity) >= number_of(identity)
 end
 
 -- A key that is full is put away under the next archive's name, which the caller has to name beforehand.
-local since = tonumber(ARGV[18])
+local exactly = string.match(ARGV[18], '^=(%d+)$')
+local since = tonumber(exactly or ARGV[18])
 local archives, oldest = count_cuts(cuts, (since or head) + 1)
 local stream_archives = count_cuts(stream_cuts, 0)
 local cut = bytes >= limit or marked >= limit
@@ -164,11 +167,14 @@ local function excluded(query)
   return nil
 end
 if since and since < head then
-  local found = excluded(read_query(20 + 2 * count + 2 * tonumber(ARGV[17])))
+  local found = exactly and head or excluded(read_query(20 + 2 * count + 2 * tonumber(ARGV[17])))
   if found then
     local there = unsure and look_back()
     return there or { 'unmet', calls, text(found), text(unseen) }
   end
+end
+if exactly and since > head then
+  return { 'behind', calls, text(head) }
 end
 
 local position = text(head + count)
