@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from .._io.port import Port
 from ..domain.aggregates import Aggregate
 from ..domain.codec import decode_metadata, encode_tags
-from ..domain.events import Appended, Receipt
+from ..domain.events import Receipt
 from ..domain.outgoing import NotHere, Outgoing, decode_command, has_command
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, Misuse, OutcomeUnknown, Unavailable, UnknownEventType
@@ -125,10 +125,7 @@ class Carrying:
             _metadata(outgoing),
             tags[0] if tags.count(tags[0]) == len(tags) else tags,
         )
-        answer = await self._handling.submit(append)
-        if isinstance(answer, Appended):
-            return answer.receipt
-        raise self._handling.refusal(append, answer)
+        return (await self._handling.submit(append, raises=True)).receipt
 
     async def _execute(self, outgoing: Outgoing, stands: Callable[[], Awaitable[bool]]) -> Done:
         aggregate = self._aggregate(outgoing)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal, cast, overload
 
 from ..domain.codec import encode_metadata, encode_tags
 from ..domain.events import (
@@ -70,7 +70,7 @@ class Handling:
         self._notifying = notifying
         self._clock = clock
 
-    async def append(
+    def append(
         self,
         stream: str,
         events: Sequence[object],
@@ -79,20 +79,18 @@ class Handling:
         metadata: Mapping[str, object] | None,
         tags: Sequence[str],
         condition: AppendCondition | None = None,
-    ) -> Appended:
-        """See `EventStore.append`."""
+    ) -> Coroutine[object, None, Appended]:
+        """See `EventStore.append`. What is refused without a look at the log is refused before it is awaited."""
         check_stream(stream)
         if type(expected) is not int or expected < 0:
             _check_expected(stream, expected)
         if self._abilities is not None:
             self._abilities.check_append(stream, len(events), expected, condition)
         new = self.encode(stream, events)
-        append = self.prepare(stream, new, expected, key, metadata, self.encode_tags(events, tags), condition)
-        answer = await self.submit(append)
-        if answer.__class__ is not Appended:
-            raise self.refusal(append, answer)
-        assert isinstance(answer, Appended)
-        return answer
+        tagged = self.encode_tags(events, tags) if tags or self._types.tagging else None
+        append = self.prepare(stream, new, expected, key, metadata, tagged, condition)
+        # Handed on, not awaited here: a coroutine more would be seen in the time of an append in memory.
+        return self.submit(append, raises=True)
 
     def encode(self, stream: str, events: Sequence[object]) -> list[NewEvent]:
         """Events as they are stored. Raises `Misuse` and `InvalidEvent`."""
@@ -132,10 +130,23 @@ class Handling:
             condition if condition is None else self._resolve(condition),
         )
 
-    async def submit(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
-        """Send an append to the log, and the notification that it owes."""
+    @overload
+    async def submit(self, append: Append) -> Appended | Conflict | KeyReused | Unmet: ...
+
+    @overload
+    async def submit(self, append: Append, *, raises: Literal[True]) -> Appended: ...
+
+    async def submit(self, append: Append, *, raises: bool = False) -> Appended | Conflict | KeyReused | Unmet:
+        """Send an append to the log, and the notification that it owes.
+
+        Args:
+            append: The append.
+            raises: Whether an answer that is no success is raised, as what it means to the caller.
+        """
         answer = await self.log.append(append)
         if answer.__class__ is not Appended:
+            if raises:
+                raise self.refusal(append, answer)
             return answer
         assert isinstance(answer, Appended)
         if _log.isEnabledFor(logging.INFO):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..domain.events import StoredEvent
 from ..errors import Misuse
 from ..ports import Commit, Log, Progress, Pull, Pulled, Role, Views
+from .marks import read_on
 
 
 def check_commits(commits: Sequence[Commit]) -> None:
@@ -62,7 +63,5 @@ async def pull_apart(views: Views, log: Log, pull: Pull) -> Pulled:
             return Pulled(progress, head, head, [], receipt)
         # Somebody appended between the two looks at the head: there is a page after all.
         after = next_after(progress, settled, pull)
-    from .marks import read_on  # for views that are kept elsewhere than their log
-
     page = await read_on(log, after, pull.limit, pull.max_bytes)
     return Pulled(progress, page.head, after, page.events, receipt + page.receipt, page.mark or "")

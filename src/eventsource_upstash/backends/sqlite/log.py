@@ -33,6 +33,10 @@ COLUMNS: Final = "position, stream, revision, recorded_us, number, type, version
 
 _WHERE_IS: Final = "SELECT (SELECT max(position) FROM events), (SELECT max(revision) FROM events WHERE stream = ?)"
 _INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_PLAIN: Final = (  # most events have neither metadata nor tags, and each value that is bound takes its time
+    "INSERT INTO events (position, stream, revision, recorded_us, number, type, version, payload) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _READ: Final = f"SELECT {COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ?"
 _READ_STREAM: Final = f"SELECT {COLUMNS} FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?"
 _READ_THESE: Final = f"SELECT {COLUMNS} FROM events WHERE position IN ({{}}) ORDER BY position"
@@ -153,29 +157,18 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
     condition = append.condition
     if condition is not None and (unmet := _unmet(append, condition, cursor)) is not None:
         return unmet
-    tags = append.tags
-    if len(events) == 1:
-        ((type_, version, payload),) = events
-        position += 1
-        revision += 1
-        cursor.execute(
-            _INSERT,
-            (
-                position,
-                stream,
-                revision,
-                append.recorded_us,
-                append.number,
-                type_,
-                version,
-                append.metadata,
-                tags if tags is None or isinstance(tags, bytes) else tags[0],
-                payload,
-            ),
-        )
+    tags, recorded_us, number = append.tags, append.recorded_us, append.number
+    if tags is None and append.metadata is None:
+        rows = [
+            (position + ordinal, stream, revision + ordinal, recorded_us, number + ordinal - 1, type_, version, payload)
+            for ordinal, (type_, version, payload) in enumerate(events, 1)
+        ]
+        if len(rows) == 1:
+            cursor.execute(_INSERT_PLAIN, rows[0])
+        else:
+            cursor.executemany(_INSERT_PLAIN, rows)
     else:
-        recorded_us, metadata = append.recorded_us, append.metadata
-        number = append.number - 1
+        metadata = append.metadata
         each = [tags] * len(events) if tags is None or isinstance(tags, bytes) else tags
         cursor.executemany(
             _INSERT,
@@ -185,7 +178,7 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
                     stream,
                     revision + ordinal,
                     recorded_us,
-                    number + ordinal,
+                    number + ordinal - 1,
                     type_,
                     version,
                     metadata,
@@ -195,8 +188,8 @@ def _append(append: Append, cursor: sqlite3.Cursor) -> Appended | Conflict | Key
                 for ordinal, (type_, version, payload) in enumerate(events, 1)
             ],
         )
-        position += len(events)
-        revision += len(events)
+    position += len(events)
+    revision += len(events)
     if tags is not None:
         _index_tags(cursor, events, tags, position - len(events))
     if key is not None:
