@@ -78,16 +78,31 @@ def test_the_commands(
     names = ("UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
     for name in ("old.env", "new.env"):
         Path(name).write_text("".join(f"{each}={os.environ[each]}\n" for each in names))
-    page = Path(__file__).parents[1] / "guides" / "copying.md"
-    lines = [
-        line.removeprefix("$ eventsource-upstash ")
-        for line in page.read_text("utf-8").splitlines()
-        if line.startswith("$ eventsource-upstash ")
-    ]
+    lines = commands(kafka=False)
     assert len(lines) >= 5
     for line in lines:
-        words = shlex.split(line, comments=True)
-        if "--follow" in words or any(word.startswith("kafka") for word in words):
-            continue
-        assert main(words) == 0, line
+        if "--follow" not in line:
+            assert main(shlex.split(line, comments=True)) == 0, line
     assert "both hold 3 events" in capsys.readouterr().out
+
+
+def test_the_commands_with_kafka_as_the_tutorial_has_it(
+    in_empty_folder: None, tutorial: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, start in (("new.env", "UPSTASH_REDIS_"), ("kafka.env", "UPSTASH_KAFKA_")):
+        found = {each: value for each, value in os.environ.items() if each.startswith(start)}
+        Path(name).write_text("".join(f"{each}={value}\n" for each, value in found.items()))
+    filled()
+    assert main(["copy", "sqlite:todo.db", "kafka:", "--to-env", "kafka.env"]) == 0
+    for line in commands(kafka=True):
+        assert main(shlex.split(line, comments=True)) == 0, line
+    told = capsys.readouterr().out
+    assert told.count("compared: both hold 3 events") == 3
+    assert "copied 0 events" in told  # back in the topic where they were
+
+
+def commands(*, kafka: bool) -> list[str]:
+    page = Path(__file__).parents[1] / "guides" / "copying.md"
+    start = "$ eventsource-upstash "
+    lines = [each for each in page.read_text("utf-8").splitlines() if each.startswith(start)]
+    return [each.removeprefix(start) for each in lines if ("kafka:" in each) is kafka]
