@@ -17,7 +17,7 @@ from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import LimitsContract, LogContract, PromisesContract, ReactorsContract, ViewsContract
 from eventsource_upstash.testing.colours import Colour
-from eventsource_upstash.testing.conformance import Contract, Lab, NotificationsContract
+from eventsource_upstash.testing.conformance import AppendsManyContract, Contract, Lab, NotificationsContract
 from eventsource_upstash.testing.conformance.log_appending import LogAppending, LogRepeating
 from eventsource_upstash.testing.conformance.log_atomic import LogAtomic
 from eventsource_upstash.testing.conformance.log_competing import LogCompeting, LogCompetingStepping
@@ -117,7 +117,14 @@ class BuildsInOneColour(
 
 
 class TestUpstashRedis(
-    OnUpstash, NotificationsContract, LogContract, ViewsContract, PromisesContract, ReactorsContract, LimitsContract
+    OnUpstash,
+    NotificationsContract,
+    LogContract,
+    AppendsManyContract,
+    ViewsContract,
+    PromisesContract,
+    ReactorsContract,
+    LimitsContract,
 ):
     pass
 
@@ -133,7 +140,7 @@ class TestUpstashRedisRolling(OnUpstash, InOneColour, LogStepping, LogCompetingS
         return UpstashRedis(url, token, namespace=namespace_of(folder), roll_at=ROLLS_SOON)
 
 
-class TestUpstashRedisRollingEachTime(OnUpstash, InOneColour):
+class TestUpstashRedisRollingEachTime(OnUpstash, InOneColour, AppendsManyContract):
     """Every append begins a key of the log, and of its stream."""
 
     whole_pages = False
@@ -143,7 +150,7 @@ class TestUpstashRedisRollingEachTime(OnUpstash, InOneColour):
         return UpstashRedis(url, token, namespace=namespace_of(folder), roll_at=1)
 
 
-class TestUpstashRedisWithAClient(OnUpstash, InOneColour, BuildsInOneColour):
+class TestUpstashRedisWithAClient(OnUpstash, InOneColour, BuildsInOneColour, AppendsManyContract):
     """A client of the official package carries everything."""
 
     def open_backend(self, folder: Path) -> Backend:
@@ -159,7 +166,7 @@ class TestUpstashRedisWithAClient(OnUpstash, InOneColour, BuildsInOneColour):
             client.close()  # type: ignore[no-untyped-call]
 
 
-class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour, BuildsInOneColour):
+class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour, BuildsInOneColour, AppendsManyContract):
     """A server that refuses the flag, as a plain Redis behind a REST proxy does."""
 
     @pytest.fixture(autouse=True)

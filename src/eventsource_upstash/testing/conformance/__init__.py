@@ -60,6 +60,7 @@ pytest.register_assert_rewrite(
             "log_conditions",
             "log_expecting",
             "log_lasting_keys",
+            "log_many",
             "log_querying",
             "log_reading",
             "log_snapshots",
@@ -96,6 +97,7 @@ from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
 from .log_conditions import LogConditions, LogDeciding  # noqa: E402
 from .log_expecting import LogExpecting, LogExpectingAgain  # noqa: E402
 from .log_lasting_keys import LogLastingKeys  # noqa: E402
+from .log_many import LogMany  # noqa: E402
 from .log_querying import LogQuerying  # noqa: E402
 from .log_reading import LogKeeping, LogReading  # noqa: E402
 from .log_snapshots import LogSnapshots, LogSnapshotsStepping  # noqa: E402
@@ -117,6 +119,7 @@ from .views_stepping import BuildsStepping  # noqa: E402
 from .views_switching import ViewsDropping, ViewsSwitching  # noqa: E402
 
 __all__ = [
+    "AppendsManyContract",
     "AtomicContract",
     "BareLogContract",
     "BarePromisesContract",
@@ -173,6 +176,10 @@ class AtomicContract(LogAtomic):
 
 class LastingKeysContract(LogLastingKeys):
     """What a log keeps that can `lasting_keys`."""
+
+
+class AppendsManyContract(LogMany):
+    """What a log keeps that takes many appends in one step: `ports.AppendsMany`."""
 
 
 class LogContract(
