@@ -6,6 +6,7 @@ import enum
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from types import MappingProxyType
 from typing import Final, Generic, TypeAlias
 
@@ -198,15 +199,22 @@ def event_id(recorded_us: int, number: int) -> str:
 _ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
+@cache
+def _shape() -> re.Pattern[str]:
+    return re.compile(_ID)  # when it is first needed, which is seldom: few have ids to take apart
+
+
 def identity_of(id: str) -> tuple[int, int] | None:
     """The time (microseconds) and the number that `event_id` made an id of; None for an id that it did not make."""
-    if not re.fullmatch(_ID, id):
+    if not _shape().fullmatch(id):
         return None
     value = int(id.replace("-", ""), 16)
+    fraction = value >> 64 & 0xFFF
     # Rounded up, which undoes the rounding down: there are more of these fractions than microseconds.
-    rest = -(-(value >> 64 & 0xFFF) * 1000 // 4096)
-    recorded_us = (value >> 80) * 1000 + rest
-    return (recorded_us, value & 0x3FFF_FFFF_FFFF_FFFF) if rest * 4096 // 1000 == value >> 64 & 0xFFF else None
+    rest = -(-fraction * 1000 // 4096)
+    if rest * 4096 // 1000 != fraction:
+        return None
+    return (value >> 80) * 1000 + rest, value & 0x3FFF_FFFF_FFFF_FFFF
 
 
 def stored_id(row: StoredEvent) -> str:

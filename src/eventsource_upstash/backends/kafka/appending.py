@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...domain.events import FREE, Appended, Receipt
+from ...domain.events import FREE, Appended, Receipt, StoredEvent
 from ...domain.positions import place_of, position_at
 from ...errors import EventSourceError, Misuse, OutcomeUnknown
 from ...ports import MAX_PAGE_BYTES, Append, KeyReused
-from .records import Event, Records, digest_of, encode
+from .records import Keyed, Records, digest_of, encode
 from .repeats import REPEAT_WINDOW
 from .topic import NewRecord, OutOfRange, TopicClient
 
@@ -17,13 +17,15 @@ class _Tail:
     """The last places of a partition.
 
     Attributes:
-        events: What stands there, in order.
+        rows: The events that stand there, in order.
+        keyed: By their positions, those that were appended under a key.
         start: The offset that they begin with.
         whole: Whether nothing stands before them.
     """
 
     def __init__(self, start: int, *, whole: bool) -> None:
-        self.events: list[Event] = []
+        self.rows: list[StoredEvent] = []
+        self.keyed: dict[int, Keyed] = {}
         self.start: int = start
         self.whole: bool = whole
 
@@ -56,7 +58,7 @@ class Appending:
             tail, receipt = await self._tail(partition, 0)
             known = _under_key(tail, append.stream, append.key)
             if known:
-                return _answered(append, known, receipt)
+                return _answered(append, known, tail.keyed[known[0][0]], receipt)
         records = encode(append)
         try:
             return await self._produce(partition, records, receipt)
@@ -84,10 +86,9 @@ class Appending:
         known = _under_key(tail, stream, key)
         if not known:
             return receipt
-        if known[0].row[1] != stream:
+        if known[0][1] != stream:
             return KeyReused(receipt)
-        last = known[-1].row
-        return Appended(last[0], last[2], receipt, repeated=True)
+        return Appended(known[-1][0], known[-1][2], receipt, repeated=True)
 
     async def _look(
         self, append: Append, partition: int, high: int, unknown: OutcomeUnknown
@@ -102,11 +103,11 @@ class Appending:
         except EventSourceError:
             raise unknown from None
         identity = (append.recorded_us, append.number + len(append.events) - 1)
-        for event in reversed(tail.events):
-            if (event.row[3], event.row[4]) == identity:
-                return event.row[0], receipt
+        for row in reversed(tail.rows):
+            if (row[3], row[4]) == identity:
+                return row[0], receipt
         # It may stand further back, if so much was written since that the window does not reach back before it.
-        if not (tail.whole or any(event.row[3] < append.recorded_us for event in tail.events)):
+        if not (tail.whole or any(row[3] < append.recorded_us for row in tail.rows)):
             raise unknown
         return None, receipt
 
@@ -125,27 +126,29 @@ class Appending:
                 high = min(high, out.bounds.high)
                 continue
             receipt += fetched.receipt
-            tail.events += self._records.decode(fetched.records)
+            rows, keyed = self._records.decode(fetched.records)
+            tail.rows += rows
+            tail.keyed.update(keyed)
             offset = fetched.reached[partition]
             if partition in fetched.ended:
                 break
         return tail, receipt
 
 
-def _under_key(tail: _Tail, stream: str, key: str) -> list[Event]:
+def _under_key(tail: _Tail, stream: str, key: str) -> list[StoredEvent]:
     """The events of the append under a key; of another stream where this one has none.
 
     Where it was written twice, those that were first: the others are never handed out. The window may have cut them.
     """
-    found = [event for event in tail.events if event.key == key]
-    own = [event for event in found if event.row[1] == stream] or found
-    again = next((index for index, event in enumerate(own) if index and event.ordinal <= own[index - 1].ordinal), None)
+    found = [row for row in tail.rows if row[0] in tail.keyed and tail.keyed[row[0]].key == key]
+    own = [row for row in found if row[1] == stream] or found
+    places = [tail.keyed[row[0]].ordinal for row in own]
+    again = next((index for index in range(1, len(own)) if places[index] <= places[index - 1]), None)
     return own[:again]
 
 
-def _answered(append: Append, known: Sequence[Event], receipt: Receipt) -> Appended | KeyReused:
+def _answered(append: Append, known: Sequence[StoredEvent], keyed: Keyed, receipt: Receipt) -> Appended | KeyReused:
     """What an append is answered under whose key some events stand already."""
-    if known[0].row[1] != append.stream or known[0].digest != digest_of(append):
+    if known[0][1] != append.stream or keyed.digest != digest_of(append):
         return KeyReused(receipt)
-    last = known[-1].row
-    return Appended(last[0], last[2], receipt, repeated=True)
+    return Appended(known[-1][0], known[-1][2], receipt, repeated=True)

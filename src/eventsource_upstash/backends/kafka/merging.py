@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from itertools import accumulate, repeat
+from typing import TypeAlias
 
 from ...domain.codec import decode_tags
 from ...domain.events import StoredEvent
+from ...domain.positions import PLACE_BITS
 from ...domain.queries import Query
 from ...ports import MAX_PAGE_EVENTS
+from ..rules import bounded
 from .repeats import Window
+
+_Waiting: TypeAlias = "tuple[int, int, StoredEvent]"
+"""What it is sorted by: the time of the latest event up to there, the partition, and the event itself."""
 
 
 class Strip:
@@ -61,7 +68,7 @@ class Page:
     """
 
     def __init__(self, limit: int, max_bytes: int, query: Query | None = None) -> None:
-        self.rows: Final[list[StoredEvent]] = []
+        self.rows: list[StoredEvent] = []
         self._room = limit
         self._bytes = max_bytes
         self._query = query
@@ -69,44 +76,56 @@ class Page:
 
     @property
     def full(self) -> bool:
-        """Whether no more go into it."""
+        """Whether no more go into it; a query has looked at enough then."""
         return self._room <= 0 or self._bytes <= 0 or self._looked >= MAX_PAGE_EVENTS
 
     def take(self, strips: Mapping[int, Strip]) -> None:
         """Take events from the strips, the oldest first; of the same age those of the lower partition.
 
-        Ends where the page is full, or a strip is dry that has not ended: what comes next there may be older than what
-        the others have.
+        Of each strip always its first, so that one which was recorded before those that stand before it comes right
+        behind them. Ends where the page is full, or a strip is dry that has not ended: what comes next there may be
+        older than what the others have.
         """
         if len(strips) == 1:
             for strip in strips.values():
-                self._take_all(strip)
+                strip.at += self._accept(strip.rows[strip.at : strip.at + MAX_PAGE_EVENTS])
             return
         if any(strip.dry and not strip.ended for strip in strips.values()):
             return
-        waiting = [(strip.rows[strip.at][3], partition) for partition, strip in strips.items() if not strip.dry]
-        heapq.heapify(waiting)
-        while waiting and not self.full:
-            _, partition = waiting[0]
-            strip = strips[partition]
-            row = strip.rows[strip.at]
-            strip.at += 1
-            self._add(row)
-            if strip.at < len(strip.rows):
-                heapq.heapreplace(waiting, (strip.rows[strip.at][3], partition))
-            elif strip.ended:
-                heapq.heappop(waiting)
-            else:
-                return
+        waiting: list[_Waiting] = []
+        ends: list[_Waiting] = []
+        for partition, strip in strips.items():
+            if strip.dry:
+                continue
+            rows = strip.rows[strip.at :]
+            # No two compare equal before the rows do, and those by their positions.
+            waiting += zip(accumulate([row[3] for row in rows], max), repeat(partition), rows)
+            if not strip.ended:
+                ends.append(waiting[-1])
+        waiting.sort()
+        until = bisect_right(waiting, min(ends)) if ends else len(waiting)
+        order = [row for _, _, row in waiting[:until]]
+        taken = self._accept(order)
+        for partition, count in Counter([row[0] >> PLACE_BITS for row in order[:taken]]).items():
+            strips[partition].at += count
 
-    def _take_all(self, strip: Strip) -> None:
-        while not strip.dry and not self.full:
-            self._add(strip.rows[strip.at])
-            strip.at += 1
-
-    def _add(self, row: StoredEvent) -> None:
-        self._looked += 1
-        if self._query is None or self._query.matches(row[5], decode_tags(row[8])):
-            self.rows.append(row)
-            self._room -= 1
-            self._bytes -= len(row[9])
+    def _accept(self, rows: list[StoredEvent]) -> int:
+        """Take events in their order as far as there is room. Answers how many were looked at."""
+        query = self._query
+        if query is None:
+            chosen = bounded(rows[: self._room], self._bytes)
+            self.rows += chosen
+            self._room -= len(chosen)
+            self._bytes -= sum([len(row[9]) for row in chosen])
+            return len(chosen)
+        looked = 0
+        for row in rows:
+            if self.full:
+                break
+            looked += 1
+            self._looked += 1
+            if query.matches(row[5], decode_tags(row[8])):
+                self.rows.append(row)
+                self._room -= 1
+                self._bytes -= len(row[9])
+        return looked

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ...domain.events import Receipt, StoredEvent
-from ...domain.positions import Vector
+from ...domain.positions import PLACE_BITS, Vector
 from ...domain.queries import Query
 from ...errors import LogTrimmed
 from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS
@@ -141,15 +141,17 @@ class Reading:
         self._strips[out.partition].ended = True
 
     def _sort(self, offsets: Mapping[int, int], fetched: Fetched) -> None:
-        apart: dict[int, list[int]] = {partition: [] for partition in offsets}
-        events = self._records.decode(fetched.records)
-        for number, record in enumerate(fetched.records):
-            apart[record.partition].append(number)
-        for partition, numbers in apart.items():
+        rows, keyed = self._records.decode(fetched.records)
+        apart: dict[int, list[StoredEvent]] = {partition: [] for partition in offsets}
+        if len(apart) == 1:
+            apart = dict.fromkeys(apart, rows)
+        else:
+            for row in rows:
+                apart[row[0] >> PLACE_BITS].append(row)
+        for partition, own in apart.items():
             strip = self._strips[partition]
             end = fetched.reached[partition]
-            kept = strip.window.sift([events[number] for number in numbers], end)
-            strip.fill([event.row for event in kept], end, ended=partition in fetched.ended)
+            strip.fill(strip.window.sift(own, keyed, end), end, ended=partition in fetched.ended)
 
     async def _look_back(self, partitions: Iterable[int]) -> None:
         """Read what stands before a page, where this is not known: what comes again within the window is dropped."""
@@ -175,7 +177,7 @@ class Reading:
             for partition in wanted:
                 goal = goals[partition]
                 found = [each for each in fetched.records if each.partition == partition and each.offset < goal]
-                self._strips[partition].window.sift(self._records.decode(found), min(goal, fetched.reached[partition]))
+                self._strips[partition].window.sift(*self._records.decode(found), min(goal, fetched.reached[partition]))
             wanted = {
                 partition: fetched.reached[partition]
                 for partition in wanted

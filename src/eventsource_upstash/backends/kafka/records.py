@@ -9,7 +9,7 @@ The id is made of the time and the number that an event has in every log, and le
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Final, NamedTuple, TypeAlias
 
@@ -17,7 +17,7 @@ import msgspec
 
 from ...domain.events import NewEvent, StoredEvent, event_id, identity_of
 from ...domain.names import check_stream
-from ...domain.positions import position_at
+from ...domain.positions import PLACE_BITS, position_at
 from ...errors import UndecodableEvent
 from ...ports import Append
 from .topic import Headers, NewRecord, Record
@@ -35,20 +35,30 @@ Translate: TypeAlias = Callable[[Record], "NewEvent | tuple[str, int, bytes, str
 where that is not the record's key; None leaves it foreign."""
 
 
-class Event(NamedTuple):
-    """An event of a topic.
+class Keyed(NamedTuple):
+    """What stands beside an event that was appended under an idempotency key.
 
     Attributes:
-        row: The event.
-        key: The idempotency key of its append, or None.
+        key: The key.
         digest: What tells that append from another one under the key; in base64.
-        ordinal: Its place among the events of the append, from 0.
+        ordinal: The event's place in the append, from 0.
     """
 
-    row: StoredEvent
-    key: str | None = None
-    digest: str = ""
-    ordinal: int = 0
+    key: str
+    digest: str
+    ordinal: int
+
+
+class Decoded(NamedTuple):
+    """The events that records stand for.
+
+    Attributes:
+        rows: The events, one for each record, in their order.
+        keyed: By their positions, those that were appended under a key.
+    """
+
+    rows: list[StoredEvent]
+    keyed: Mapping[int, Keyed]
 
 
 _ABSENT: Final = msgspec.Raw(b"")
@@ -158,40 +168,40 @@ class Records:
         self._topic = topic
         self._translate = translate
 
-    def decode(self, records: Sequence[Record]) -> list[Event]:
-        """The events that records stand for, one for each.
+    def decode(self, records: Iterable[Record]) -> Decoded:
+        """The events that records stand for.
 
         Raises:
             UndecodableEvent: The app's own function failed at a record.
         """
-        return [self._decode(record) for record in records]
-
-    def _decode(self, record: Record) -> Event:
-        value = record.value
-        if value is not None:
+        rows: list[StoredEvent] = []
+        keyed: dict[int, Keyed] = {}
+        for record in records:
+            value = record[4]
             try:
-                event = _ours(value)
+                event = None if value is None else _ours(value)
             except msgspec.DecodeError:
                 event = None
-            if event is not None and event.source == SOURCE and event.specversion == "1.0":
-                identity = identity_of(event.id)
-                payload = _payload(event.data, event.data_base64)
-                if identity is not None and payload is not None:
-                    place = record.offset + 1
-                    row = (
-                        position_at(record.partition, place),
-                        event.subject,
-                        place,
-                        identity[0],
-                        identity[1],
-                        event.type,
-                        event.schemaversion,
-                        (_payload(_ABSENT, event.metadatabase64) or event.metadata.encode()) or None,
-                        event.tags.encode() if event.tags else None,
-                        payload,
-                    )
-                    return Event(row, event.key or None, event.keydigest, event.ordinal)
-        return Event(self._others(record))
+            identity = None if event is None or event.source != SOURCE else identity_of(event.id)
+            if event is None or identity is None or event.specversion != "1.0":
+                rows.append(self._others(record))
+                continue
+            payload = bytes(event.data) if not event.data_base64 else _payload(event.data, event.data_base64)
+            if payload is None:
+                rows.append(self._others(record))
+                continue
+            place = record[1] + 1
+            position = record[0] << PLACE_BITS | place
+            metadata = None
+            if event.metadata or event.metadatabase64:
+                metadata = _payload(_ABSENT, event.metadatabase64) or event.metadata.encode()
+            tags = event.tags.encode() if event.tags else None
+            rows.append(
+                (position, event.subject, place, *identity, event.type, event.schemaversion, metadata, tags, payload)
+            )
+            if event.key:
+                keyed[position] = Keyed(event.key, event.keydigest, event.ordinal)
+        return Decoded(rows, keyed)
 
     def _others(self, record: Record) -> StoredEvent:
         """The event that a record of somebody else's stands for."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
-from .records import Event
+from ...domain.events import StoredEvent
+from .records import Keyed
 
 REPEAT_WINDOW: Final = 1_000
 """An event is dropped when it stands in so many places of its partition before. Further apart it comes twice."""
@@ -25,9 +26,9 @@ class Window:
         self.since: int = offset
         self.until: int = offset
         self._places: dict[tuple[int, int], int] = {}
-        self._keys: dict[tuple[str, str, str, int], int] = {}
+        self._keys: dict[tuple[str, Keyed], int] = {}
 
-    def sift(self, events: Sequence[Event], until: int) -> list[Event]:
+    def sift(self, rows: list[StoredEvent], keyed: Mapping[int, Keyed], until: int) -> list[StoredEvent]:
         """Go on with the events up to an offset, exclusive, and answer those that are no repeats.
 
         A repeat has the id of an event in the window, or the key of its append and the place in it. Appends under one
@@ -35,24 +36,22 @@ class Window:
         """
         self.until = until
         places = self._places
-        new = {(event.row[3], event.row[4]): event.row[2] for event in events}
-        plain = len(new) == len(events) and places.keys().isdisjoint(new) and not any(event.key for event in events)
-        if plain:
+        new = {(row[3], row[4]): row[2] for row in rows}
+        if len(new) == len(rows) and not keyed and places.keys().isdisjoint(new):  # nearly always
             places.update(new)
             self._forget()
-            return list(events)
-        kept = [event for event in events if not self._stands(event)]
+            return rows
+        kept = [row for row in rows if not self._stands(row, keyed.get(row[0]))]
         self._forget()
         return kept
 
-    def _stands(self, event: Event) -> bool:
+    def _stands(self, row: StoredEvent, keyed: Keyed | None) -> bool:
         """Whether an event stands in the window; it does from now on."""
-        row = event.row
         place, identity = row[2], (row[3], row[4])
         before = self._places.get(identity, -REPEAT_WINDOW)
         self._places[identity] = place
-        if event.key is not None:
-            named = (event.key, event.digest, row[1], event.ordinal)
+        if keyed is not None:
+            named = (row[1], keyed)
             before = max(before, self._keys.get(named, -REPEAT_WINDOW))
             self._keys[named] = place
         return place - before <= REPEAT_WINDOW
