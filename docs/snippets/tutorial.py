@@ -3,7 +3,7 @@
 # --8<-- [start:imports]
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +27,36 @@ from examples.todo.domain import (  # isort: skip
     TaskUpdated,
     UnknownTask,
     UpdateTask,
-    created,
-    deleted,
     history,
+    new_id,
     registry,
     tasks,
-    updated,
 )
 
-# The list alone, with a registry of its own, since what it ignores is ignored from then on.
+# --8<-- [start:fold]
 reading = Registry()
-for name, cls in (
-    ("create-task", TaskCreated),
-    ("update-task", TaskUpdated),
-    ("delete-task", TaskDeleted),
-):
-    reading.event(name)(cls)
+reading.event("create-task")(TaskCreated)  # the names that stand in the log
+reading.event("update-task")(TaskUpdated)
+reading.event("delete-task")(TaskDeleted)
 listed = reading.projection("tasks", Task)
-listed.on(TaskCreated, key="id")(created)
-listed.on(TaskUpdated, key="id")(updated)
-listed.on(TaskDeleted, key="id")(deleted)
+
+
+@listed.on(TaskCreated, key="id")
+def task_created(task: Task | None, event: TaskCreated) -> Task | None:
+    return Task(event.id, event.text)
+
+
+@listed.on(TaskUpdated, key="id")
+def task_updated(task: Task | None, event: TaskUpdated) -> Task | None:
+    return task and replace(task, text=event.text, done=event.done)  # None where there is none
+
+
+@listed.on(TaskDeleted, key="id")
+def task_deleted(task: Task | None, event: TaskDeleted) -> Task | None:
+    return None
+
+
+# --8<-- [end:fold]
 
 
 # --8<-- [start:old]
@@ -107,6 +117,44 @@ def test_how_it_was_saved(tutorial: None) -> None:
     assert len(values) == 3
     assert "100A" in values[1]
     assert values[2].endswith("Go to number ")
+
+
+def test_today(upstash: object) -> None:
+    # --8<-- [start:today]
+    from eventsource_upstash import connect
+    from eventsource_upstash.web import wsgi_app
+
+    app = connect("upstash:", registry)
+    view = app.projection_store.view(tasks)
+
+    def create_task(text: str, request: str) -> Task:
+        new = new_id()
+        return perform(new, CreateTask(new, text), request)
+
+    def update_task(id: str, text: str, done: bool, request: str) -> Task:
+        return perform(id, UpdateTask(id, text, done), request)
+
+    def delete_task(id: str, request: str) -> Task:
+        return perform(id, DeleteTask(id), request)
+
+    def perform(id: str, command: CreateTask | UpdateTask | DeleteTask, request: str) -> Task:
+        executed = app.event_store.execute(history, f"task-{id}", command, idempotency_key=request)
+        assert executed.state is not None
+        return executed.state.task
+
+    def list_tasks() -> list[Task]:
+        return [task for _, task in view.items(at_least=app.event_store.head())]
+
+    projections = wsgi_app(app)  # what QStash calls: EVENTSOURCE_NOTIFY_URL leads here
+    # --8<-- [end:today]
+    assert callable(projections)
+    task = create_task("Wash/dry 100%41 #1", "request-1")
+    assert list_tasks() == [task]
+    assert update_task(task.id, task.text, True, "request-2").done
+    delete_task(task.id, "request-3")
+    assert list_tasks() == []
+    with pytest.raises(UnknownTask):
+        update_task(task.id, task.text, False, "request-4")
 
 
 def old(type: str, id: str, text: str = "", done: bool = False) -> dict[str, object]:
