@@ -180,7 +180,8 @@ class Log(Protocol):
         Answers at most `limit` events, and ends with the event that reaches `max_bytes` of payload; but at least one
         event if there is any. A log in several parts may end a page where a part ends. Without a query an empty page
         means that `after` is at or beyond the head; with one, `reached` says how far was looked, by what is found under
-        types and tags and without reading what does not match: it is above `after` while that is below the head.
+        types and tags and without reading what does not match (a topic of Kafka, which has no index, is read all the
+        same): it is above `after` while that is below the head.
         """
         ...
 
