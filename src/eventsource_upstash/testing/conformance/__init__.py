@@ -50,6 +50,7 @@ pytest.register_assert_rewrite(
         for name in (
             "keys",
             "kit",
+            "lab",
             "lasting",
             "limits",
             "log_appending",
