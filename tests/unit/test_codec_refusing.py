@@ -55,6 +55,7 @@ class Loose:
     anything: Any = None
     floats: list[float | None] = field(default_factory=list)
     by_name: dict[str, float | None] = field(default_factory=dict)
+    numbers: frozenset[int] = frozenset()
 
 
 class LooseModel(pydantic.BaseModel):
@@ -77,6 +78,7 @@ class LooseModel(pydantic.BaseModel):
         ({"colour": "green"}, "$.colour"),
         ({"mode": "medium"}, "$.mode"),
         ({"places": [None]}, "$.places[0]"),
+        ({"numbers": [0, 0]}, "$.numbers"),
         ({"places": [Place(cast("str", 5))]}, "$.places[0].city"),
         ({"anything": object()}, "object cannot be stored as JSON"),
         ({"anything": {"a": {"b": {1j}}}}, "complex cannot be stored as JSON"),

@@ -241,7 +241,9 @@ def _named(compares: list[tuple[str, Comparer | None]]) -> Comparer:
 
 
 def _same_set(given: object, read: object, path: str) -> None:
-    left, right = cast("Iterable[object]", given), cast("Iterable[object]", read)
+    left, right = cast("Collection[object]", given), cast("Collection[object]", read)
+    if len(left) != len(right):  # a list in a field for a set
+        raise Changed(f"{path} holds an item twice, which would be read back once")
     kinds = set(map(type, right))
     for one in left:
         if type(one) not in kinds:
