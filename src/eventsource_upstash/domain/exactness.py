@@ -93,7 +93,7 @@ class _Build:
             case _inspect.UnionType(types=types):
                 return self._union(types)
             case _inspect.SetType(item_type=item) | _inspect.FrozenSetType(item_type=item):
-                return None if self.of(item) is None else _same_set
+                return _as_many if self.of(item) is None else _same_set
             case _inspect.VarTupleType(item_type=item) | _inspect.CollectionType(item_type=item):
                 compare = self.of(item)
                 return None if compare is None else _items(compare)
@@ -240,10 +240,14 @@ def _named(compares: list[tuple[str, Comparer | None]]) -> Comparer:
     return named
 
 
-def _same_set(given: object, read: object, path: str) -> None:
-    left, right = cast("Collection[object]", given), cast("Collection[object]", read)
-    if len(left) != len(right):  # a list in a field for a set
+def _as_many(given: object, read: object, path: str) -> None:
+    if len(cast("Collection[object]", given)) != len(cast("Collection[object]", read)):  # a list in a field for a set
         raise Changed(f"{path} holds an item twice, which would be read back once")
+
+
+def _same_set(given: object, read: object, path: str) -> None:
+    _as_many(given, read, path)
+    left, right = cast("Iterable[object]", given), cast("Iterable[object]", read)
     kinds = set(map(type, right))
     for one in left:
         if type(one) not in kinds:
