@@ -12,7 +12,7 @@ import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from eventsource_upstash import Memory, Misuse, NativeTopic, Refused, Unavailable
+from eventsource_upstash import Memory, Misuse, NativeTopic, Refused, Registry, Unavailable, connect
 from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.backends.kafka.backend import Kafka
@@ -146,6 +146,15 @@ def test_a_name_that_no_group_can_have_is_refused() -> None:
     with pytest.raises(Misuse, match="group is 1 to 249"):
         NativeTopic("127.0.0.1:1", "game", group="no group")
     assert NativeTopic("127.0.0.1:1", "game").client(PORT).membership() is None
+
+
+def test_a_url_names_a_group() -> None:
+    for end, grouped in (("", False), ("&group=workers", True)):
+        app = connect(f"kafka://127.0.0.1:1/game?views=memory:{end}", Registry())
+        partitions = app.projection_store.partitions
+        assert partitions is not None
+        assert (partitions.membership() is not None) is grouped
+        app.close()
 
 
 def test_a_rebalance_during_a_commit_loses_and_doubles_nothing(

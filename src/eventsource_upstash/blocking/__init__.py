@@ -407,7 +407,8 @@ class App:
     def worker(self, *, poll_interval: float = 1.0) -> Worker:
         """A worker that folds after each append, in the background: `with app.worker(): ...`.
 
-        It delivers messages as well, where the app does so itself: on `memory:` and `sqlite:`.
+        It delivers messages as well, where the app does so itself: on `memory:` and `sqlite:`. On Kafka any number of
+        workers share the partitions.
         """
         from .projector import Worker
 

@@ -236,7 +236,8 @@ class Projector:
     def run(self, *, poll_interval: float = 1.0, stop: Signal | None = None) -> None:
         """Catch up again and again, for a process that stays up: after each append of this process, and every so often.
 
-        A failure is logged, and tried again after a pause that grows up to 30 seconds.
+        A failure is logged, and tried again after a pause that grows up to 30 seconds. Of a log in partitions it folds
+        those that are its own, as it agrees with other workers beside the views; when it stops it hands them over.
 
         Args:
             poll_interval: Seconds between looks at the log when nobody notifies.

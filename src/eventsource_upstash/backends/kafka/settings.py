@@ -31,8 +31,8 @@ _CA: Final = "KAFKA_CA_FILE"
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 _OPTIONS: Final = {
-    "kafka": {"views", "beginning", "mechanism"},
-    "kafkas": {"views", "beginning", "mechanism", "ca"},
+    "kafka": {"views", "beginning", "mechanism", "group"},
+    "kafkas": {"views", "beginning", "mechanism", "ca", "group"},
     "kafka+https": {"views", "beginning", "dialect"},
     "kafka+http": {"views", "beginning", "dialect"},
 }
@@ -93,6 +93,7 @@ def _natively(address: Address) -> Topic:
         mechanism=address.options.get("mechanism", "PLAIN"),
         tls=address.scheme == "kafkas",
         ca=address.options.get("ca"),
+        group=address.options.get("group"),
     )
 
 

@@ -1,0 +1,97 @@
+"""What views in parts cost: a step for each part that is touched, and no more than one to see that nothing is new."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+from eventsource_upstash import AsyncWorker, Memory, connect_async
+from eventsource_upstash.testing import BackendWrapper
+from tests.kafka.memory_topic import MemoryTopic
+from tests.sharing.support import Clock, Game, Scored, app, in_partition, kafka, names
+
+T = TypeVar("T")
+
+
+class Steps(BackendWrapper):
+    """Counts what is asked of the views."""
+
+    def __init__(self) -> None:
+        super().__init__(Memory())
+        self.steps: Counter[str] = Counter()
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        self.steps[call.removeprefix("views.")] += 1
+        return await step()
+
+
+def test_what_is_asked_of_the_views_and_of_the_topic() -> None:
+    steps, game = Steps(), Game()
+    backend = kafka(4, steps)
+    topic = cast("MemoryTopic", backend.topic)
+    one = app(game, backend)
+    for name in names(20):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    view = one.projection_store.view(game.players)
+    view.get("player-1")  # from here on it is known how many parts there are
+
+    def asked(doing: Callable[[], object]) -> tuple[dict[str, int], dict[str, int]]:
+        steps.steps.clear()
+        topic.calls.clear()
+        doing()
+        return dict(steps.steps), dict(Counter(topic.calls))
+
+    same = [*in_partition(one, 1, 2)]
+    assert asked(lambda: view.get("player-1")) == ({"get_many": 1}, {})
+    assert asked(lambda: view.get_many(same)) == ({"get_many": 1}, {})
+    assert asked(lambda: view.get_many(names(20))) == ({"get_many": 4}, {})
+    assert asked(lambda: list(view.items())) == ({"items": 4}, {})
+    assert asked(view.count) == ({"count": 4}, {})
+    assert asked(lambda: view.index("score").top(3)) == ({"find": 4}, {})
+    assert asked(lambda: view.index("score").rank("player-1")) == ({"get_many": 1, "count": 8}, {})
+    assert asked(one.projector.catch_up) == ({"progress": 1}, {"partitions": 2, "bounds": 1})
+    token = one.event_store.append("player-1", Scored(1)).position
+    used, read = asked(lambda: view.get("player-1", at_least=token))
+    assert used == {"get_many": 2, "progress": 2, "load": 1, "commit": 1}
+    assert read["fetch"] <= 2
+    one.event_store.append("player-1", Scored(1))
+    used, _ = asked(one.projector.catch_up)
+    assert used == {"progress": 2, "load": 1, "commit": 1}
+
+
+def test_a_worker_with_nothing_to_do_looks_at_the_table_and_at_how_far_its_parts_are() -> None:
+    steps, game = Steps(), Game()
+    one = app(game, kafka(4, steps))
+    flow = one.projector.flow
+    assert flow.parting is not None
+    from eventsource_upstash._io.blocking import run
+
+    shift = flow.parting.shift(flow, one.registry.subscriptions, 1.0)
+    run(shift.go())
+    steps.steps.clear()
+    run(shift.go())
+    assert steps.steps == {"records": 1, "progress": 1}
+    run(shift.end())
+
+
+def test_a_worker_in_an_event_loop_shares_and_hands_over() -> None:
+    async def main() -> None:
+        game, backend, clock = Game(), kafka(4), Clock()
+        one = connect_async(backend, game.registry, clock=clock)
+        other = connect_async(backend, game.registry, clock=clock)
+        worker: AsyncWorker
+        async with one.worker(poll_interval=0.01) as worker, other.worker(poll_interval=0.01):
+            for name in names(12):
+                await one.event_store.append(name, Scored(1))
+            assert await one.projection_store.view(game.players).count(at_least=await one.event_store.head()) == 12
+            await worker.stop()
+            late = await one.event_store.append("player-1", Scored(2))
+            seen = await other.projection_store.view(game.players).get("player-1", at_least=late.position)
+            assert seen is not None
+            assert seen.folded == (1, 2)
+        await one.close()
+
+    asyncio.run(main())
