@@ -282,6 +282,34 @@ def test_a_topic_that_has_grown_stops_what_is_in_parts_and_nothing_else() -> Non
     assert {player.folded for _, player in view.items()} == {(1, 1)}
 
 
+def test_a_token_of_a_stream_that_has_moved_is_not_taken_for_reached() -> None:
+    game = Game()
+    backend = kafka(3)
+    one = app(game, backend)
+    before = {name: partition_of(one, name) for name in names(12)}
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    topic_of(backend).grow(5)
+    again = app(game, Kafka(topic_of(backend), views=backend.inner))
+    moved = [name for name in names(12) if before[name] != partition_of(again, name) < 3]
+    for name in moved:
+        token = again.event_store.append(name, Scored(2)).position
+        for each in (one, again):
+            with pytest.raises(PartitionsChanged):
+                each.projection_store.view(game.players).get(name, at_least=token)
+    assert moved
+
+
+def test_parts_of_empty_partitions_have_met_the_head(views: Backend) -> None:
+    game = Game()
+    one = app(game, kafka(4, views))
+    assert one.projection_store.status()[0].live is False
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    assert one.projection_store.status()[0].live is True
+
+
 def test_a_view_begun_after_a_topic_has_grown_stops_at_an_event_that_is_elsewhere_than_its_stream() -> None:
     game = Game()
     backend = kafka(2)

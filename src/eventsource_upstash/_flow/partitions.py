@@ -107,14 +107,19 @@ class Partitions:
         return parts
 
     async def needed(self, projection: ProjectionId, keys: Sequence[str], wanted: int) -> int:
-        """What an answer about keys has to have reached of a position: in their partitions alone, if in parts."""
+        """What an answer about keys has to have reached of a position: in their partitions alone, if in parts.
+
+        All of it, where the log has another number of partitions by now: then the keys' events may be in others.
+        """
         width, _ = await self.width(projection)
         known = self.known(projection)
         if not width and known is not None and known.partitioned:
             width, _ = await self.count()
-        if not width or not keys:
+        if not width:
             return wanted
-        return position_in({number: vector(wanted).at(number) for number in self.by_part(keys, width)}, width)
+        whole = vector(wanted)
+        needed = position_in({number: whole.at(number) for number in self.by_part(keys, width)}, width)
+        return needed if needed == whole or (await self.count())[0] == width else wanted
 
     async def width(self, projection: ProjectionId) -> tuple[int, Receipt]:
         """How many parts a view is kept in, 0 where it is not. Cost: a step, as long as nothing was ever folded."""
@@ -123,7 +128,7 @@ class Partitions:
 
     async def widths(self, projections: Sequence[ProjectionId]) -> tuple[dict[ProjectionId, int], Receipt]:
         """The same of several views. Cost: one step for all."""
-        known = {each.id: each for each in self._registry.projections}
+        known = {each.id: each for each in self._registry.subscriptions}
         # A version that is not registered here may be in parts all the same, and answer until a new one is built.
         asked = [
             each
