@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from .._io.port import Port
 from ..domain.events import FREE, Appended, Receipt, StoredEvent, stored_id
 from ..errors import Unavailable
-from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Append, AppendsMany, Backend, Conflict, KeyReused, Page, Unmet
+from ..ports import (
+    MAX_PAGE_BYTES,
+    MAX_PAGE_EVENTS,
+    Append,
+    AppendsMany,
+    Backend,
+    Conflict,
+    KeyReused,
+    Page,
+    PartitionedLog,
+    Unmet,
+)
 
 T = TypeVar("T")
 
@@ -109,6 +120,15 @@ class Side:
         for answer in answers:
             self.receipt += answer.receipt
         return answers
+
+    async def arranged(self, groups: Sequence[list[StoredEvent]]) -> list[list[StoredEvent]]:
+        """Groups of events in the order in which they are best appended: where there are partitions, each by itself."""
+        if not (self.many and self.capabilities.partitions and self.capabilities.atomic_appends):
+            return list(groups)
+        log = cast("PartitionedLog", self.log)
+        partitions, receipt = await self.patiently(log.partitions)
+        self.receipt += receipt
+        return sorted(groups, key=lambda rows: log.partition_of(rows[0][1], partitions))
 
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Do a step, again and again while it is `Unavailable`, for a while."""

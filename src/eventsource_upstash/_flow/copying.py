@@ -179,7 +179,7 @@ class LogCopying:
 
     async def _copy(self, groups: Sequence[list[StoredEvent]], *, dry_run: bool) -> int:
         """Append groups of events. Answers how many events that were."""
-        left = list(groups)
+        left = await self._destination.arranged(groups)
         while left and not dry_run:
             left = await self._append(left)
         if dry_run:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
 
 from ...domain.events import FREE, Appended, Receipt, StoredEvent
 from ...domain.positions import place_of, position_at
@@ -11,6 +14,12 @@ from ...ports import MAX_PAGE_BYTES, Append, KeyReused
 from .records import Keyed, Records, digest_of, encode
 from .repeats import REPEAT_WINDOW
 from .topic import NewRecord, OutOfRange, TopicClient
+
+MANY_EVENTS: Final = REPEAT_WINDOW // 2
+"""Most events of several appends in one transaction: so that they are found in the tail where its answer is lost."""
+
+MANY_BYTES: Final = 1024 * 1024
+"""Bytes of payload that are enough for one transaction of several appends."""
 
 
 class _Tail:
@@ -59,26 +68,57 @@ class Appending:
             known = _under_key(tail, append.stream, append.key)
             if known:
                 return _answered(append, known, tail.keyed[known[0][0]], receipt)
-        records = encode(append)
+        (answer,) = await self._write([append], partition, high)
+        return answer if receipt is FREE else replace(answer, receipt=answer.receipt + receipt)
+
+    async def append_many(self, appends: Sequence[Append], partition: int, high: int) -> list[Appended]:
+        """Write appends without keys to a partition, in one transaction: the first of them, or several.
+
+        Args:
+            appends: Appends of streams of that partition.
+            partition: The partition.
+            high: As for `append`.
+        """
+        some, events = 0, 0
+        size = 0
+        for append in appends:
+            events += len(append.events)
+            size += sum([len(event[2]) for event in append.events])
+            if some and (events > MANY_EVENTS or size > MANY_BYTES):
+                break
+            some += 1
+        return await self._write(appends[:some] if self._atomic else appends[:1], partition, high)
+
+    async def _write(self, appends: Sequence[Append], partition: int, high: int) -> list[Appended]:
+        """Write appends, all or none; where the answer is lost, look for them, and send them once more."""
+        records = [encode(append) for append in appends]
         try:
-            return await self._produce(partition, records, receipt)
+            return await self._produce(partition, records, FREE)
         except OutcomeUnknown as unknown:
-            found, cost = await self._look(append, partition, high, unknown)
-        receipt += cost
-        if found is None:
+            found, receipt = await self._look(appends, partition, high, unknown)
+        if not found:
             try:
                 return await self._produce(partition, records, receipt)
             except OutcomeUnknown as unknown:
-                found, cost = await self._look(append, partition, high, unknown)
-                if found is None:
+                found, cost = await self._look(appends, partition, high, unknown)
+                if not found:
                     raise
             receipt += cost
-        return Appended(found, place_of(found), receipt, repeated=True)
+        *others, last = [Appended(position, place_of(position), repeated=True) for position in found]
+        return [*others, replace(last, receipt=receipt)]
 
-    async def _produce(self, partition: int, records: Sequence[NewRecord], receipt: Receipt) -> Appended:
-        offsets, cost = await self._client.produce(partition, records)
-        place = offsets[-1] + 1
-        return Appended(position_at(partition, place), place, receipt + cost)
+    async def _produce(
+        self, partition: int, records: Sequence[Sequence[NewRecord]], receipt: Receipt
+    ) -> list[Appended]:
+        offsets, cost = await self._client.produce(partition, [record for each in records for record in each])
+        answers: list[Appended] = []
+        end = 0
+        for each in records:
+            end += len(each)
+            place = offsets[end - 1] + 1
+            answers.append(Appended(position_at(partition, place), place))
+        answers[-1] = replace(answers[-1], receipt=receipt + cost)
+        return answers
 
     async def recall(self, stream: str, key: str, partition: int) -> Appended | KeyReused | Receipt:
         """What the append under a key answered, where it stands in the last places of a partition."""
@@ -91,9 +131,9 @@ class Appending:
         return Appended(known[-1][0], known[-1][2], receipt, repeated=True)
 
     async def _look(
-        self, append: Append, partition: int, high: int, unknown: OutcomeUnknown
-    ) -> tuple[int | None, Receipt]:
-        """Where an append stands whose answer was lost; None where it does not, and may be sent again.
+        self, appends: Sequence[Append], partition: int, high: int, unknown: OutcomeUnknown
+    ) -> tuple[list[int], Receipt]:
+        """Where appends stand whose answer was lost; nothing where they do not, and may be sent again.
 
         Raises:
             OutcomeUnknown: That cannot be told.
@@ -102,14 +142,16 @@ class Appending:
             tail, receipt = await self._tail(partition, high)
         except EventSourceError:
             raise unknown from None
-        identity = (append.recorded_us, append.number + len(append.events) - 1)
-        for row in reversed(tail.rows):
-            if (row[3], row[4]) == identity:
-                return row[0], receipt
-        # It may stand further back, if so much was written since that the window does not reach back before it.
-        if not (tail.whole or any(row[3] < append.recorded_us for row in tail.rows)):
+        places = {(row[3], row[4]): row[0] for row in tail.rows}
+        found = [places.get((append.recorded_us, append.number + len(append.events) - 1)) for append in appends]
+        known = [position for position in found if position is not None]
+        if len(known) == len(found):
+            return known, receipt
+        # They may stand further back, if so much was written since that the window does not reach back before them.
+        before = any(row[3] < append.recorded_us for row in tail.rows for append in appends[:1])
+        if known or not (tail.whole or before):
             raise unknown
-        return None, receipt
+        return [], receipt
 
     async def _tail(self, partition: int, since: int) -> tuple[_Tail, Receipt]:
         """The last places of a partition, from an offset on if that is within them."""

@@ -98,24 +98,44 @@ class KafkaLog:
             Misuse: It expects a revision, or has a condition; or it has several events, and they could not be written
                 all or none.
         """
-        if append.expected is not ANY or append.condition is not None:
-            raise Misuse(
-                f"append to stream {append.stream!r}: Kafka compares nothing when it writes, so there are no expected "
-                "revisions and no conditions; Redis and SQLite have them"
-            )
-        partitions, receipt = (self._known.partitions, FREE) if self._known.fresh else await self.partitions()
-        partition = partition_for(append.stream, partitions)
+        _check(append)
+        partition, receipt = await self._partition_for(append.stream)
         answer = await self._appending.append(append, partition, self._known.highs.get(partition, 0))
         if not isinstance(answer, Appended):
             return KeyReused(receipt + answer.receipt)
-        place = place_of(answer.position)
-        self._known.highs[partition] = max(place, self._known.highs.get(partition, 0))
+        self._was_there(answer.position)
         return answer if receipt is FREE else _paid(answer, receipt)
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
+        """See `AppendsMany.append_many`: those that follow each other in one partition, in one transaction.
+
+        Over REST, which has none, one append at a time; so it is with one under a key.
+        """
+        partition, receipt = await self._partition_for(appends[0].stream)
+        some: list[Append] = []
+        for append in appends:
+            if append.key is not None or partition_for(append.stream, self._known.partitions) != partition:
+                break
+            _check(append)
+            some.append(append)
+        if not some:
+            return [await self.append(appends[0])]
+        answers = await self._appending.append_many(some, partition, self._known.highs.get(partition, 0))
+        self._was_there(answers[-1].position)
+        return [*answers[:-1], _paid(answers[-1], receipt)]
+
+    async def _partition_for(self, stream: str) -> tuple[int, Receipt]:
+        partitions, receipt = (self._known.partitions, FREE) if self._known.fresh else await self.partitions()
+        return partition_for(stream, partitions), receipt
+
+    def _was_there(self, position: int) -> None:
+        partition, place = partition_of(position), place_of(position)
+        self._known.highs[partition] = max(place, self._known.highs.get(partition, 0))
 
     async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         """See `Log.recall`: within the last places of the stream's partition."""
-        partitions, receipt = (self._known.partitions, FREE) if self._known.fresh else await self.partitions()
-        answer = await self._appending.recall(stream, key, partition_for(stream, partitions))
+        partition, receipt = await self._partition_for(stream)
+        answer = await self._appending.recall(stream, key, partition)
         if isinstance(answer, Receipt):
             return receipt + answer
         if isinstance(answer, KeyReused):
@@ -301,6 +321,15 @@ def _place_in(partition: int, after: int) -> int:
     if partition_of(after) != partition:
         raise Misuse(f"position {after} is in partition {partition_of(after)}, and not in partition {partition}")
     return place_of(after)
+
+
+def _check(append: Append) -> None:
+    """Refuse what cannot be compared. Raises `Misuse`."""
+    if append.expected is not ANY or append.condition is not None:
+        raise Misuse(
+            f"append to stream {append.stream!r}: Kafka compares nothing when it writes, so there are no expected "
+            "revisions and no conditions; Redis and SQLite have them"
+        )
 
 
 def _paid(answer: Appended, receipt: Receipt) -> Appended:
