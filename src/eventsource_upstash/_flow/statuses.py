@@ -73,8 +73,8 @@ class ProjectionStatus(msgspec.Struct, frozen=True):
         name: Its name.
         version: Its version.
         generation: Which build of its view is being served.
-        checkpoint: Position that its view has reached.
-        head: The log's last position.
+        checkpoint: Position that its view has reached: of a log in several partitions a `Vector`.
+        head: The log's last position, likewise.
         lag: Head minus checkpoint.
         parked: Events set aside because their fold failed, or one before them of the same document.
         state: "current" at the head, "behind" below it, "stopped" at an event that it cannot fold, "rewound" when the

@@ -167,7 +167,8 @@ class EventStore:
         Events of ignored types are left out.
 
         Args:
-            after: Position to start after, exclusive; 0 reads from the first event.
+            after: Position to start after, exclusive; 0 reads from the first event. In a log of several partitions a
+                `Vector`, as `head` answers it: an event's position says nothing of the others.
             limit: Most events to hand out; None reads to the end.
             query: Only the events that it means. They are found by type and tag, without reading the others.
 
@@ -187,7 +188,7 @@ class EventStore:
         return iterate(self.flow.read_stream(stream, after_revision, limit))
 
     def head(self) -> int:
-        """The last position of the log; 0 when it is empty. Cost: one step."""
+        """The last position of the log; 0 when it is empty. A `Vector` in several partitions. Cost: one step."""
         return run(self.flow.head())
 
     def load(self, aggregate: Aggregate[S], stream: str) -> Loaded[S]:

@@ -74,7 +74,8 @@ class Projector:
         """Fold what is new into every view, page by page, until the head is met.
 
         Args:
-            until: A position to stop at, instead of the head.
+            until: A position to stop at, instead of the head; in a log of several partitions with the page that reaches
+                it.
             time_budget: Seconds after which no further page is begun. At least one page is folded; where views are at
                 different positions, one for the foremost and one for the rearmost.
 

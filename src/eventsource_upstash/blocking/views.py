@@ -185,7 +185,8 @@ class View(Generic[D]):
 
         Args:
             key: The document's key.
-            at_least: A position, as `append` answers it: the view is brought up to it first.
+            at_least: A position, as `append` answers it, or a `Vector`, as `join` makes one of several: the view is
+                brought up to it first.
             timeout: Seconds that bringing it up may take.
 
         Raises:

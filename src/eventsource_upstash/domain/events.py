@@ -99,8 +99,8 @@ class CatchUp(msgspec.Struct, frozen=True):
 
     Attributes:
         applied: How often an event was folded into a document: once for each projection, and for each of its keys.
-        position: The position that every projection has reached.
-        head: The log's last position when it ended.
+        position: The position that every projection has reached: of a log in several partitions a `Vector`.
+        head: The log's last position when it ended, likewise.
         complete: Whether every projection reached the head, or `until` where that was given.
         receipt: What it cost.
     """
@@ -116,7 +116,8 @@ class Recorded(msgspec.Struct, Generic[E_co], frozen=True, gc=False):
     """An event in its envelope, as it stands in the log.
 
     Attributes:
-        position: Place in the whole log, from 1, strictly increasing, possibly with gaps.
+        position: Place in the whole log, from 1, strictly increasing, possibly with gaps. Of a log in several partitions
+            the partition with the place in it: increasing within a partition.
         stream: Name of its stream.
         revision: Its number in the stream, from 1.
         type: Type name as recorded.
