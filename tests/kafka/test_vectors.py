@@ -204,6 +204,22 @@ def test_a_topic_made_anew_is_told(desk: Desk, backend: Apart) -> None:
     assert desk.status().state == "rewound"
 
 
+@pytest.mark.parametrize("kind", [Partitioned, Topical])
+def test_a_topic_made_anew_is_told_though_it_holds_more_elsewhere(kind: type[Partitioned | Topical]) -> None:
+    desk = Desk(kind(3), Game())
+    assert {partition_of(each) for each in play(desk, 12)} == {0, 1, 2}
+    desk.projector.catch_up()
+    backend: Any = desk.backend
+    backend.partitions.recreate()
+    for _ in range(30):
+        desk.store.append("stream-1", Scored("ann", 1))
+    assert desk.status().state == "rewound"
+    assert int(desk.store.head()) > 12
+    with pytest.raises(LogRewound):
+        desk.projector.catch_up()
+    assert len(desk.documents()["ann"].folded) == 12
+
+
 def test_a_stop_keeps_the_place_in_every_partition(backend: Apart, colour: Colour) -> None:
     game = Game()
     desk = Desk(backend, game, colour)
