@@ -116,8 +116,8 @@ class Recorded(msgspec.Struct, Generic[E_co], frozen=True, gc=False):
     """An event in its envelope, as it stands in the log.
 
     Attributes:
-        position: Place in the whole log, from 1, strictly increasing, possibly with gaps. In a log of several partitions
-            it holds the partition and the place there, and increases within a partition.
+        position: Place in the whole log, from 1, strictly increasing, possibly with gaps. In a log of several
+            partitions it holds the partition and the place there, and increases within a partition.
         stream: Name of its stream.
         revision: Its number in the stream, from 1.
         type: Type name as recorded.
