@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from eventsource_upstash import Misuse, OutcomeUnknown, Receipt, Refused, Unavailable
+from eventsource_upstash import Misuse, OutcomeUnknown, Receipt, Refused, Unavailable, Vector
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.backends.qstash import Delivery, QStash
 from tests.qstash.carrier import DESTINATION, TOKEN, Carrier, answer
@@ -52,6 +52,13 @@ def test_the_deduplication_id_names_position_and_moment_in_characters_that_qstas
     assert len(set(ids)) == 3
     assert ids[0] == ids[3]  # a re-send of the same notification
     assert all(re.fullmatch(r"[a-zA-Z0-9-_.]+", one) for one in ids)
+
+
+def test_a_vector_is_told_as_a_text_and_stands_in_the_id_as_how_many_places_lie_behind() -> None:
+    carrier = Carrier(answer())
+    run(QStash(DESTINATION, token=TOKEN, namespace="todo").notices(carrier).send(Vector([17, 0, 4]), RAISED))
+    assert carrier.requests[0].body == b'{"position":"0:17,2:4"}'
+    assert carrier.headers(0)["upstash-deduplication-id"] == f"todo-21-{RAISED}"
 
 
 def test_a_url_group_by_its_name() -> None:

@@ -109,8 +109,9 @@ class Page(NamedTuple):
         events: The events.
         head: The log's last position when they were read.
         receipt: What it cost.
-        reached: Where the next page goes on, when the events are those of a query: all that match up to there have been
-            handed out. None stands for the last event's position, or the head where there is none.
+        reached: Where the next page goes on, when the events are those of a query, or the log has gaps or partitions
+            (then with every page, a `Vector` where there are several): all that match up to there have been handed out.
+            None stands for the last event's position, or the head where there is none.
     """
 
     events: list[StoredEvent]
@@ -179,9 +180,11 @@ class Log(Protocol):
 
         Answers at most `limit` events, and ends with the event that reaches `max_bytes` of payload; but at least one
         event if there is any. A log in several parts may end a page where a part ends. Without a query an empty page
-        means that `after` is at or beyond the head; with one, `reached` says how far was looked, by what is found under
-        types and tags and without reading what does not match (a topic of Kafka, which has no index, is read all the
-        same): it is above `after` while that is below the head.
+        means that `after` is at or beyond the head, unless `reached` is above it; with one, `reached` says how far was
+        looked, by what is found under types and tags and without reading what does not match (a topic of Kafka, which
+        has no index, is read all the same): it is above `after` while that is below the head. In a log of several
+        partitions (`PartitionedLog`) an event's position as `after` has the other partitions read from their beginning,
+        and pages hold these in the order of time as far as they are there.
         """
         ...
 
