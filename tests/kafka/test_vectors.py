@@ -9,18 +9,21 @@ from typing import Any, cast
 import pytest
 
 from eventsource_upstash import (
+    EventStore,
     LogRewound,
     Memory,
     Misuse,
     ProjectionStopped,
     ProjectionStore,
+    Projector,
+    Registry,
     SQLite,
     Vector,
     join,
 )
-from eventsource_upstash.domain.positions import partition_of
+from eventsource_upstash.domain.positions import meet, partition_of
 from tests.kafka.partitioned import Apart, Partitioned, Topical
-from tests.views.support import COLOURS, Clock, Colour, Desk, Game, Left, Lent, Met, Scored
+from tests.views.support import COLOURS, Boom, Clock, Colour, Desk, Game, Left, Lent, Met, Player, Scored
 
 
 @pytest.fixture(params=COLOURS)
@@ -245,6 +248,32 @@ def test_a_stop_keeps_the_place_in_every_partition(backend: Apart, colour: Colou
     game.bad = set()
     assert desk.projector.catch_up().complete
     assert desk.documents()["ann"].folded == (*before, *after)
+
+
+def test_two_that_stop_in_different_partitions_have_reached_what_both_have(two: Apart) -> None:
+    registry = Registry()
+    registry.event("scored")(Scored)
+
+    def fold(name: str, bad: str) -> None:
+        @registry.projection(name, Player).on(Scored, key="player")
+        def scored(player: Player | None, event: Scored) -> Player:
+            if event.player == bad:
+                raise Boom(bad)
+            return Player(event.player)
+
+    fold("first", "p2")
+    fold("second", "p5")
+
+    store = EventStore(two, registry)
+    views = ProjectionStore(two, registry)
+    positions = [store.append(f"account-{(2, 5)[number % 2]}", Scored(f"p{number}", 1)).position for number in range(8)]
+    stops = positions[2], positions[5]
+    assert len({partition_of(each) for each in stops}) == 2
+    with pytest.raises(ProjectionStopped) as stopped:
+        Projector(store, views).catch_up()
+    reached = stopped.value.result.position
+    assert reached == meet(*[each.checkpoint for each in views.status()])
+    assert not any(stop <= reached for stop in stops)
 
 
 def test_parked_events_of_several_partitions_are_folded_again_in_their_order(desk: Desk, backend: Apart) -> None:
