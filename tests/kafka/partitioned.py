@@ -257,6 +257,10 @@ class TopicPartitions:
     def recreate(self) -> None:
         self.topic.recreate()
 
+    def trim(self, partition: int, offset: int) -> None:
+        """Retention deletes everything below an offset."""
+        self.topic.truncate(partition, offset)
+
 
 class Topical(Kafka):
     """The same over `KafkaLog`, and a topic in memory."""

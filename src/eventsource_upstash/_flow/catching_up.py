@@ -147,15 +147,14 @@ class CatchingUp:
                 continue
             if not work.open:
                 break
-            going = pulled.events or (pulled.reached is not None and pulled.reached != pulled.after)
-            pulled = await self._page(work, pulled, outboxes) if going else await self._switch(work, pulled)
+            pulled = await self._step(work, pulled, outboxes)
         followed: Followers | None = None
         result = work.result()
         if following:
             followed = await following.follow(work.head if until is None else nearer(until, work.head), deadline)
             result = followed.added_to(result)
-        if work.rewound is not None:
-            raise work.rewound
+        if work.trouble is not None:
+            raise work.trouble
         if work.failures:
             raise _stopped(work.failures, result)
         if followed is not None:
@@ -175,6 +174,15 @@ class CatchingUp:
         pulled = await self._views.pull(pull)
         work.receipt += pulled.receipt
         return pulled
+
+    async def _step(self, work: Pass, pulled: Pulled, outboxes: Outboxes | None) -> Pulled | None:
+        """Do what there is to do with what was pulled, and pull what comes next."""
+        if pulled.lost is not None:  # whoever was there has been let go of: what comes next for the others?
+            then = work.next_pull(self._page_size)
+            return None if then is None else await self._pull(work, then)
+        if pulled.events or (pulled.reached is not None and pulled.reached != pulled.after):
+            return await self._page(work, pulled, outboxes)
+        return await self._switch(work, pulled)
 
     async def _switch(self, work: Pass, pulled: Pulled) -> Pulled | None:
         """At the head: let serve what is building there, without a page that would do it."""

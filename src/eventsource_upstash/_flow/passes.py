@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -12,8 +13,10 @@ from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.positions import meet, nearer
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
-from ..errors import LogReplaced, LogRewound
+from ..errors import LogReplaced, LogRewound, LogTrimmed
 from ..ports import MAX_PAGE_BYTES, Progress, Pull, Pulled, Role
+
+_log: Final = logging.getLogger("eventsource_upstash.projector")
 
 Build: TypeAlias = "tuple[ProjectionId, int]"
 """A build of a view: its projection and its generation."""
@@ -56,7 +59,7 @@ class Pass:
         # at the head: it may have moved by the time that the last one gets there.
         self.settles: bool = reach.everybody and until is None
         self.failures: list[Failure] = []
-        self.rewound: LogRewound | None = None
+        self.trouble: LogRewound | LogTrimmed | None = None
         self.serving: dict[ProjectionId, int] = {}
         self.rebuilt: dict[Build, int] = {}
         self.aside: dict[ProjectionId, int] = {}
@@ -115,16 +118,22 @@ class Pass:
                 continue
             name = progress.projection
             if not progress.checkpoint <= pulled.head:
-                self.rewound = LogRewound(projection=name.known, checkpoint=progress.checkpoint, head=pulled.head)
+                self.trouble = LogRewound(projection=name.known, checkpoint=progress.checkpoint, head=pulled.head)
                 self.leave(progress)
                 continue
             if pulled.mark is not None and progress.checkpoint == pulled.after:
                 known = progress.notes.mark
                 if known and known != pulled.mark:
-                    self.rewound = _replaced(name.known, progress.checkpoint, pulled.head)
+                    self.trouble = _replaced(name.known, progress.checkpoint, pulled.head)
                     self.leave(progress)
                     continue
             self.reach(progress, progress.checkpoint)
+            if pulled.lost is not None and progress.checkpoint == pulled.after:
+                _log.error("%s, at position %s, cannot go on: %s", name, progress.checkpoint, pulled.lost)
+                if progress.role is Role.SERVING or not self.everybody:  # a rebuild holds up only who asked for it
+                    self.trouble = pulled.lost
+                self.leave(progress)
+                continue
             if progress.checkpoint >= goal and not self.settles and progress.role is Role.SERVING:
                 self.leave(progress)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..domain.events import Receipt, StoredEvent, stored_id
 from ..domain.positions import Vector, vector
+from ..errors import LogTrimmed
 from ..ports import Log
 
 
@@ -41,7 +42,10 @@ async def read_on(log: Log, after: int, limit: int, max_bytes: int) -> Next:
     """
     if after == 0 or isinstance(after, Vector):
         return await _read_after(log, after, limit, max_bytes)
-    page = await log.read(after - 1, limit + 1, max_bytes)
+    try:
+        page = await log.read(after - 1, limit + 1, max_bytes)
+    except LogTrimmed:  # of the event at the position alone, which somebody has read: what comes next may be there
+        return await _read_after(log, after, limit, max_bytes)
     events, receipt, mark = page.events, page.receipt, None
     told = page.reached is None  # else it is a log with gaps, in which events may come to be gaps
     if events and events[0][0] == after:

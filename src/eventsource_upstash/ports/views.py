@@ -12,6 +12,7 @@ import msgspec
 from ..domain.events import FREE, Receipt, StoredEvent
 from ..domain.indexes import Entries
 from ..domain.projections import NO_NOTES, Notes, ProjectionId, Stopped
+from ..errors import LogTrimmed
 
 NO_BUILDS: Final[Mapping[ProjectionId, int]] = MappingProxyType({})
 NO_ENTRIES_OF: Final[Mapping[str, Entries]] = MappingProxyType({})
@@ -106,6 +107,8 @@ class Pulled(NamedTuple):
         reached: How far the page reaches in a log whose pages may end behind their last event, or hold none though
             there is something after `after` (which is of nobody's concern): the checkpoint of whoever has folded all of
             it. None stands for the position of the last event. Always there where `after` is a vector.
+        lost: Why there is no page after `after`, where what comes next there is not kept any more: whoever is there
+            cannot go on, and holds up nobody else.
     """
 
     progress: tuple[Progress, ...]
@@ -115,6 +118,7 @@ class Pulled(NamedTuple):
     receipt: Receipt = FREE
     mark: str | None = None
     reached: int | None = None
+    lost: LogTrimmed | None = None
 
 
 class Wanted(NamedTuple):

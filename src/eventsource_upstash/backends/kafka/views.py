@@ -17,7 +17,7 @@ from ..._io.port import Port
 from ...domain.events import FREE, Receipt
 from ...domain.positions import Vector, past, read_position, vector
 from ...domain.progress import ProjectionId
-from ...errors import Misuse
+from ...errors import LogTrimmed, Misuse
 from ...ports import (
     Backend,
     Commit,
@@ -95,7 +95,15 @@ class KafkaViews:
             receipt += cost
             after = next_after([_of(each, head) for each in active], head, pull)
         if head is None or after != head:
-            page = await self.log.read(after, pull.limit, pull.max_bytes)
+            try:
+                page = await self.log.read(after, pull.limit, pull.max_bytes)
+            except LogTrimmed as lost:
+                if head is None:
+                    head, cost = await self.log.head()
+                    receipt += cost
+                progress = tuple([_of(each, head) for each in active])
+                after = vector(after) if isinstance(head, Vector) else after
+                return Pulled(progress, head, after, [], receipt, lost=lost)
             receipt += page.receipt
             head = page.head
             progress = tuple([_of(each, head) for each in active])
