@@ -110,6 +110,35 @@ def test_what_was_fetched_too_much_is_kept_for_the_next_page() -> None:
     assert topic.calls.count("fetch") < 20  # 50 records of each partition in each
 
 
+@pytest.mark.parametrize(("partitions", "streams"), [(64, 640), (64, 1), (256, 1), (1, 9)])
+def test_what_a_page_costs_is_no_matter_of_how_events_are_spread_over_partitions(partitions: int, streams: int) -> None:
+    topic = MemoryTopic(partitions=partitions)
+    log = log_of(topic)
+    for at in range(1, 3_001):
+        append(log, f"stream-{at % streams}", at=at)
+    topic.calls.clear()
+    assert len(rows(log, limit=500)) == 3_000
+    # One for a page or less; where all is in one partition, a second one that finds the others empty.
+    assert topic.calls.count("fetch") <= 2 * 7
+
+
+def test_two_who_read_at_different_places_take_nothing_from_each_other() -> None:
+    topic = MemoryTopic(partitions=2)
+    log = log_of(topic)
+    for at in range(1, 2_001):
+        append(log, f"stream-{at % 7}", at=at)
+    places = {"behind": 0, "ahead": run(log.read(0, 1_500, MEGABYTES)).reached or 0}
+    for who in ("behind", "ahead"):
+        places[who] = run(log.read(places[who], 10, MEGABYTES)).reached or 0
+    topic.calls.clear()
+    for _ in range(4):
+        for who, after in places.items():
+            page = run(log.read(after, 10, MEGABYTES))
+            assert len(page.events) == 10
+            places[who] = page.reached or 0
+    assert topic.calls.count("fetch") == 0
+
+
 def test_an_event_stands_at_its_position_and_nothing_before_it_comes_later() -> None:
     log = log_of(MemoryTopic(partitions=3))
     given = [append(log, f"s{at}", at=at) for at in range(1, 20)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -75,7 +76,7 @@ def test_an_event_is_read_as_it_was_written(append: Append, partition: int, offs
         Record(partition, offset + at, each.timestamp_ms, each.key, each.value, each.headers)
         for at, each in enumerate(records)
     ]
-    rows, keyed = Records("todo").decode(written)
+    rows, keyed = Records("todo").look(written)
     for at, row in enumerate(rows):
         place = offset + at + 1
         position = position_at(partition, place)
@@ -118,7 +119,7 @@ class Seen:
     streams: tuple[str, ...] = ()
 
 
-def an_app(topic: MemoryTopic, foreign: Translate | None = None) -> tuple[App, Registry]:
+def an_app(topic: MemoryTopic, foreign: Translate | None = None, views: Memory | None = None) -> tuple[App, Registry]:
     registry = Registry()
     registry.event("ordered")(Ordered)
     orders = registry.projection("orders", Seen)
@@ -128,7 +129,7 @@ def an_app(topic: MemoryTopic, foreign: Translate | None = None) -> tuple[App, R
         return Seen((*(seen or Seen()).streams, f"{recorded.stream}:{recorded.event.sku}"))
 
     assert all((ordered,))
-    return App(Kafka(topic, views=Memory(), foreign=foreign), registry, InProcess()), registry
+    return App(Kafka(topic, views=views or Memory(), foreign=foreign), registry, InProcess()), registry
 
 
 def seen(app: App) -> tuple[str, ...]:
@@ -209,6 +210,53 @@ def test_a_function_that_fails_says_where_and_not_what() -> None:
     assert "secret" not in str(failed.value)
 
 
+def test_what_comes_before_a_record_that_cannot_be_translated_is_folded() -> None:
+    mended = False
+
+    def foreign(record: Record) -> tuple[str, int, bytes]:
+        if record.value == b"bad" and not mended:
+            raise KeyError("sku")
+        return ("ordered", 1, b'{"sku":"%s"}' % (record.value or b""))
+
+    topic, views = MemoryTopic(partitions=2), Memory()
+    app, _ = an_app(topic, foreign, views)
+    for at, value in enumerate((b"a", b"bad", b"c")):
+        topic.put(value, b"k", partition=0, timestamp_ms=10 + at)
+    topic.put(b"x", b"l", partition=1, timestamp_ms=9)
+    for _ in range(2):
+        with pytest.raises(UndecodableEvent, match="position 2"):
+            app.projector.catch_up()
+        assert seen(app) == ("l:x", "k:a")
+    # Nobody's append fails at it, nor who only looks for what comes twice.
+    app.event_store.append("order-1", Ordered("b"), idempotency_key="b")
+    assert app.event_store.append("order-1", Ordered("b"), idempotency_key="b").repeated
+    mended = True
+    assert app.projector.catch_up().complete
+    assert sorted(seen(app)) == ["k:a", "k:bad", "k:c", "l:x", "order-1:b"]
+    mended = False
+    topic.put(b"d", b"k", partition=0)
+    again, _ = an_app(topic, foreign, views)
+    assert again.projector.catch_up().complete
+    assert "k:d" in seen(again)
+
+
+@pytest.mark.parametrize("answer", ["ordered", ("ordered", 1), ("ordered", 1, '{"sku":"a"}'), ("ordered", 1, b"", "")])
+def test_what_a_function_answers_that_is_no_event_is_its_failure(answer: Any) -> None:
+    topic = MemoryTopic()
+    app, _ = an_app(topic, lambda _: answer)
+    topic.put(b"hello", b"k")
+    with pytest.raises(UndecodableEvent, match="position 1"):
+        app.projector.catch_up()
+
+
+def test_a_record_of_any_time_has_one_that_can_be_told() -> None:
+    topic = MemoryTopic()
+    app, _ = an_app(topic, lambda _: ("ordered", 1, b'{"sku":"a"}'))
+    for at in (-1, 2**62):
+        topic.put(b"a", b"k", timestamp_ms=at)
+    assert [each.recorded_at.year for each in app.event_store.read()] == [1970, 9999]
+
+
 def test_cloud_events_of_others_are_events() -> None:
     topic = MemoryTopic()
     app, _ = an_app(topic)
@@ -236,7 +284,7 @@ def test_cloud_events_of_others_are_events() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_cloud_event_is_foreign(value: bytes) -> None:
-    [row], _ = Records("todo").decode([Record(0, 0, 0, b"k", value)])
+    [row], _ = Records("todo").look([Record(0, 0, 0, b"k", value)])
     assert row[5] == FOREIGN
 
 

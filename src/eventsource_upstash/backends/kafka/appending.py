@@ -168,7 +168,7 @@ class Appending:
                 high = min(high, out.bounds.high)
                 continue
             receipt += fetched.receipt
-            rows, keyed = self._records.decode(fetched.records)
+            rows, keyed = self._records.look(fetched.records)
             tail.rows += rows
             tail.keyed.update(keyed)
             offset = fetched.reached[partition]

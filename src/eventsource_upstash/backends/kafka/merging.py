@@ -12,6 +12,7 @@ from ...domain.codec import decode_tags
 from ...domain.events import StoredEvent
 from ...domain.positions import PLACE_BITS
 from ...domain.queries import Query
+from ...errors import UndecodableEvent
 from ...ports import MAX_PAGE_EVENTS
 from ..rules import bounded
 from .repeats import Window
@@ -30,9 +31,10 @@ class Strip:
         end: Offset up to which everything has been fetched, exclusive.
         ended: Whether nothing stood in the partition beyond that when this read began or later.
         window: What stands before `end`.
+        error: Why the record at `end` is no event, where that was found.
     """
 
-    __slots__ = ("at", "end", "ended", "rows", "start", "window")
+    __slots__ = ("at", "end", "ended", "error", "rows", "start", "window")
 
     def __init__(self, offset: int) -> None:
         self.rows: list[StoredEvent] = []
@@ -41,6 +43,7 @@ class Strip:
         self.end: int = offset
         self.ended: bool = False
         self.window: Window = Window(offset)
+        self.error: UndecodableEvent | None = None
 
     @property
     def dry(self) -> bool:
@@ -54,10 +57,14 @@ class Strip:
             return self.end
         return self.rows[self.at - 1][2] if self.at else self.start
 
+    def low(self, rows: int) -> bool:
+        """Whether so many rows are left at most, and more can be fetched."""
+        return len(self.rows) - self.at <= rows and not self.ended and self.error is None
+
     def fill(self, rows: list[StoredEvent], end: int, *, ended: bool) -> None:
-        """Go on with what was fetched, when everything before has been handed out."""
-        self.start, self.end = self.end, end
-        self.rows, self.at, self.ended = rows, 0, ended
+        """Go on with what was fetched."""
+        self.start, self.end = self.offset, end
+        self.rows, self.at, self.ended = self.rows[self.at :] + rows, 0, ended
 
 
 class Page:

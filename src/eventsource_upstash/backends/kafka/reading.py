@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ...domain.events import Receipt, StoredEvent
-from ...domain.positions import PLACE_BITS, Vector
+from ...domain.positions import PLACE_BITS, Vector, place_of
 from ...domain.queries import Query
 from ...errors import LogTrimmed
 from ...ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS
@@ -18,24 +19,35 @@ from .topic import Fetched, OutOfRange, TopicClient
 SHARE: Final = 50
 """Fewest records that are fetched of a partition at once, however many partitions there are."""
 
+SHARE_BYTES: Final = 64 * 1024
+"""Likewise the bytes: what is fetched of all partitions waits in memory, until it is its turn."""
+
+KEPT: Final = 2
+"""Places of a partition at which it is kept: one reader follows the log, say, while a rebuild is read far behind."""
+
 
 class Shelf:
     """What was fetched and not handed out, for whoever reads on from there. Safe under threads: each takes its own."""
 
     def __init__(self) -> None:
-        self._strips: dict[int, Strip] = {}
+        self._strips: dict[int, tuple[Strip, ...]] = {}
+        self._lock = threading.Lock()
 
     def take(self, partition: int, offset: int) -> Strip:
         """What is there of a partition after an offset: nothing, mostly."""
-        strip = self._strips.pop(partition, None)
-        if strip is None or strip.offset != offset:
-            return Strip(offset)
-        strip.ended = False  # that was then
+        with self._lock:
+            kept = self._strips.get(partition, ())
+            strip = next((each for each in kept if each.offset == offset), None)
+            if strip is None:
+                return Strip(offset)
+            self._strips[partition] = tuple([each for each in kept if each is not strip])
+        strip.ended, strip.error = False, None  # that was then
         return strip
 
     def put(self, partition: int, strip: Strip) -> None:
         """Keep what is left of a partition."""
-        self._strips[partition] = strip
+        with self._lock:
+            self._strips[partition] = (*self._strips.get(partition, ())[-KEPT + 1 :], strip)
 
 
 class Reading:
@@ -78,18 +90,35 @@ class Reading:
         return bool(new)
 
     async def read(self, limit: int, max_bytes: int, query: Query | None) -> None:
-        """Read until the page is full, or nothing is left."""
+        """Read until the page is full, or nothing is left.
+
+        Raises:
+            UndecodableEvent: The app's own function fails at the record that comes next.
+        """
         page = Page(limit - len(self.rows), max_bytes - sum([len(row[9]) for row in self.rows]), query)
         if query is not None:
             limit = MAX_PAGE_EVENTS
         while not page.full:
-            dry = {partition: strip.end for partition, strip in self._strips.items() if strip.dry and not strip.ended}
+            dry = [strip for strip in self._strips.values() if strip.dry and not strip.ended]
+            failed = next((strip.error for strip in dry if strip.error is not None), None)
+            if failed is not None:
+                if not (self.rows or page.rows):
+                    raise failed
+                break  # what comes before it is handed out
             if dry:
-                await self._fetch(dry, max(limit // len(self._strips), SHARE) * len(dry), max_bytes)
+                await self._refill(limit, max_bytes)
             page.take(self._strips)
             if self.ended:
                 break
         self.rows += page.rows
+
+    async def _refill(self, limit: int, max_bytes: int) -> None:
+        """Fetch more of where nothing is left, and of where little is: they all go on about equally."""
+        # Of those that have ended nothing waits in memory: the others have their shares.
+        going = len([strip for strip in self._strips.values() if not (strip.dry and strip.ended)])
+        share, share_bytes = max(limit // going, SHARE), max(max_bytes // going, SHARE_BYTES)
+        low = {partition: strip.end for partition, strip in self._strips.items() if strip.low(share // 2)}
+        await self._fetch(low, share * len(low), min(max_bytes, share_bytes * len(low)))
 
     async def highs(self) -> Vector:
         """Where the partitions end. Whoever has not reached that finds something there."""
@@ -119,7 +148,7 @@ class Reading:
         return offsets
 
     async def _fetch(self, offsets: dict[int, int], limit: int, max_bytes: int) -> None:
-        """Fetch what comes next in partitions of which nothing is left."""
+        """Fetch what comes next in partitions."""
         while offsets:
             try:
                 fetched = await self._client.fetch(offsets, limit, max_bytes)
@@ -141,7 +170,7 @@ class Reading:
         self._strips[out.partition].ended = True
 
     def _sort(self, offsets: Mapping[int, int], fetched: Fetched) -> None:
-        rows, keyed = self._records.decode(fetched.records)
+        (rows, keyed), failed = self._records.decode(fetched.records)
         apart: dict[int, list[StoredEvent]] = {partition: [] for partition in offsets}
         if len(apart) == 1:
             apart = dict.fromkeys(apart, rows)
@@ -150,8 +179,10 @@ class Reading:
                 apart[row[0] >> PLACE_BITS].append(row)
         for partition, own in apart.items():
             strip = self._strips[partition]
-            end = fetched.reached[partition]
-            strip.fill(strip.window.sift(own, keyed, end), end, ended=partition in fetched.ended)
+            error = failed.get(partition)
+            end = fetched.reached[partition] if error is None else place_of(error.position) - 1
+            strip.fill(strip.window.sift(own, keyed, end), end, ended=error is None and partition in fetched.ended)
+            strip.error = error
 
     async def _look_back(self, partitions: Iterable[int]) -> None:
         """Read what stands before a page, where this is not known: what comes again within the window is dropped."""
@@ -177,7 +208,7 @@ class Reading:
             for partition in wanted:
                 goal = goals[partition]
                 found = [each for each in fetched.records if each.partition == partition and each.offset < goal]
-                self._strips[partition].window.sift(*self._records.decode(found), min(goal, fetched.reached[partition]))
+                self._strips[partition].window.sift(*self._records.look(found), min(goal, fetched.reached[partition]))
             wanted = {
                 partition: fetched.reached[partition]
                 for partition in wanted

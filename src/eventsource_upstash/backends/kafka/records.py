@@ -30,6 +30,9 @@ FOREIGN: Final = "kafka:foreign"
 
 HEADERS: Final[Headers] = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
+MAX_MS: Final = 253_402_300_799_999
+"""Last millisecond of the year 9999. Anybody may write any number as the time of a record, and none at all as -1."""
+
 Translate: TypeAlias = Callable[[Record], "NewEvent | tuple[str, int, bytes, str] | None"]
 """What makes an event of a record of somebody else: its type, version and payload (JSON), and after them its stream
 where that is not the record's key; None leaves it foreign."""
@@ -168,27 +171,40 @@ class Records:
         self._topic = topic
         self._translate = translate
 
-    def decode(self, records: Iterable[Record]) -> Decoded:
-        """The events that records stand for.
+    def decode(self, records: Iterable[Record]) -> tuple[Decoded, dict[int, UndecodableEvent]]:
+        """The events that records stand for: of each partition up to one that the app's own function fails at.
 
-        Raises:
-            UndecodableEvent: The app's own function failed at a record.
+        Answers those failures as well, by partition.
         """
+        return self._decode(records, self._translate)
+
+    def look(self, records: Iterable[Record]) -> Decoded:
+        """The same, only to be compared with others: what the app's function would make of a record is not asked."""
+        return self._decode(records, None)[0]
+
+    def _decode(
+        self, records: Iterable[Record], translate: Translate | None
+    ) -> tuple[Decoded, dict[int, UndecodableEvent]]:
         rows: list[StoredEvent] = []
         keyed: dict[int, Keyed] = {}
+        failed: dict[int, UndecodableEvent] = {}
         for record in records:
+            if failed and record[0] in failed:
+                continue
             value = record[4]
             try:
                 event = None if value is None else _ours(value)
             except msgspec.DecodeError:
                 event = None
             identity = None if event is None or event.source != SOURCE else identity_of(event.id)
-            if event is None or identity is None or event.specversion != "1.0":
-                rows.append(self._others(record))
-                continue
-            payload = bytes(event.data) if not event.data_base64 else _payload(event.data, event.data_base64)
-            if payload is None:
-                rows.append(self._others(record))
+            payload = None
+            if event is not None and identity is not None and event.specversion == "1.0":
+                payload = bytes(event.data) if not event.data_base64 else _payload(event.data, event.data_base64)
+            if event is None or identity is None or payload is None:
+                try:
+                    rows.append(self._others(record, translate))
+                except UndecodableEvent as error:
+                    failed[record[0]] = error
                 continue
             place = record[1] + 1
             position = record[0] << PLACE_BITS | place
@@ -201,15 +217,15 @@ class Records:
             )
             if event.key:
                 keyed[position] = Keyed(event.key, event.keydigest, event.ordinal)
-        return Decoded(rows, keyed)
+        return Decoded(rows, keyed), failed
 
-    def _others(self, record: Record) -> StoredEvent:
+    def _others(self, record: Record, translate: Translate | None) -> StoredEvent:
         """The event that a record of somebody else's stands for."""
         place = record.offset + 1
         position = position_at(record.partition, place)
-        recorded_us, number = record.timestamp_ms * 1000, position
+        recorded_us, number = min(max(record.timestamp_ms, 0), MAX_MS) * 1000, position
         stream = _text(record.key) or FOREIGN
-        made: NewEvent | tuple[str, int, bytes, str] | None = None
+        made: NewEvent | None = None
         known = _cloud_event(record.value)
         if known is not None:
             event, payload = known
@@ -217,12 +233,13 @@ class Records:
             made = (event.type, 1, payload)
             recorded_us = _moment(event.time, recorded_us)
             recorded_us, number = identity_of(event.id) or (recorded_us, _number(event.source, event.id))
-        elif self._translate is not None:
+        elif translate is not None:
             try:
-                made = self._translate(record)
-                if made is not None and len(made) > 3:
-                    *_, stream = made
+                told = translate(record)
+                if told is not None and len(told) > 3:
+                    *_, stream = told
                     check_stream(stream)
+                made = _checked(told)
             except Exception as error:  # whatever the app's function raises
                 raise UndecodableEvent(
                     type=FOREIGN,
@@ -233,8 +250,18 @@ class Records:
                 ) from error
         if made is None:
             made = (FOREIGN, 1, _encode(_told(record)))
-        type_, version, payload = made[:3]
+        type_, version, payload = made
         return (position, stream, place, recorded_us, number, type_, version, None, None, payload)
+
+
+def _checked(told: NewEvent | tuple[str, int, bytes, str] | None) -> NewEvent | None:
+    """What an app's function answered, if it is an event. Raises `TypeError` where it is none."""
+    if told is None:
+        return None
+    type_, version, payload = told[:3]
+    if not (type(type_) is str and type(version) is int and type(payload) is bytes):
+        raise TypeError("it answers (type, version, payload): a text, a whole number and bytes")
+    return type_, version, payload
 
 
 def _is_json(payload: bytes) -> bool:
