@@ -154,6 +154,35 @@ def test_it_is_not_sent_again_where_too_much_was_written_since_to_tell() -> None
     assert len(topic.records()) == REPEAT_WINDOW + 1
 
 
+def test_a_clock_that_is_behind_does_not_make_it_sent_again() -> None:
+    topic = MemoryTopic()
+    others = log_of(topic)
+    append_ours = an_append("a", at=100_000_000)
+
+    def busy(step: str) -> None:
+        if step == "produce":
+            topic.after = lambda _: None
+            for at in range(REPEAT_WINDOW + 1):
+                run(others.append(an_append("b", at=100_000_001 + at - (30_000_000 if at == 900 else 0))))
+            raise OutcomeUnknown("lost")
+
+    topic.after = busy
+    with pytest.raises(OutcomeUnknown):
+        run(log_of(topic).append(append_ours))
+    assert [record.key for record in topic.records()].count(b"a") == 1
+
+
+def test_an_append_is_found_in_a_topic_that_was_made_anew() -> None:
+    topic = MemoryTopic()
+    log = log_of(topic)
+    for at in range(1, 4):
+        run(log.append(an_append("a", at=at)))
+    topic.recreate()
+    losing(topic, 1, written=True)
+    assert run(log.append(an_append("a", at=4))) == Appended(1, 1, repeated=True)
+    assert len(topic.records()) == 1
+
+
 @pytest.mark.parametrize("error", [Refused("no rights"), TooLarge(what="a record", size=2, limit=1), Unavailable("no")])
 def test_what_was_refused_is_not_sent_again(error: Exception) -> None:
     topic = MemoryTopic()

@@ -21,6 +21,9 @@ MANY_EVENTS: Final = REPEAT_WINDOW // 2
 MANY_BYTES: Final = 1024 * 1024
 """Bytes of payload that are enough for one transaction of several appends."""
 
+CLOCKS_APART_US: Final = 60_000_000
+"""What was recorded so many microseconds before an append stands before it, whatever clocks say: none is so far off."""
+
 
 class _Tail:
     """The last places of a partition.
@@ -148,7 +151,7 @@ class Appending:
         if len(known) == len(found):
             return known, receipt
         # They may stand further back, if so much was written since that the window does not reach back before them.
-        before = any(row[3] < append.recorded_us for row in tail.rows for append in appends[:1])
+        before = any(row[3] < appends[0].recorded_us - CLOCKS_APART_US for row in tail.rows)
         if known or not (tail.whole or before):
             raise unknown
         return [], receipt
@@ -157,6 +160,7 @@ class Appending:
         """The last places of a partition, from an offset on if that is within them."""
         bounds, receipt = await self._client.bounds([partition])
         low, high = bounds[partition]
+        since = since if since <= high else 0  # else the topic was made anew
         start = max(low, since, high - REPEAT_WINDOW)
         tail = _Tail(start, whole=start in (low, since))
         offset = start
