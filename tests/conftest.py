@@ -51,7 +51,7 @@ ONE_PYTHON = re.compile(
     | tests/qstash/test_(agreement|schedules)
     | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
-    | tests/kafka/rest/test_(every_order|local) | test_scenario.kafka_rest
+    | tests/kafka/rest/test_(conformance|every_order|local) | test_scenario.kafka_rest
     | tests/kafka/(native/ | test_(broker|every_order)) | tests/limits/.*(agreement|upstash)
     | tests/sharing/(test_deliveries | .*upstash)
     | tests/kafka/test_conformance | tests/docs/.*kafka | tests/reactors/test_kills | tests/faults/test_processes

@@ -53,11 +53,13 @@ class Server:
     Attributes:
         topic: The topic.
         requests: Every request that arrived: its method and path.
+        slow: So many of the next answers with records have none, as of a server that is not through in time.
     """
 
     def __init__(self, topic: MemoryTopic) -> None:
         self.topic = topic
         self.requests: list[str] = []
+        self.slow = 0
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         assert request.headers["authorization"] == f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
@@ -97,7 +99,11 @@ class Server:
 
     def after(self, partition: int, offset: int) -> list[Record]:
         """What stands in a partition from an offset on."""
-        return self.topic.fetch({partition: offset}, 1 << 30, 1 << 30).records
+        found = self.topic.fetch({partition: offset}, 1 << 30, 1 << 30).records
+        if self.slow and found:
+            self.slow -= 1
+            return []
+        return found
 
     def write(self, partition: int, key: bytes, value: bytes, headers: Any = (), timestamp_ms: int = 0) -> int:
         return self.topic.produce(partition, [NewRecord(key, value, timestamp_ms, tuple(headers))])[0]
@@ -338,7 +344,7 @@ class RedpandaServer(Server):
             found = self.after(int(partition), offset)
         except OutOfRange:
             raise Failure(400, 40002, "offset_out_of_range") from None
-        if found:
+        if found and not self.slow:
             low = self.topic.bounds([int(partition)])[int(partition)].low
             found = self.after(int(partition), max(low, found[0].offset - found[0].offset % self.BATCH))
         room = int(call.query["max_bytes"])

@@ -275,19 +275,21 @@ def test_redpanda_produces_and_reads() -> None:
         {"topic": "t", "key": None, "value": "bXVsdGlicm9rZXI=", "partition": 0, "offset": 2},
         {"topic": "t", "key": None, "value": "bXVsdGliYXRjaA==", "partition": 0, "offset": 3},
     ]
-    port = said({"offsets": [{"partition": 0, "offset": 3}]}, records, [])
+    beyond = (400, {"error_code": 40002, "message": "offset_out_of_range"})
+    port = said({"offsets": [{"partition": 0, "offset": 3}]}, records, [], beyond)
     client = opened(port, PANDA, "t", "redpanda")
     assert run(client.produce(0, [NewRecord(b"key", b"multibatch", 1)]))[0] == [3]
     # "Fetch offset 2 - expect offsets 0-3": the batch is handed out from its beginning.
     fetched = run(client.fetch({0: 2}, 100, 1_000_000))
     assert fetched.records == [Record(0, 2, 0, None, b"multibroker"), Record(0, 3, 0, None, b"multibatch")]
-    assert (fetched.reached, fetched.ended, fetched.receipt.requests) == ({0: 4}, frozenset({0}), 2)
+    assert (fetched.reached, fetched.ended, fetched.receipt.requests) == ({0: 4}, frozenset({0}), 3)
     written = {"records": [{"key": "a2V5", "value": "bXVsdGliYXRjaA==", "partition": 0}]}
     where = f"{PANDA}/topics/t/partitions/0/records"
     assert asked(port) == [
         Wanted("POST", f"{PANDA}/topics/t", written, V2, BINARY),
         Wanted("GET", f"{where}?offset=2&timeout=100&max_bytes=1000000", None, BINARY),
         Wanted("GET", f"{where}?offset=4&timeout=100&max_bytes=1000000", None, BINARY),
+        Wanted("GET", f"{where}?offset=5&timeout=0&max_bytes=1", None, BINARY),
     ]
 
 

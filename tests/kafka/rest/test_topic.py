@@ -148,6 +148,37 @@ def test_a_gap_at_the_end_is_the_end_and_is_not_passed(dialect: Dialect) -> None
     assert everything(client, {0: 2}) == {0: [3]}
 
 
+@pytest.mark.parametrize("slow", [1, 2, 3, 7])
+def test_a_server_that_is_slow_is_waited_for_or_unavailable_and_never_the_end(dialect: Dialect, slow: int) -> None:
+    for number in range(6):
+        topic = filled(12)
+        topic.gap(0, 1)
+        topic.put(b"last")
+        client, port = opened(topic, dialect)
+        found: list[int] = []
+        tries = 0
+        while len(found) < 13:
+            if tries == number:
+                port.server.slow = slow
+            tries += 1
+            try:
+                fetched = run(client.fetch({0: found[-1] + 1 if found else 0}, 4, MEGABYTES))
+            except Unavailable as unavailable:
+                assert "nothing was skipped" in str(unavailable)  # noqa: PT017  it may come, and need not
+                continue
+            found += offsets(fetched)
+            assert not fetched.ended or len(found) == 13, "it was taken for the end"
+        assert found == [*range(12), 13]
+
+
+def test_a_server_that_hands_out_nothing_is_unavailable(dialect: Dialect) -> None:
+    client, port = opened(filled(12), dialect)
+    port.server.slow = 1_000
+    for offset in (0, 5, 11):
+        with pytest.raises(Unavailable, match=f"goes on from offset {offset}, .*nothing was skipped"):
+            run(client.fetch({0: offset}, 10, MEGABYTES))
+
+
 def test_tombstones_and_records_without_a_key(dialect: Dialect) -> None:
     topic = MemoryTopic()
     topic.put(None, b"gone")

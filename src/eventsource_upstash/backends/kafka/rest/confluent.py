@@ -37,8 +37,10 @@ V2: Final = "application/vnd.kafka.v2+json"
 BINARY: Final = "application/vnd.kafka.binary.v2+json"
 
 WAITS_MS: Final = (250, 500, 1_000, 1_000)
-"""How long a consumer may wait for records: so long at first, and after each answer in a row that had none. After the
-last one nothing is there that can be read. Karapace waits all that time, whatever it has."""
+"""How long a consumer may wait for records: so long at first, and after each answer in a row that had none.
+
+Karapace waits all that time, whatever it has.
+"""
 
 MIN_BYTES: Final = 1_000_000
 MAX_BYTES: Final = 64 * 1024 * 1024

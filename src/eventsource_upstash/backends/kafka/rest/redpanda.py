@@ -26,11 +26,14 @@ from ..topic import Bounds, Fetched, NewRecord, OutOfRange, Record
 from .answers import Problem, error_means
 from .confluent import BINARY, EXISTS, V2, decode_records, produce_v2
 from .paging import page
-from .speaking import Memory
+from .speaking import BACK, Memory, nothing_came
 from .transport import Ask, RestTransport
 
 WAIT_MS: Final = 100
 """How long the server may wait for records, where it finds none at once."""
+
+LONG_WAIT_MS: Final = 1_000
+"""How long it may wait where there should be some."""
 
 MIN_BYTES: Final = 65_536
 JOINS_MS: Final = (500,) * 20
@@ -84,7 +87,7 @@ class Redpanda:
         return {partition: await self._bounds(call, partition) for partition in partitions}
 
     async def fetch(self, call: Call, asked: Mapping[int, int], limit: int, max_bytes: int) -> Fetched:
-        """See `TopicClient.fetch`. 1 request for each partition without new records, 2 for others, or more."""
+        """See `TopicClient.fetch`. 2 requests for each partition without new records, 3 for others, or more."""
         found: dict[int, list[Record]] = {}
         exhausted: set[int] = set()
         size = max(MIN_BYTES, max_bytes // max(1, len(asked)))
@@ -93,12 +96,14 @@ class Redpanda:
             at = offset
             while len(records) * len(asked) < limit and sum(len(each.value or b"") for each in records) < size:
                 new = await self._records(call, partition, at, size)
+                if new == []:
+                    new = await self._at_the_end(call, partition, at, size)
+                    if not new:
+                        exhausted.add(partition)
+                        break
                 if new is None:
                     if not records:
                         raise OutOfRange(partition, offset, await self._bounds(call, partition))
-                    break
-                if not new:
-                    exhausted.add(partition)
                     break
                 records += new
                 at = new[-1].offset + 1
@@ -136,6 +141,18 @@ class Redpanda:
         if _out_of_range(outcome):
             return None
         raise self._transport.error(call, error_means(outcome, writes=False))
+
+    async def _at_the_end(self, call: Call, partition: int, offset: int, size: int) -> list[Record]:
+        """Records from an offset on, where none came; none where it is the end, or nothing behind it can be read."""
+        if await self._records(call, partition, offset + 1, 1, 0) is None:
+            return []
+        for back in (0, *BACK):  # see `EndsAreTold._look_before`
+            if back > offset:
+                break
+            seen = await self._records(call, partition, offset - back, size, LONG_WAIT_MS)
+            if seen:
+                return [record for record in seen if record.offset >= offset]
+        raise nothing_came(call, partition, offset)
 
     def _ask(self, partition: int, offset: int, max_bytes: int, wait_ms: int) -> Ask:
         query = f"offset={offset}&timeout={wait_ms}&max_bytes={min(max_bytes, 2**31 - 1)}"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
+from ....errors import Unavailable
 from ...sending import Call
 from ..topic import Bounds, Fetched, NewRecord, OutOfRange, Record
 from .paging import page, sorted_out
+
+BACK: Final = (1, 2, 4, 8, 16, 32)
+"""How far before an offset a record is looked for, where nothing came from it on."""
 
 
 class Memory:
@@ -90,13 +94,34 @@ class EndsAreTold:
         if behind:
             found = sorted_out(behind, await self.read(call, behind, highs, limit, max_bytes))
             cut = await self._cut(call, behind, found, highs)
-        # Of what stands before the end and did not come nothing can be read: it is no record, or not committed yet.
+            late = {
+                partition: await self._look_before(call, partition, offset)
+                for partition, offset in behind.items()
+                if not found[partition]
+            }
+            found |= late
+            cut |= await self._cut(call, behind, {partition: each for partition, each in late.items() if each}, highs)
         exhausted = {
             partition
             for partition in asked
             if not found.get(partition) or found[partition][-1].offset + 1 >= highs[partition]
         }
         return page(asked, found, exhausted - cut, limit, max_bytes, call.receipt())
+
+    async def _look_before(self, call: Call, partition: int, offset: int) -> list[Record]:
+        """Records from an offset on, where none came though there should be some: read from a record before it on.
+
+        Where that one comes alone, nothing behind it can be read: the end of a transaction, or one that is not over.
+        Where nothing comes either, the server is slow, and has said nothing about what there is.
+        """
+        for back in BACK:
+            if back > offset:
+                break
+            start = {partition: offset - back}
+            seen = sorted_out(start, await self.read(call, start, {partition: offset}, 1, 1))[partition]
+            if seen:
+                return [record for record in seen if record.offset >= offset]
+        raise nothing_came(call, partition, offset)
 
     async def _cut(
         self, call: Call, asked: Mapping[int, int], found: dict[int, list[Record]], highs: Mapping[int, int]
@@ -115,6 +140,14 @@ class EndsAreTold:
                 raise OutOfRange(partition, asked[partition], bounds)
             found[partition] = [record for record in found[partition] if record.offset < gaps[partition]]
         return lost
+
+
+def nothing_came(call: Call, partition: int, offset: int) -> Unavailable:
+    """The error where a server hands out nothing of what it has."""
+    return Unavailable(
+        f"{call.what}: partition {partition} goes on from offset {offset}, but nothing of that was handed out in time; "
+        "nothing was skipped. Try again later"
+    )
 
 
 def _gap(asked: int, records: Sequence[Record]) -> int | None:
