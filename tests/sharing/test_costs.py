@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
-from eventsource_upstash import AsyncWorker, Memory, connect_async
+import pytest
+
+from eventsource_upstash import AsyncWorker, Memory, Unavailable, connect_async
 from eventsource_upstash.testing import BackendWrapper
 from tests.kafka.memory_topic import MemoryTopic
 from tests.sharing.support import Clock, Game, Scored, app, in_partition, kafka, names
@@ -75,6 +77,60 @@ def test_a_worker_with_nothing_to_do_looks_at_the_table_and_at_how_far_its_parts
     run(shift.go())
     assert steps.steps == {"records": 1, "progress": 1}
     run(shift.end())
+
+
+class Slow(BackendWrapper):
+    """Every answer waits until as many have been asked for as there are parts; one of them may fail."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__(Memory())
+        self.parts = parts
+        self.asked = 0
+        self.most = 0
+        self.ended = 0
+        self.fails = False
+        self.on = False
+        self.all = asyncio.Event()
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        if not self.on:
+            return await step()
+        self.asked += 1
+        self.most = max(self.most, self.asked)
+        try:
+            if self.asked == self.parts:
+                self.all.set()
+            await self.all.wait()
+            if self.fails:
+                self.fails = False
+                raise Unavailable("not this part")
+            await asyncio.sleep(0)
+            return await step()
+        finally:
+            self.ended += 1
+
+
+def test_in_an_event_loop_the_parts_are_asked_side_by_side() -> None:
+    async def main() -> None:
+        slow, game = Slow(4), Game()
+        one = connect_async(kafka(4, slow), game.registry, clock=Clock())
+        for name in names(12):
+            await one.event_store.append(name, Scored(1))
+        await one.projector.catch_up()
+        view = one.projection_store.view(game.players)
+        await view.get("player-1")
+        slow.on = True
+        assert await view.count() == 12
+        assert slow.most == 4
+        slow.asked = slow.ended = 0
+        slow.all.clear()
+        slow.fails = True
+        with pytest.raises(Unavailable, match="not this part"):
+            await view.count()
+        assert slow.ended == 4  # nobody is left behind
+        await one.close()
+
+    asyncio.run(main())
 
 
 def test_a_worker_in_an_event_loop_shares_and_hands_over() -> None:

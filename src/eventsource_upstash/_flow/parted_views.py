@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -64,8 +65,14 @@ class PartedViews:
             return Got({}, builds[0], None, receipt + cost)
         documents: dict[str, bytes] = {}
         parts: dict[int, Progress] = {}
-        for number, some in self._partitions.by_part(keys, width).items():
-            got = await self._inner.get_many(projection.part(number), some, now_us, primary=primary)
+        asked = self._partitions.by_part(keys, width)
+        found = await self._partitions.together(
+            [
+                partial(self._inner.get_many, projection.part(number), some, now_us, primary=primary)
+                for number, some in asked.items()
+            ]
+        )
+        for number, got in zip(asked, found, strict=True):
             documents.update(got.documents)
             parts[number] = got.progress
             receipt += got.receipt
@@ -125,7 +132,7 @@ class PartedViews:
     async def _listed(
         self,
         projection: ProjectionId,
-        ask: Callable[[ProjectionId, int, int], Awaitable[Listed]],
+        ask: Callable[[ProjectionId, int, int], Coroutine[object, object, Listed]],
         place: Callable[[str, bytes], Place],
         limit: int,
         max_bytes: int,
@@ -142,8 +149,11 @@ class PartedViews:
         found: list[tuple[Place, bytes]] = []
         lasts: list[Place] = []
         bounds: list[Place] = []
-        for number, part in enumerate(each_part(projection, width)):
-            page = await ask(part, share, max(1, 2 * max_bytes // width))
+        room = max(1, 2 * max_bytes // width)
+        pages = await self._partitions.together(
+            [partial(ask, part, share, room) for part in each_part(projection, width)]
+        )
+        for number, page in enumerate(pages):
             receipt += page.receipt
             parts[number] = page.progress
             found += [(place(key, document), document) for key, document in page.documents]
@@ -177,15 +187,17 @@ class PartedViews:
 
         return await self._counted(projection, ask)
 
-    async def _counted(self, projection: ProjectionId, ask: Callable[[ProjectionId], Awaitable[Counted]]) -> Counted:
+    async def _counted(
+        self, projection: ProjectionId, ask: Callable[[ProjectionId], Coroutine[object, object, Counted]]
+    ) -> Counted:
         width, receipt = await self._partitions.width(projection)
         if not width:
             counted = await ask(projection)
             return msgspec.structs.replace(counted, receipt=receipt + counted.receipt)
         parts: dict[int, Progress] = {}
         count = total = 0
-        for number, part in enumerate(each_part(projection, width)):
-            counted = await ask(part)
+        every = await self._partitions.together([partial(ask, part) for part in each_part(projection, width)])
+        for number, counted in enumerate(every):
             parts[number] = counted.progress
             count += counted.count or 0
             total += counted.total
@@ -200,13 +212,13 @@ class PartedViews:
             return msgspec.structs.replace(counted, receipt=receipt + counted.receipt)
         own = projection.part(self._partitions.partition_of(key, width))
         got = await self._inner.get_many(own, (key,), now_us, primary=True)
-        total = await self.count(projection, span, now_us)
+        total = await self.count(projection, span, now_us, primary=True)
         receipt += got.receipt + total.receipt
         document = got.documents.get(key)
         value = None if document is None else self._indexed(projection, span, key, document)
         if value is None:
             return msgspec.structs.replace(total, count=None, receipt=receipt)
-        before = await self.count(projection, Span(span.index, span.low, value, before=key), now_us)
+        before = await self.count(projection, Span(span.index, span.low, value, before=key), now_us, primary=True)
         return msgspec.structs.replace(total, count=before.count, receipt=receipt + before.receipt)
 
     def _indexed(self, projection: ProjectionId, span: Span, key: str, document: bytes) -> str | None:

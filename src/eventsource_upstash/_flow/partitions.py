@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 
-from .._io.port import Port
+from .._io.port import Port, Together
 from ..domain.events import FREE, Receipt
 from ..domain.positions import Vector, place_in, vector
 from ..domain.progress import NO_NOTES, Notes, ProjectionId, Stopped
@@ -20,6 +20,11 @@ from .wiring import opened_views, sealed_log
 
 if TYPE_CHECKING:
     from .sealing import Sealing
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 16
+"""Parts that are asked at once."""
 
 FIRST: Final = 1
 """The generation of what is never built anew."""
@@ -81,6 +86,16 @@ class Partitions:
     def membership(self) -> Membership | None:
         """What tells one worker which partitions are its own, where the log's own service does."""
         return self._log.membership()
+
+    async def together(self, asking: Sequence[Callable[[], Coroutine[object, object, T]]]) -> list[T]:
+        """Ask several parts: side by side where the port can, a few at once, else one after another."""
+        port = cast("Together", self.port) if hasattr(self.port, "together") else None
+        if port is None or len(asking) < 2:
+            return [await each() for each in asking]
+        found: list[T] = []
+        for first in range(0, len(asking), AT_ONCE):
+            found += await port.together([each() for each in asking[first : first + AT_ONCE]])
+        return found
 
     def at(self, number: int) -> Partition:
         """One of them."""

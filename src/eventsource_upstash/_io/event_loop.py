@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -94,6 +94,17 @@ class EventLoopPort:
         finally:
             timer.cancel()
             wake.forget(set_raised)
+
+    async def together(self, doing: Sequence[Coroutine[object, object, T]]) -> list[T]:
+        """Do several things at once, in tasks of their own; their answers in order. See `port.Together`."""
+        tasks = [asyncio.ensure_future(each) for each in doing]
+        try:
+            return list(await asyncio.gather(*tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     async def close(self) -> None:
         """Close the connections that are kept for the next request, of this loop; it opens others when it comes."""

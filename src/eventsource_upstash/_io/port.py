@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -112,6 +112,14 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class Together(Protocol):
+    """A port that can wait for several things at once. Nothing needs it: one after another they come to the same."""
+
+    async def together(self, doing: Sequence[Coroutine[object, object, T]]) -> list[T]:
+        """Do several things at once; their answers in order. Where one fails, the others end, and it is raised."""
+        ...
 
 
 class Port(Protocol):
