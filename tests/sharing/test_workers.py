@@ -305,3 +305,25 @@ def test_where_the_table_cannot_be_used_a_worker_folds_all_the_same(caplog: pyte
     model.check(one)
     one.leave()
     assert "no table today" in caplog.text
+
+
+def test_a_rebuild_runs_in_parallel_each_worker_with_its_own_partitions() -> None:
+    backend, clock, model = kafka(6), Clock(), Model()
+    here = [Process(backend, clock) for _ in range(3)]
+    for player in names(60):
+        model.append(here[0].app, player)
+    for process in here * 3:
+        process.round()
+    before = [process.game.calls for process in here]
+    parted = here[0].app.projection_store.partitions
+    assert parted is not None
+    for number in range(6):  # as a rebuild begins, whoever was told to make it
+        run(parted.at(number).views.begin(here[0].game.players.id.part(number)))
+    for process in here:
+        process.round()
+    done = [process.game.calls - at for process, at in zip(here, before, strict=True)]
+    assert sum(done) == 60
+    assert all(done)  # nobody folds all of it, and nothing is folded twice
+    (status, _) = here[0].app.projection_store.status()
+    assert [part.generation for part in status.parts] == [2] * 6
+    model.check(here[0])
