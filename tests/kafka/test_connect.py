@@ -60,6 +60,9 @@ def test_a_url_names_a_rest_api_and_a_topic() -> None:
         assert "kafka.example.com" in shown
     local = opened("kafka+http://127.0.0.1:8082/todo?views=memory:&beginning=0:5")
     assert isinstance(local.topic, RestTopic)
+    panda = opened("kafka+http://127.0.0.1:8082/todo?views=memory:&dialect=redpanda&partitions=12&group=readers").topic
+    assert isinstance(panda, RestTopic)
+    assert (panda.dialect, panda._partitions, panda._group) == ("redpanda", 12, "readers")
 
 
 def test_the_environment_names_a_topic_over_rest() -> None:
@@ -100,7 +103,11 @@ def test_the_environment_names_brokers() -> None:
         (f"kafka://ada:{SECRET}@b1:9092?views=memory:", "names one topic"),
         (f"kafka://ada:{SECRET}@b1:9092/a/b?views=memory:", "names one topic"),
         (f"kafkas:/{SECRET}", "names no host"),
-        (f"kafka+https://ada:{SECRET}@host/todo?view=memory:", "takes beginning, dialect, views behind"),
+        (
+            f"kafka+https://ada:{SECRET}@host/todo?view=memory:",
+            "takes beginning, cluster, dialect, group, partitions, views behind",
+        ),
+        (f"kafka+https://ada:{SECRET}@host/todo?views=memory:&partitions=many", "partitions= is a number"),
         (f"kafka+https://ada:{SECRET}@host/todo?views=memory:&views=memory:", "no name twice"),
         (f"kafka+https://ada:{SECRET}@host/todo?dialect={SECRET}&views=memory:", "dialect= is one of"),
         (f"kafka+https://ada:{SECRET}@host/todo?views=kafka://x/y", "not another topic"),

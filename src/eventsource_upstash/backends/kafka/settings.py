@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, cast
 
 from ..._io.addresses import Address, read_address
 from ...errors import Misuse
-from .rest.settings import DIALECTS, Dialect
+from .rest.settings import DIALECTS, GROUP, Dialect
 from .topic import Topic
 
 SCHEMES: Final = ("kafka", "kafkas", "kafka+https", "kafka+http")
@@ -33,8 +33,8 @@ _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _OPTIONS: Final = {
     "kafka": {"views", "beginning", "mechanism", "group"},
     "kafkas": {"views", "beginning", "mechanism", "ca", "group"},
-    "kafka+https": {"views", "beginning", "dialect"},
-    "kafka+http": {"views", "beginning", "dialect"},
+    "kafka+https": {"views", "beginning", "dialect", "partitions", "group", "cluster"},
+    "kafka+http": {"views", "beginning", "dialect", "partitions", "group", "cluster"},
 }
 
 
@@ -103,6 +103,9 @@ def _over_http(address: Address) -> Topic:
     dialect = address.options.get("dialect", "upstash")
     if dialect not in DIALECTS:
         raise Misuse(f"connect: dialect= is one of {', '.join(DIALECTS)}")
+    partitions = address.options.get("partitions")
+    if partitions is not None and not (partitions.isascii() and partitions.isdigit() and len(partitions) < 9):
+        raise Misuse("connect: partitions= is a number from 1: how many the topic has")
     path, _, name = address.path.rpartition("/")
     scheme = address.scheme.partition("+")[2]
     return RestTopic(
@@ -111,6 +114,9 @@ def _over_http(address: Address) -> Topic:
         dialect=cast("Dialect", dialect),
         username=address.username,
         password=address.password,
+        partitions=None if partitions is None else int(partitions),
+        group=address.options.get("group", GROUP),
+        cluster=address.options.get("cluster"),
     )
 
 
