@@ -21,6 +21,7 @@ from eventsource_upstash import (
     Vector,
     join,
 )
+from eventsource_upstash._flow import noting
 from eventsource_upstash.domain.positions import meet, partition_of
 from tests.kafka.partitioned import Apart, Partitioned, Topical
 from tests.views.support import COLOURS, Boom, Clock, Colour, Desk, Game, Left, Lent, Met, Player, Scored
@@ -291,6 +292,56 @@ def test_parked_events_of_several_partitions_are_folded_again_in_their_order(des
     assert (retried.done, retried.left) == (11, 0)
     assert desk.documents()["bob"].folded == (*bad, *more)
     assert desk.status().lag == 0
+
+
+def test_what_waits_in_one_partition_is_kept_where_a_fold_stops_in_another(two: Apart, colour: Colour) -> None:
+    parking = Game(on_error="park")
+    desk = Desk(two, parking, colour)
+    parking.bad = {"bob"}
+    desk.store.append("account-5", Scored("bob", 1))
+    desk.projector.catch_up()
+    stopping = Game(on_error="stop")
+    desk = desk.another(stopping)
+    desk.clock.now += 1
+    waits = desk.store.append("account-5", Scored("bob", 2)).position
+    desk.clock.now += 1
+    stops = desk.store.append("account-2", Scored("carl", 1)).position
+    desk.clock.now += 1
+    desk.store.append("account-5", Scored("bob", 4))
+    assert partition_of(stops) < partition_of(waits)
+    stopping.bad = {"carl"}
+    with pytest.raises(ProjectionStopped) as stopped:
+        desk.projector.catch_up()
+    assert stopped.value.position == stops
+    assert desk.status().parked == 2
+    stopping.bad = set()
+    assert desk.projector.catch_up().complete
+    assert desk.projector.retry_parked(stopping.players).done == 3
+    assert desk.documents()["bob"].score == 7
+
+
+def test_a_projection_that_is_full_stops_at_its_event_in_whichever_partition(
+    two: Apart, colour: Colour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "MAX_PARKED", 3)
+    game = Game(on_error="park")
+    game.bad = {"bob"}
+    desk = Desk(two, game, colour)
+    positions: list[int] = []
+    for number in (5, 2, 5, 2, 5, 2):
+        desk.clock.now += 1
+        desk.store.append(f"account-{number}", Scored("ann", 1))
+        positions.append(desk.store.append(f"account-{number}", Scored("bob", 1)).position)
+    assert partition_of(positions[3]) < partition_of(positions[2])
+    with pytest.raises(ProjectionStopped) as stopped:
+        desk.projector.catch_up()
+    assert stopped.value.position == positions[3]
+    assert [each.position for each in desk.projector.parked(game.players)] == positions[:3]
+    assert desk.documents()["ann"].score == 4
+    game.bad = set()
+    assert desk.projector.retry_parked(game.players).done == 3
+    assert desk.projector.catch_up().complete
+    assert desk.documents()["bob"].folded == tuple(positions)
 
 
 def test_a_parked_event_that_is_not_there_any_more_is_told(desk: Desk, backend: Apart) -> None:
