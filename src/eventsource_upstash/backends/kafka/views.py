@@ -61,6 +61,10 @@ class KafkaViews:
 
     Every call costs what it costs the other backend; only `pull`, and what follows a commit, read the log besides.
 
+    A rebuild takes the place of what serves once it has met the head that its worker knew, and has no fewer places
+    behind it in all. In a partition it may be behind then, where what serves was stopped in another one: until the next
+    page; reads with `at_least=` wait for theirs all the same.
+
     Args:
         inner: The other backend's.
         log: The log that they are folded from.
