@@ -19,7 +19,7 @@ from eventsource_upstash.testing import LimitsContract, LogContract, PromisesCon
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.conformance import AppendsManyContract, Contract, Lab, NotificationsContract
 from eventsource_upstash.testing.conformance.log_appending import LogAppending, LogRepeating
-from eventsource_upstash.testing.conformance.log_atomic import LogAtomic
+from eventsource_upstash.testing.conformance.log_atomic import LogAtomic, LogUntorn
 from eventsource_upstash.testing.conformance.log_competing import LogCompeting, LogCompetingStepping
 from eventsource_upstash.testing.conformance.log_concurrency import LogConcurrency, LogStepping
 from eventsource_upstash.testing.conformance.log_conditions import LogConditions
@@ -88,6 +88,7 @@ class InOneColour(
     LogExpecting,
     LogExpectingAgain,
     LogAtomic,
+    LogUntorn,
     LogLastingKeys,
     LogReading,
     LogKeeping,

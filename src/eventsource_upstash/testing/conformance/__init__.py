@@ -91,7 +91,7 @@ from .kit import Contract, Lab, in_colour  # noqa: E402
 from .lasting import NothingIsLostForLong  # noqa: E402
 from .limits import LimitsCounting, LimitsInTime  # noqa: E402
 from .log_appending import LogAppending, LogRepeating  # noqa: E402
-from .log_atomic import LogAtomic  # noqa: E402
+from .log_atomic import LogAtomic, LogUntorn  # noqa: E402
 from .log_capabilities import LogCapabilities  # noqa: E402
 from .log_competing import LogCompeting, LogCompetingStepping  # noqa: E402
 from .log_concurrency import LogConcurrency, LogStepping  # noqa: E402
@@ -171,7 +171,7 @@ class StreamsContract(LogStreams, LogSnapshots, LogSnapshotsStepping):
     """What a log keeps that can `streams`."""
 
 
-class AtomicContract(LogAtomic):
+class AtomicContract(LogAtomic, LogUntorn):
     """What a log keeps that can `atomic_appends`."""
 
 

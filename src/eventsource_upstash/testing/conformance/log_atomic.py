@@ -48,6 +48,10 @@ class LogAtomic(Contract):
         for tag, payloads in (("a", b"13"), ("b", b"345"), ("c", b"67")):
             assert b"".join(row[9] for row in await lab.find(Query.of(tags=[tag]))) == payloads
 
+
+class LogUntorn(Contract):
+    """Appends of several events, one behind another: for a log that lets none come between those of one append."""
+
     @in_colour
     async def test_appends_to_one_stream_do_not_tear_each_other(self, lab: Lab) -> None:
         async def writer(name: int) -> list[Appended]:

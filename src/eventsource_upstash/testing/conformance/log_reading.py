@@ -180,8 +180,10 @@ class LogReading(Contract):
         for size in (1, 3, 1):
             answer = await lab.append("a", *[b"x"] * size)
             head, _ = await lab.log.head()
-            assert head == answer.position
+            assert head >= answer.position
+            assert head == answer.position or lab.backend.capabilities.partitions  # there is a gap behind it
             assert (await lab.log.read(0, 1, MAX_PAGE_BYTES)).head == head
+            assert (await lab.log.read(answer.position, 1, MAX_PAGE_BYTES)).events == []
 
 
 class LogKeeping(Contract):
