@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from eventsource_upstash import (
 )
 from eventsource_upstash.backends.kafka import Kafka
 from eventsource_upstash.domain.aggregates import Aggregate
+from eventsource_upstash.ports import EVERYTHING
 from eventsource_upstash.testing.colours import Colour, Face
 from tests.kafka.memory_topic import MemoryTopic
 
@@ -159,3 +162,14 @@ def test_a_view_that_cannot_fold_an_aggregate() -> None:
     twice.fold_as(account)
     with pytest.raises(RegistrationError, match="'paid' has a handler already"):
         twice.fold_as(account)
+
+
+def test_the_table_in_the_guide_is_what_the_backends_say() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "kafka.md").read_text("utf-8")
+    table = re.findall(r"^\| `(\w+)`: [^|]*\| (\w+)[^|]*\| (\w+)[^|]*\| (\w+)[^|]*\|$", guide, re.MULTILINE)
+    backends = [Kafka(MemoryTopic(atomic=atomic), views=Memory()) for atomic in (True, False)]
+    assert {name for name, *_ in table} == set(EVERYTHING.__struct_fields__)
+    for name, *told in table:
+        can = [getattr(each.capabilities, name) for each in backends] + [getattr(EVERYTHING, name)]
+        # "for 1,000 places" and "one event in each" are not what the capability asks for
+        assert [word == "yes" for word in told] == can, name

@@ -339,3 +339,27 @@ def test_several_events_are_refused_where_nothing_makes_them_one() -> None:
         append(log_of(topic), "a", b"1", b"2", at=1)
     assert topic.records() == []
     assert append(log_of(topic), "a", at=1).position == 1
+
+
+def test_what_was_there_before_is_read_once_and_only_if_there_is_something_new() -> None:
+    topic = MemoryTopic()
+    writer = log_of(topic)
+    for at in range(1, 51):
+        append(writer, "a", at=at)
+    reader = log_of(topic)
+    topic.calls.clear()
+    assert len(rows(reader, 40, limit=3)) == 10  # four pages
+    assert topic.calls == [
+        "partitions",
+        "fetch",
+        "fetch",
+        "fetch",
+        "partitions",
+    ]  # the last two for what came meanwhile
+    topic.calls.clear()
+    assert rows(reader, 50) == []
+    assert topic.calls == ["fetch", "partitions"]
+    append(writer, "a", at=51)
+    topic.calls.clear()
+    assert payloads(reader, 50) == [b"51"]
+    assert topic.calls == ["fetch", "partitions"]

@@ -197,7 +197,9 @@ def test_a_conflict_tells_both_sides(expected: Any, actual: int, told: str) -> N
     ["redis://:hunter2@example.com", "upstash://token:hunter2@example.com", "https://x:hunter2@y", "hunter2", "", ":"],
 )
 def test_a_url_that_may_hold_a_password_is_not_repeated(url: str) -> None:
-    with pytest.raises(Misuse, match=r"there is 'memory:', 'sqlite:FILE', 'upstash:' and 'kafka:'|read from the environment") as caught:
+    with pytest.raises(
+        Misuse, match=r"there is 'memory:', 'sqlite:FILE', 'upstash:' and 'kafka:'|read from the environment"
+    ) as caught:
         connect(url, Registry())
     assert "hunter2@" not in str(caught.value)
     assert "example.com" not in str(caught.value)
