@@ -60,11 +60,6 @@ def copy(options: argparse.Namespace) -> int:
         bar.close()
         fail("interrupted. What is copied stays; the same command goes on from there")
         return INTERRUPTED
-    except ModuleNotFoundError as error:
-        bar.close()
-        if (error.name or "").startswith("eventsource_upstash"):
-            raise
-        return fail(f"this needs {error.name}, which is not installed: pip install 'eventsource-upstash[upstash]'")
     except EventSourceError as error:
         bar.close()
         return fail(str(error))
