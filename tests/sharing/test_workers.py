@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsource_upstash import Memory, Unavailable, UpstashRedis
+from eventsource_upstash import CatchUp, Memory, Unavailable, UpstashRedis
 from eventsource_upstash._flow.parting import Shift
 from eventsource_upstash._flow.sharing import LEASE, SHARES, Sharing
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.blocking import App
 from eventsource_upstash.ports import Backend, Commit, Committed, Got, Outcome, ProjectionId, Pull, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
-from tests.sharing.support import Clock, Game, Scored, app, in_partition, kafka, names
+from tests.sharing.support import Clock, Game, Scored, app, in_partition, kafka, names, partition_of
 
 PLAYERS = names(24)
 
@@ -241,6 +241,33 @@ def test_a_poison_event_holds_up_its_partition_and_no_other_one_of_the_same_work
     assert one.game.calls == before + 1  # the bad one is not tried at each round
     (status, _) = one.app.projection_store.status()
     assert [part.stopped is not None for part in status.parts] == [False, True, False]
+
+
+def test_what_cannot_be_reached_now_holds_up_nothing_else_of_the_same_worker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reaction that cannot be carried out now, say, which fails what is folded as a whole; or one partition."""
+    one, model = Process(kafka(3), Clock()), Model()
+    (lost,) = in_partition(one.app, 1)
+    flow = one.app.projector.flow
+    assert flow.parting is not None
+
+    async def fails(*_: object) -> CatchUp:
+        raise Unavailable("not now")
+
+    for broken in (flow, flow.parting.folding(1)):
+        monkeypatch.setattr(broken, "catch_up", fails)
+    for player in PLAYERS:
+        model.append(one.app, player)
+    for _ in range(3):
+        assert one.round() is False
+    here = {player for player in PLAYERS if partition_of(one.app, player) != 1}
+    assert set(one.folded()) == here
+    assert lost not in here
+    assert caplog.text.count("not now") == 2  # once for each, and not at each round
+    monkeypatch.undo()
+    one.app.projector.catch_up()
+    model.check(one)
 
 
 def test_a_worker_that_stops_hands_over_at_once_and_one_that_is_gone_after_its_lease() -> None:

@@ -63,9 +63,11 @@ class Behind(NamedTuple):
 class Work:
     """What a catch-up over partitions has done, and what went wrong."""
 
-    def __init__(self, until: int | None, reach: Reach) -> None:
+    def __init__(self, until: int | None, reach: Reach, *, stays: bool = False) -> None:
         self.until = until
         self.reach = reach
+        # Whoever stays tries again, each partition for itself: what cannot be reached now holds up no other one either.
+        self._taken: tuple[type[EventSourceError], ...] = (EventSourceError,) if stays else (LogRewound, CorruptLog)
         self.applied = 0
         self.receipt: Receipt = FREE
         self.position: int | None = None
@@ -82,7 +84,7 @@ class Work:
         except ProjectionStopped as stopped:
             self.errors.append(stopped)
             return self._done(stopped.result)
-        except (LogRewound, CorruptLog) as error:
+        except self._taken as error:
             self.errors.append(error)
             self.complete = False
             return None
@@ -102,7 +104,7 @@ class Work:
         except ProjectionStopped as stopped:
             self.errors.append(stopped)
             result = stopped.result
-        except (LogRewound, CorruptLog) as error:
+        except self._taken as error:
             self.errors.append(error)
             self.complete = False
             return None

@@ -231,7 +231,7 @@ class Shift:
     async def go(self) -> bool:
         """Fold for a while what is its own. Answers whether there is more to fold at once."""
         reach = Reach(self._projections, everybody=True, building=True)
-        work = Work(None, reach)
+        work = Work(None, reach, stays=True)
         rest = replace(reach, projections=await self._parting.rest(work))
         self._note("in parts", work)
         parted = any(each.partitioned for each in self._projections)
