@@ -1,0 +1,325 @@
+"""Views in parts over time: topics that grow, retention, rebuilds of parts, versions side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+
+from eventsource_upstash import (
+    App,
+    LogTrimmed,
+    Memory,
+    MemoryKeys,
+    Misuse,
+    PartitionsChanged,
+    Personal,
+    ProjectionStopped,
+    Rebuilding,
+    Registry,
+    ViewNotBuilt,
+)
+from eventsource_upstash.backends.kafka.backend import Kafka
+from eventsource_upstash.ports import Backend, ProjectionId
+from tests.kafka.memory_topic import MemoryTopic
+from tests.sharing.support import (
+    Game,
+    Player,
+    Scored,
+    app,
+    in_partition,
+    kafka,
+    names,
+    partition_of,
+)
+
+
+def topic_of(backend: Kafka) -> MemoryTopic:
+    return cast("MemoryTopic", backend.topic)
+
+
+def test_a_topic_that_has_grown_stops_what_is_in_parts_and_nothing_else() -> None:
+    game = Game(teams=True)
+    backend = kafka(3)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    before = dict(one.projection_store.view(game.players).items())
+    topic_of(backend).grow(5)
+    again = app(game, Kafka(topic_of(backend), views=backend.inner))
+    for name in names(12):
+        again.event_store.append(name, Scored(1))
+    for each in (one, again):
+        with pytest.raises(PartitionsChanged, match=r"'players', version 1, is partitioned=True over 3 .* has 5 now"):
+            each.projector.catch_up()
+        assert dict(each.projection_store.view(game.players).items()) == before
+        assert game.teams is not None
+        team = each.projection_store.view(game.teams).get("red")
+        assert team is not None
+        assert team.events == 24
+    grown = Game(version=2, partitioned=False)
+    whole = app(grown, Kafka(topic_of(backend), views=backend.inner))
+    assert dict(whole.projection_store.view(grown.players).items()) == before  # the one in parts answers meanwhile
+    whole.projector.catch_up()
+    view = whole.projection_store.view(grown.players)
+    assert {player.folded for _, player in view.items()} == {(1, 1)}
+
+
+def test_a_token_of_a_stream_that_has_moved_is_not_taken_for_reached() -> None:
+    game = Game()
+    backend = kafka(3)
+    one = app(game, backend)
+    before = {name: partition_of(one, name) for name in names(12)}
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    topic_of(backend).grow(5)
+    again = app(game, Kafka(topic_of(backend), views=backend.inner))
+    moved = [name for name in names(12) if before[name] != partition_of(again, name) < 3]
+    for name in moved:
+        token = again.event_store.append(name, Scored(2)).position
+        for each in (one, again):
+            with pytest.raises(PartitionsChanged):
+                each.projection_store.view(game.players).get(name, at_least=token)
+    assert moved
+
+
+def test_parts_of_empty_partitions_have_met_the_head(views: Backend) -> None:
+    game = Game()
+    one = app(game, kafka(4, views))
+    assert one.projection_store.status()[0].live is False
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    assert one.projection_store.status()[0].live is True
+
+
+def test_a_view_begun_after_a_topic_has_grown_stops_at_an_event_that_is_elsewhere_than_its_stream() -> None:
+    game = Game()
+    backend = kafka(2)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    topic_of(backend).grow(3)
+    again = app(game, Kafka(topic_of(backend), views=Memory()))
+    for name in names(12):
+        again.event_store.append(name, Scored(1))
+    with pytest.raises(ProjectionStopped, match=r"whose events belong in partition 2, and stands in partition [01]"):
+        again.projector.catch_up()
+    view = again.projection_store.view(game.players)
+    assert all(len(player.folded) < 2 for _, player in view.items() if partition_of(again, player.name) == 2)
+
+
+def test_a_view_that_was_folded_as_a_whole_is_not_gone_on_with_in_parts() -> None:
+    views = Memory()
+    topic = MemoryTopic("game", 3)
+    whole = Game(partitioned=False)
+    one = app(whole, Kafka(topic, views=views))
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    game = Game()
+    again = app(game, Kafka(topic, views=views))
+    with pytest.raises(Misuse, match=r"'players', version 1: its view was folded as a whole.*raise its version"):
+        again.projector.catch_up()
+    newer = Game(version=2)
+    later = app(newer, Kafka(topic, views=views))
+    view = later.projection_store.view(newer.players)
+    assert view.get("player-1") == Player("player-1", 1, (1,))  # answered by the version before
+    later.projector.catch_up()
+    assert view.get("player-1", at_least=one.event_store.head()) == Player("player-1", 1, (1,))
+
+
+def test_a_view_in_parts_is_not_begun_anew_as_a_whole() -> None:
+    views, topic = Memory(), MemoryTopic("game", 3)
+    parted = Game()
+    one = app(parted, Kafka(topic, views=views))
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    game = Game(partitioned=False, teams=True)
+    again = app(game, Kafka(topic, views=views))
+    for _ in range(2):
+        with pytest.raises(Misuse, match=r"'players', version 1: its view is kept in parts.*raise its version"):
+            again.projector.catch_up()
+    assert game.teams is not None
+    assert again.projection_store.view(game.teams).get("red") is not None  # which is held up by nothing
+
+
+def test_places_that_nobody_sees_are_passed_over_in_each_part() -> None:
+    game = Game()
+    backend = kafka(3, markers=True)
+    one = app(game, backend)
+    for name in names(9):
+        one.event_store.append(name, Scored(1), Scored(2))  # a transaction, and the place of its marker
+    topic_of(backend).gap(1, 5)
+    done = one.projector.catch_up()
+    assert done.complete
+    assert done.position == done.head == one.event_store.head()
+    view = one.projection_store.view(game.players, consistency="strong")
+    assert {player.folded for _, player in view.items()} == {(1, 2)}
+    topic_of(backend).gap(2, 3)
+    assert view.count() == 9
+    assert one.projection_store.status()[0].lag == 0
+
+
+def test_personal_data_is_opened_in_each_part() -> None:
+    registry = Registry()
+
+    @registry.event("named", subject="id")
+    @dataclass(frozen=True)
+    class Named:
+        id: str
+        name: Personal[str | None] = None
+
+    people = registry.projection("people", Player, partitioned=True)
+
+    @people.on(Named)
+    def named(person: Player | None, event: Named) -> Player | None:
+        return Player(event.name or "nobody")
+
+    backend = kafka(3)
+    one = App(backend, registry, None, keys=MemoryKeys())
+    for name in names(6):
+        one.event_store.append(name, Named(name, f"name of {name}"))
+    one.projector.catch_up()
+    view = one.projection_store.view(people)
+    assert view.get("player-2") == Player("name of player-2")
+    assert not any(b"name of" in (record.value or b"") for record in topic_of(backend).records())
+
+
+def test_what_retention_took_from_one_partition_stops_that_one() -> None:
+    game = Game()
+    backend = kafka(3)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    topic_of(backend).truncate(1, 1)
+    with pytest.raises(LogTrimmed):
+        one.projector.catch_up()
+    view = one.projection_store.view(game.players)
+    assert {key for key, _ in view.items()} == {name for name in names(12) if partition_of(one, name) != 1}
+
+
+def test_a_rebuild_goes_on_in_every_part_and_each_serves_when_it_is_at_the_head(views: Backend) -> None:
+    game = Game()
+    backend = kafka(3, views)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    told: list[Rebuilding] = []
+    rebuilt = one.projector.rebuild(game.players, progress=told.append)
+    assert (rebuilt.generation, rebuilt.complete, rebuilt.position) == (2, True, one.event_store.head())
+    assert [each.fraction for each in told] == sorted([each.fraction for each in told])
+    assert told[-1].fraction == 1.0
+    assert {each.projection for each in told} == {"players"}
+    (status,) = one.projection_store.status()
+    assert (status.generation, [kept.generation for kept in status.kept], status.rebuilding) == (2, [1], None)
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    assert one.projector.go_back(game.players) == 1
+    view = one.projection_store.view(game.players)
+    assert view.get("player-1") == Player("player-1", 1, (1,))
+    one.projector.catch_up()
+    assert view.get("player-1") == Player("player-1", 2, (1, 1))
+    with pytest.raises(Misuse, match=r"generation 1 of its view is one that serves"):
+        one.projector.drop_generations(game.players, generation=1)
+    assert one.projector.drop_generations(game.players).generations == (2,)
+    with pytest.raises(Misuse, match=r"a generation before this one of its view is not kept of partition 0, 1, 2"):
+        one.projector.go_back(game.players)
+    with pytest.raises(Misuse, match=r"generation 9 of its view is not kept"):
+        one.projector.go_back(game.players, generation=9)
+    assert dict(view.items()) == {
+        name: Player(name, 1 + (name == "player-1"), (1,) * (1 + (name == "player-1"))) for name in names(12)
+    }
+
+
+def test_a_rebuild_that_ran_out_of_time_is_gone_on_with_by_whoever_catches_up() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    begun = one.projector.rebuild(game.players, time_budget=0)
+    (status,) = one.projection_store.status()
+    assert begun.generation == 2
+    assert one.projector.catch_up().complete
+    (status,) = one.projection_store.status()
+    assert (status.generation, status.rebuilding) == (2, None)
+
+
+def test_a_rebuild_is_not_begun_anew_in_a_part_that_another_one_has_ended() -> None:
+    game = Game()
+    backend = kafka(3)
+    one, other = app(game, backend), app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    told = 0
+
+    def meanwhile(_: Rebuilding) -> None:
+        nonlocal told
+        told += 1
+        if told == 1:
+            assert other.projector.catch_up().complete
+
+    assert one.projector.rebuild(game.players, progress=meanwhile).generation == 2
+    (status,) = one.projection_store.status()
+    assert [part.generation for part in status.parts] == [2, 2, 2]
+    assert status.rebuilding is None
+
+
+def test_a_rebuild_that_cannot_go_on_in_one_part_goes_on_in_the_others() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    bad = in_partition(one, 1)[0]
+    game.bad.add(bad)
+    one.event_store.append(bad, Scored(1))
+    with pytest.raises(ProjectionStopped, match="its rebuild, generation 2"):
+        one.projector.rebuild(game.players)
+    (status,) = one.projection_store.status()
+    assert [part.generation for part in status.parts] == [2, 1, 2]
+    assert status.rebuilding is not None
+    game.bad.clear()
+    assert one.projector.catch_up().complete
+    assert [part.generation for part in one.projection_store.status()[0].parts] == [2, 2, 2]
+
+
+def test_a_version_in_parts_answers_while_the_next_one_is_built_and_can_be_deleted_then() -> None:
+    views, topic = Memory(), MemoryTopic("game", 3)
+    old = Game()
+    one = app(old, Kafka(topic, views=views))
+    for name in names(6):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    new = Game(version=2)
+    two = app(new, Kafka(topic, views=views))
+    view = two.projection_store.view(new.players)
+    assert view.count() == 6
+    assert view.get("player-1") == Player("player-1", 1, (1,))
+    with pytest.raises(ViewNotBuilt, match="in parts and not registered any more"):
+        view.index("score").top(3)
+    two.projector.catch_up()
+    assert [key for key, _ in view.index("score").top(6)] == names(6)[::-1]
+    assert two.projector.drop_version("players", 1).generations == (1,)
+    left = {each.name for each in views._state.builds if each.version == 1}
+    assert all(not views._state.documents.get((ProjectionId(name, 1), 1)) for name in left)
+    assert view.count() == 6
+
+
+def test_a_version_that_was_deleted_can_be_begun_again_over_more_partitions() -> None:
+    views, topic = Memory(), MemoryTopic("game", 2)
+    game = Game()
+    one = app(game, Kafka(topic, views=views))
+    one.projector.catch_up()
+    empty = app(Game(version=2), Kafka(topic, views=views))
+    empty.projector.drop_version("players", 1)
+    topic.grow(4)
+    again = app(Game(), Kafka(topic, views=views))
+    for name in names(8):
+        again.event_store.append(name, Scored(1))
+    assert again.projector.catch_up().complete
+    assert [part.partition for part in again.projection_store.status()[0].parts] == [0, 1, 2, 3]
