@@ -157,7 +157,7 @@ class RestTransport:
         """The error of an operation that came to nothing."""
         about = f"{self.where}: {call.what}"
         if trouble.text is answers.TOO_LARGE and not call.unknown:
-            return TooLarge(what=f"{about}: the record", size=None, limit=min(LARGEST_RECORD, size or LARGEST_RECORD))
+            return TooLarge(what=f"{about}: the record", size=None, limit=min(LARGEST_RECORD, max(1, size - 1)))
         text = trouble.text
         for secret in self._secrets:
             text = text.replace(secret, "***")
