@@ -11,12 +11,15 @@ import pytest
 from eventsource_upstash import (
     Append,
     Execute,
+    IdempotencyKeyReused,
     InProcess,
     Kafka,
     LogRewound,
     LogTrimmed,
     Memory,
+    MemoryKeys,
     Misuse,
+    Personal,
     Reaction,
     ReactorStopped,
     Refused,
@@ -35,6 +38,12 @@ from tests.kafka.memory_topic import MemoryTopic
 @dataclass(frozen=True)
 class Paid:
     amount: int
+
+
+@dataclass(frozen=True)
+class Moved:
+    who: str
+    where: Personal[str]
 
 
 @dataclass(frozen=True)
@@ -234,3 +243,29 @@ def test_what_cannot_be_read_has_no_snapshot_either() -> None:
     log = test_log.log_of(MemoryTopic())
     with pytest.raises(Misuse, match="there are no snapshots"):
         blocking.run(log.keep("a", Snapshot("n@1", 1, b"1")))
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_personal_data_is_encrypted_in_the_topic_and_a_key_knows_its_append(partitions: int) -> None:
+    registry = Registry()
+    registry.event("moved", subject="who")(Moved)
+    places = registry.projection("places", Moved)
+
+    @places.on(Moved, key="who")
+    def moved(place: Moved | None, event: Moved) -> Moved:
+        return event
+
+    assert all((moved,))
+    topic = MemoryTopic(partitions=partitions)
+    app = App(Kafka(topic, views=Memory()), registry, InProcess(), keys=MemoryKeys())
+    first = app.event_store.append("ada", Moved("ada", "Baker Street"), idempotency_key="move-1")
+    again = app.event_store.append("ada", Moved("ada", "Baker Street"), idempotency_key="move-1")
+    assert (again.position, again.repeated) == (first.position, True)
+    with pytest.raises(IdempotencyKeyReused):
+        app.event_store.append("ada", Moved("ada", "Abbey Road"), idempotency_key="move-1")
+    assert all(b"Baker" not in (record.value or b"") for record in topic.records())
+    view = app.projection_store.view(places)
+    assert view.get("ada", at_least=first.position) == Moved("ada", "Baker Street")
+    app.event_store.forget("ada")
+    [recorded] = app.event_store.read()
+    assert recorded.event == Moved("ada", None)
