@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 from eventsource_upstash import Memory, Projection, Registry
 from eventsource_upstash._io.blocking import run
@@ -127,6 +127,11 @@ def teams_of(registry: Registry) -> Projection[Team]:
 
 def kafka(partitions: int = 4, views: Backend | None = None, **options: bool) -> Kafka:
     return Kafka(MemoryTopic("game", partitions, **options), views=views or Memory())
+
+
+def topic_of(backend: Kafka) -> MemoryTopic:
+    """The topic of a backend that `kafka` made."""
+    return cast("MemoryTopic", backend.topic)
 
 
 class Clock:

@@ -18,7 +18,6 @@ from eventsource_upstash.backends.kafka.backend import Kafka
 from eventsource_upstash.domain.positions import Vector
 from eventsource_upstash.domain.positions import partition_of as partition_at
 from eventsource_upstash.ports import Backend, ProjectionId
-from tests.kafka.memory_topic import MemoryTopic
 from tests.sharing.support import (
     Boom,
     Clock,
@@ -32,11 +31,8 @@ from tests.sharing.support import (
     kafka,
     names,
     partition_of,
+    topic_of,
 )
-
-
-def topic_of(backend: Kafka) -> MemoryTopic:
-    return cast("MemoryTopic", backend.topic)
 
 
 def test_a_key_that_is_not_the_stream_is_refused() -> None:

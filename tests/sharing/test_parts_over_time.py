@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import pytest
 
@@ -32,11 +31,8 @@ from tests.sharing.support import (
     kafka,
     names,
     partition_of,
+    topic_of,
 )
-
-
-def topic_of(backend: Kafka) -> MemoryTopic:
-    return cast("MemoryTopic", backend.topic)
 
 
 def test_a_topic_that_has_grown_stops_what_is_in_parts_and_nothing_else() -> None:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _log: Final = logging.getLogger("eventsource_upstash.projector")
 
-SLICE: Final = 5.0
+SLICE: Final = 2.0
 """Seconds that a worker folds before it looks again which partitions are its own."""
 
 MAX_PAUSE: Final = 30.0
