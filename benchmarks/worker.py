@@ -26,6 +26,8 @@ MODULES = {
     "rest-ours": "rest_ours",
     "rest-upstash-redis": "rest_cold",
     "rest-qstash": "rest_cold",
+    "kafka-floor": "kafka_floor",
+    "kafka-ours": "kafka_ours",
 }
 
 
