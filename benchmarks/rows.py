@@ -51,6 +51,7 @@ class Row:
     flat_with: str | None = None
     only_with: str | None = None
     over_rest: bool = False
+    on_kafka: bool = False
 
     @property
     def faster(self) -> str:
@@ -237,3 +238,29 @@ REST_ROWS = (
     ),
 )
 """Over REST, on a local Upstash in another process."""
+
+KAFKA_ROWS = (
+    Row("kafka-append", "append 1, answered", "append", 5_000, 1_000, on_kafka=True, times_floor=1.5),
+    Row("kafka-append-cpu", "the same, processor time", "append-cpu", 5_000, 1_000, on_kafka=True),
+    Row(
+        "kafka-produce", "produce 100,000, each 100 at once", "produce", 100_000, 20_000, on_kafka=True, times_floor=1.5
+    ),
+    Row(
+        "kafka-produce-cpu", "the same, processor time", "produce-cpu", 100_000, 20_000, on_kafka=True, times_floor=1.5
+    ),
+    Row("kafka-project", "project 100,000, 1 partition", "project-1", 100_000, 20_000, on_kafka=True, times_floor=1.5),
+    Row(
+        "kafka-project-cpu",
+        "the same, processor time",
+        "project-1-cpu",
+        100_000,
+        20_000,
+        on_kafka=True,
+        times_floor=1.5,
+    ),
+    Row("kafka-project-2", "the same, 2 partitions, by time", "project-2", 100_000, 20_000, on_kafka=True),
+    Row("kafka-project-2-cpu", "the same, processor time", "project-2-cpu", 100_000, 20_000, on_kafka=True),
+    Row("kafka-project-4", "the same, 4 partitions, by time", "project-4", 100_000, 20_000, on_kafka=True),
+    Row("kafka-project-4-cpu", "the same, processor time", "project-4-cpu", 100_000, 20_000, on_kafka=True),
+)
+"""Over Kafka's own protocol, on a broker in another process."""

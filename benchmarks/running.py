@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.environments import EVENTSOURCE_PY, EVENTSOURCING, OWN, ROOT, UPSTASH, Environment
+from benchmarks.environments import EVENTSOURCE_PY, EVENTSOURCING, KAFKA, OWN, ROOT, UPSTASH, Environment
 from benchmarks.measuring import median
 from benchmarks.rows import FLOOR, IMPORTS, JSON, MSGSPEC, OURS, PY, REST_IMPORTS, Row
 
@@ -56,7 +56,8 @@ def run_row(row: Row, contestants: dict[str, str | None], times: int, quick: boo
 
 
 def measure_once(row: Row, name: str, quick: bool, cell: Cell) -> None:
-    python = str((UPSTASH if row.over_rest else ENVIRONMENTS[name]).python)
+    environment = UPSTASH if row.over_rest else KAFKA if row.on_kafka else ENVIRONMENTS[name]
+    python = str(environment.python)
     if row.measure == "import":
         try:
             cell.values.append(import_time(python, (REST_IMPORTS if row.over_rest else IMPORTS)[name]))
@@ -69,7 +70,7 @@ def measure_once(row: Row, name: str, quick: bool, cell: Cell) -> None:
         cell.cannot = "would take too long"
         return
     with tempfile.TemporaryDirectory(dir=None if row.on_disk else _tmpfs()) as folder:
-        who = f"rest-{name}" if row.over_rest else name
+        who = f"rest-{name}" if row.over_rest else f"kafka-{name}" if row.on_kafka else name
         command = [python, "-m", "benchmarks.worker", who, row.measure, str(size), folder]
         done = run_process(command)
     if done.returncode:

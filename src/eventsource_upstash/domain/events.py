@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from functools import cache
 from types import MappingProxyType
 from typing import Final, Generic, TypeAlias
 
@@ -197,25 +195,24 @@ def event_id(recorded_us: int, number: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-_ID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-
-
-@cache
-def _shape() -> re.Pattern[str]:
-    return re.compile(_ID)  # when it is first needed, which is seldom: few have ids to take apart
-
-
 def identity_of(id: str) -> tuple[int, int] | None:
     """The time (microseconds) and the number that `event_id` made an id of; None for an id that it did not make."""
-    if not _shape().fullmatch(id):
+    # By hand: every event that is read from a topic comes by here, and a regular expression takes twice as long.
+    if len(id) != 36 or not id[8] == id[13] == id[18] == id[23] == "-" or id[14] != "7" or id[19] not in "89ab":
         return None
-    value = int(id.replace("-", ""), 16)
-    fraction = value >> 64 & 0xFFF
+    time, fraction, number = id[:8] + id[9:13], id[15:18], id[19:23] + id[24:]
+    digits = time + fraction + number
+    if not (digits.isalnum() and digits.isascii() and digits == digits.lower()):
+        return None
+    try:
+        milliseconds, parts, drawn = int(time, 16), int(fraction, 16), int(number, 16)
+    except ValueError:
+        return None
     # Rounded up, which undoes the rounding down: there are more of these fractions than microseconds.
-    rest = -(-fraction * 1000 // 4096)
-    if rest * 4096 // 1000 != fraction:
+    rest = -(-parts * 1000 // 4096)
+    if rest * 4096 // 1000 != parts:
         return None
-    return (value >> 80) * 1000 + rest, value & 0x3FFF_FFFF_FFFF_FFFF
+    return milliseconds * 1000 + rest, drawn & 0x3FFF_FFFF_FFFF_FFFF
 
 
 def stored_id(row: StoredEvent) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _Headers: TypeAlias = "list[tuple[str, bytes | None]]"  # what a consumer answers; a producer takes more
 
+_new: Final = cast("Callable[[type[Record], tuple[object, ...]], Record]", vars(tuple)["__new__"])
+
 SLICE: Final = 0.25
 """Seconds that it waits at once for an answer, before it looks at what went wrong meanwhile."""
 
@@ -69,10 +71,15 @@ class Partition:
     def forward(self, offset: int) -> None:
         """Let go of what lies before an offset."""
         self.start = offset
-        if self.records:
-            gone = bisect_left(self.records, offset, key=_offset)
-            self.size -= sum(map(_size, self.records[:gone]))
-            del self.records[:gone]
+        if not self.records or self.records[0].offset >= offset:
+            return
+        if self.records[-1].offset < offset:
+            self.records = []
+            self.size = 0
+            return
+        gone = bisect_left(self.records, offset, key=_offset)
+        self.size -= sum(map(_size, self.records[:gone]))
+        del self.records[:gone]
 
     def move(self, offset: int, high: int) -> None:
         """Go on from elsewhere."""
@@ -327,28 +334,23 @@ class Reader:
         """Keep records for the fetch that asks for them."""
         partitions = self._partitions
         for message in messages:
-            number, offset = message.partition(), message.offset()
-            error = message.error()
+            number, offset, error = message.partition(), message.offset(), message.error()
             if error is not None:
                 self._take_error(error, number, offset)
                 continue
             assert number is not None
             assert offset is not None
+            found, value = cast("_Headers | None", message.headers()), message.value()
             partition = partitions[number]
-            headers = message.headers()
-            value = message.value()
-            partition.records.append(
-                Record(
-                    number,
-                    offset,
-                    message.timestamp()[1],
-                    message.key(),
-                    value,
-                    tuple(cast("_Headers", headers)) if headers else NO_HEADERS,
-                )
+            # By tuple's own constructor, which takes half the time of a named one: every event comes by here.
+            record = _new(
+                Record,
+                (number, offset, message.timestamp()[1], message.key(), value, tuple(found) if found else NO_HEADERS),
             )
+            partition.records.append(record)
             partition.next = offset + 1
-            partition.size += len(value or b"")
+            if value is not None:
+                partition.size += len(value)
 
     def _take_error(self, error: KafkaError, number: int | None, offset: int | None) -> None:
         name = error.name()
@@ -387,9 +389,10 @@ def _hand_out(partitions: Mapping[int, Partition], fresh: set[int], limit: int, 
     for number, partition in sorted(partitions.items(), key=lambda each: len(each[1].records)):
         taken = partition.take(max((limit - len(records)) // count, 1), max((max_bytes - size) // count, 1))
         count -= 1
-        size += sum(map(_size, taken))
+        whole = len(taken) == len(partition.records)
+        size += partition.size if whole else sum(map(_size, taken))
         records += taken
-        if len(taken) < len(partition.records):
+        if not whole:
             reached[number] = taken[-1].offset + 1
             continue
         reached[number] = partition.next

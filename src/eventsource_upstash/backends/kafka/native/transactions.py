@@ -179,13 +179,18 @@ class Transactors:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._room = threading.Semaphore(MOST)
+        self._turns: dict[int, threading.Lock] = {}
         self._idle: list[Transactor] = []
         self._used: set[Transactor] = set()
 
     def write(self, partition: int, records: Sequence[NewRecord]) -> list[int]:
         """Write records, all or none. Raises as `TopicClient.produce`."""
-        room = self._room
+        # One after the other in a partition, so that the events of one append stand together there.
+        turn, room = self._turn(partition), self._room
+        if not turn.acquire(timeout=self._settings.timeout):
+            raise self._meanings.reading(None)
         if not room.acquire(timeout=self._settings.timeout):
+            turn.release()
             raise self._meanings.reading(None)
         try:
             transactor, generation = self._take()
@@ -198,6 +203,14 @@ class Transactors:
             return offsets
         finally:
             room.release()
+            turn.release()
+
+    def _turn(self, partition: int) -> threading.Lock:
+        with self._lock:
+            turn = self._turns.get(partition)
+            if turn is None:
+                turn = self._turns[partition] = threading.Lock()
+            return turn
 
     def _take(self) -> tuple[Transactor, int]:
         with self._lock:
