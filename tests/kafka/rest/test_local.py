@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,11 +32,10 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 @pytest.fixture
 def opened(rest_server: LocalUpstash, dialect: Dialect) -> Iterator[Opened]:
     half = rest_server.kafka
-    numbers = iter(range(1_000))
 
     def open_topic(partitions: int = 1, *, name: str | None = None, **options: Any) -> RestTopic:
         if name is None:
-            name = f"rest-{dialect}-{id(numbers)}-{next(numbers)}"
+            name = f"rest-{dialect}-{secrets.token_hex(8)}"
             assert half.create_topic(name, partitions)
         url = half.url if dialect == "upstash" else f"{half.url}/confluent"
         login = {"username": half.username, "password": half.password, **options}
