@@ -22,7 +22,10 @@ from eventsource_upstash import (
     join,
 )
 from eventsource_upstash._flow import noting
+from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash.domain.positions import meet, partition_of
+from eventsource_upstash.domain.progress import ProjectionId
+from eventsource_upstash.ports import Commit, Outcome
 from tests.kafka.partitioned import Apart, Partitioned, Topical
 from tests.views.support import COLOURS, Boom, Clock, Colour, Desk, Game, Left, Lent, Met, Player, Scored
 
@@ -464,6 +467,15 @@ def test_a_new_version_serves_when_it_is_at_the_head(two: Apart, colour: Colour)
 def test_views_of_another_backend_cannot_be_handed_a_log_in_partitions(two: Apart) -> None:
     with pytest.raises(Misuse, match="views="):
         ProjectionStore(Memory(), Game().registry, log_backend=two)
+
+
+def test_a_commit_that_takes_back_one_partition_is_refused(two: Apart) -> None:
+    views = two.views(PORT, two.log(PORT))
+    here = ProjectionId("players", 1)
+    assert run(views.commit([Commit(here, 1, 0, Vector([2, 2]), {})], None)).outcomes == (Outcome.COMMITTED,)
+    with pytest.raises(Misuse, match="take its view back"):
+        run(views.commit([Commit(here, 1, Vector([2, 2]), Vector([9, 1]), {})], None))
+    assert run(views.progress([here]))[0][0].checkpoint == Vector([2, 2])
 
 
 def test_a_fold_that_fails_among_many_leaves_the_others(two: Apart) -> None:
