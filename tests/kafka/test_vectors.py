@@ -24,8 +24,8 @@ from eventsource_upstash import (
 from eventsource_upstash._flow import noting
 from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash.domain.positions import meet, partition_of
-from eventsource_upstash.domain.progress import ProjectionId
-from eventsource_upstash.ports import Commit, Outcome
+from eventsource_upstash.domain.progress import Notes, ProjectionId
+from eventsource_upstash.ports import Commit, Outcome, Pull
 from tests.kafka.partitioned import Apart, Partitioned, Topical
 from tests.views.support import COLOURS, Boom, Clock, Colour, Desk, Game, Left, Lent, Met, Player, Scored
 
@@ -476,6 +476,23 @@ def test_a_commit_that_takes_back_one_partition_is_refused(two: Apart) -> None:
     with pytest.raises(Misuse, match="take its view back"):
         run(views.commit([Commit(here, 1, Vector([2, 2]), Vector([9, 1]), {})], None))
     assert run(views.progress([here]))[0][0].checkpoint == Vector([2, 2])
+
+
+def test_what_a_commit_says_of_its_build_is_what_there_is(two: Apart) -> None:
+    views = two.views(PORT, two.log(PORT))
+    here = ProjectionId("players", 1)
+    pull = Pull((here,), 10, 1_000)
+    assert run(views.pull(pull)).progress[0].checkpoint == 0
+    steps = [(Vector(), Vector([0, 1]), 0), (Vector([0, 1]), Vector([0, 1]), 0), (Vector([0, 1]), Vector([0, 1]), 1)]
+    steps += [(Vector([0, 1]), Vector([2, 1]), 2), (Vector([2, 1]), Vector([2, 3]), 0)]
+    for expected, checkpoint, edition in steps:
+        commit = Commit(here, 1, expected, checkpoint, {}, Notes(skipped=edition), edition=edition, head=4)
+        committed = run(views.commit([commit], pull))
+        assert committed.outcomes == (Outcome.COMMITTED,)
+        assert committed.pulled is not None
+        found = run(views.progress([here]))[0]
+        assert committed.pulled.progress == found
+        assert found[0].checkpoint == checkpoint
 
 
 def test_a_fold_that_fails_among_many_leaves_the_others(two: Apart) -> None:
