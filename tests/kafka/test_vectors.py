@@ -495,6 +495,19 @@ def test_what_a_commit_says_of_its_build_is_what_there_is(two: Apart) -> None:
         assert found[0].checkpoint == checkpoint
 
 
+def test_a_commit_that_lost_says_nothing_of_its_build(two: Apart) -> None:
+    """The other one has as many places behind it: by their number alone they would be taken for the same."""
+    mine, theirs = (two.views(PORT, two.log(PORT)) for _ in range(2))
+    here = ProjectionId("players", 1)
+    pull = Pull((here,), 10, 1_000)
+    run(mine.pull(pull))
+    assert run(theirs.commit([Commit(here, 1, 0, Vector([1, 2]), {})], None)).outcomes == (Outcome.COMMITTED,)
+    lost = run(mine.commit([Commit(here, 1, 0, Vector([2, 1]), {})], pull))
+    assert lost.outcomes == (Outcome.ALREADY,)
+    assert lost.pulled is not None
+    assert lost.pulled.progress[0].checkpoint == Vector([1, 2])
+
+
 def test_a_fold_that_fails_among_many_leaves_the_others(two: Apart) -> None:
     game = Game(on_error="skip")
     desk = Desk(two, game, clock=Clock())

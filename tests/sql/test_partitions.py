@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
 import pytest
@@ -10,8 +11,9 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventsource_upstash import App, LogRewound, Misuse, ProjectionStopped, Vector
+from eventsource_upstash import App, LogRewound, Misuse, Projection, ProjectionStopped, Vector
 from eventsource_upstash.backends.memory import InProcess
+from eventsource_upstash.domain.positions import partition_of
 from eventsource_upstash.sql import SqlFollower, Sync, Synced
 from eventsource_upstash.sql.tables import CHECKPOINTS, SYNCS
 from tests.kafka.partitioned import Partitioned
@@ -228,6 +230,40 @@ def test_a_table_from_before_there_were_vectors_does_for_numbers_and_tells_what_
     again.follow()
     assert not again.sync().full
     assert again.rows == again.copies == again.view()
+
+
+def test_a_copy_of_a_view_that_has_stopped_goes_on_from_there_in_every_partition(small: World) -> None:
+    bad = {"bad"}
+    people: Projection[User] = small.known.registry.projection("people", User)
+
+    @people.on(Registered, key="user")
+    def registered(user: User | None, event: Registered) -> User:
+        if event.user in bad:
+            raise ValueError(event.user)
+        return User(event.quota)
+
+    def sync() -> Synced:
+        return Sync(small.engine, small.app.projection_store.view(people), small.copy, page_size=2).run()
+
+    small.play(Registered("a", 1), Registered("b", 2))
+    with suppress(ProjectionStopped):
+        small.app.projector.catch_up()
+    assert sync().full
+    small.play(Registered("c", 3))
+    stops = small.play(Registered("bad", 4))[0]
+    more = small.play(*[Registered(f"u{number}", number) for number in range(9)])
+    assert {partition_of(each) for each in more} - {partition_of(stops)}
+    with pytest.raises(ProjectionStopped):
+        small.app.projector.catch_up()
+    halted = sync()
+    assert (halted.full, halted.complete) == (False, False)
+    assert set(small.copies) == {"a", "b", "c"}
+    bad.clear()
+    assert small.app.projector.catch_up().complete
+    goes_on = sync()
+    assert (goes_on.full, goes_on.complete) == (False, True)
+    assert small.copies == {key: (user.quota, 0) for key, user in small.app.projection_store.view(people).items()}
+    assert len(small.copies) == 13
 
 
 USERS = st.sampled_from(["a", "b", "c"])
