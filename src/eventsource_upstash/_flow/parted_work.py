@@ -68,12 +68,12 @@ class Work:
         self.reach = reach
         # Whoever stays tries again, each partition for itself: what cannot be reached now holds up no other one either.
         self._taken: tuple[type[EventSourceError], ...] = (EventSourceError,) if stays else (LogRewound, CorruptLog)
-        self.applied = 0
+        self.applied: int = 0
         self.receipt: Receipt = FREE
         self.position: int | None = None
-        self.head = 0
+        self.head: int = 0
         self.late = False
-        self.complete = True
+        self.complete: bool = True
         self.errors: list[Exception] = []
 
     async def fold(self, folding: CatchingUp, number: int, budget: float | None, reach: Reach) -> CatchUp | None:

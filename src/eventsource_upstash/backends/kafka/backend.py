@@ -52,7 +52,7 @@ class Kafka:
             raise Misuse("Kafka(foreign=...): it is a function of a record, which answers (type, version, payload)")
         self.topic: Topic = topic
         self.inner: Backend = views
-        self.capabilities = Capabilities(
+        self.capabilities: Capabilities = Capabilities(
             expected_revisions=False,
             conditions=False,
             streams=False,

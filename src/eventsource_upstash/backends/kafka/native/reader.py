@@ -55,9 +55,13 @@ class Partition:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.size = 0
-        self.start = self.next = self.high = -1
-        self.assigned = self.running = self.lost = False
+        self.size: int = 0
+        self.start: int = -1
+        self.next: int = -1
+        self.high: int = -1
+        self.assigned: bool = False
+        self.running: bool = False
+        self.lost: bool = False
 
     @property
     def left(self) -> int:

@@ -120,9 +120,9 @@ class Clients:
     def __init__(self, settings: Settings, topic: str) -> None:
         meanings = Meanings(settings, topic)
         self._where = meanings.where
-        self.readers = Readers(lambda: Reader(settings, topic, meanings))
-        self.writers = Writers(settings, topic, meanings)
-        self.transactors = Transactors(settings, topic, meanings)
+        self.readers: Readers = Readers(lambda: Reader(settings, topic, meanings))
+        self.writers: Writers = Writers(settings, topic, meanings)
+        self.transactors: Transactors = Transactors(settings, topic, meanings)
 
     def count(self) -> int:
         """How many partitions there are."""

@@ -46,7 +46,7 @@ class Transactor:
         self._limit = int(str(settings.options.get("message.max.bytes", 1_000_000)))
         self._errors: list[KafkaError] = []
         self._ready = False
-        self.broken = False
+        self.broken: bool = False
         """Whether it is of no further use."""
         prefix = str(settings.options.get("transactional.id", topic))
         configuration = settings.writing(f"{prefix}.{secrets.token_hex(12)}")
@@ -171,7 +171,7 @@ class Transactors:
         self._topic = topic
         self._meanings = meanings
         self._generation = 0
-        self.doubtful = True
+        self.doubtful: bool = True
         """Whether nothing says that the cluster can be reached."""
         self._begin()
         register(self)

@@ -40,10 +40,10 @@ class Delivery:
     __slots__ = ("abandoned", "done", "error", "offset", "signal")
 
     def __init__(self) -> None:
-        self.done = False
-        self.offset = -1
+        self.done: bool = False
+        self.offset: int = -1
         self.error: KafkaError | None = None
-        self.abandoned = False
+        self.abandoned: bool = False
         self.signal: Signal | None = None
 
     def __call__(self, error: KafkaError | None, message: Message) -> None:
@@ -79,10 +79,10 @@ class Writer:
         self._failure: type[KafkaException] = KafkaException
         self._seeing_to_it = threading.Lock()
         self._waiting: deque[Delivery] = deque()
-        self.limit = int(str(settings.options.get("message.max.bytes", 1_000_000)))
-        self.users = 0
-        self.retired = False
-        self.doubtful = True
+        self.limit: int = int(str(settings.options.get("message.max.bytes", 1_000_000)))
+        self.users: int = 0
+        self.retired: bool = False
+        self.doubtful: bool = True
         """Whether nothing says that the cluster can be reached: it is asked before anything is handed over."""
         try:
             self.producer: Producer = Producer(
