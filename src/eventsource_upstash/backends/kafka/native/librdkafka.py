@@ -93,6 +93,9 @@ class Settings(NamedTuple):
     timeout: float
     options: Options
 
+    def __repr__(self) -> str:
+        return f"Settings({self.servers!r})"  # the rest may be secret
+
     def secrets(self) -> list[str]:
         """What stands in no message and no log line, the longest first."""
         hidden = [
