@@ -134,16 +134,15 @@ class MemoryTopic:
         records: list[Record] = []
         reached: dict[int, int] = {}
         ended: set[int] = set()
-        room = max_bytes
         for number, offset in offsets.items():
             found = self._at(number)
             if not found.low <= offset <= found.high:
                 raise OutOfRange(number, offset, Bounds(found.low, found.high))
-            share = max(1, limit // len(offsets))
+            share, room = max(1, limit // len(offsets)), max(1, max_bytes // len(offsets))
             reached[number] = offset
             for place in itertools.islice(found.records, offset - found.low, None):
                 if place is not None:
-                    if share == 0 or (records and room <= 0):
+                    if share == 0 or room <= 0:
                         break
                     share -= 1
                     room -= len(place.value or b"")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import pytest
@@ -13,6 +13,7 @@ from eventsource_upstash._io import blocking
 from eventsource_upstash.backends.kafka import Kafka
 from eventsource_upstash.backends.kafka.log import KafkaLog
 from eventsource_upstash.backends.kafka.partitioner import partition_for
+from eventsource_upstash.backends.kafka.topic import Fetched
 from eventsource_upstash.domain.events import ANY, Appended, StoredEvent
 from eventsource_upstash.domain.positions import Vector, position_at
 from eventsource_upstash.domain.queries import Query
@@ -120,6 +121,30 @@ def test_what_a_page_costs_is_no_matter_of_how_events_are_spread_over_partitions
     assert len(rows(log, limit=500)) == 3_000
     # One for a page or less; where all is in one partition, a second one that finds the others empty.
     assert topic.calls.count("fetch") <= 2 * 7
+
+
+def test_large_events_do_not_pile_up_while_their_partition_waits_for_its_turn() -> None:
+    topic = MemoryTopic(partitions=4)
+    log = log_of(topic)
+    for at in range(1, 401):
+        stream = f"stream-{at % 40}"
+        append(log, stream, b'"%s"' % (b"x" * 100_000), at=at if partition_for(stream, 4) == 0 else 1_000 + at)
+    kept: list[int] = []
+    fetch = topic.fetch
+
+    def fetching(offsets: Mapping[int, int], limit: int, max_bytes: int) -> Fetched:
+        found = fetch(offsets, limit, max_bytes)
+        kept.append(len(found.records))
+        return found
+
+    topic.fetch = fetching  # type: ignore[method-assign]
+    most = after = handed = 0
+    while len(topic.records(0)) > handed:  # the others wait
+        page = run(log.read(after, 10, MEGABYTES))
+        handed += len(page.events)
+        after = page.reached or 0
+        most = max(most, sum(kept) - handed)
+    assert most <= 4 * 20  # two shares of 1 MB for each partition
 
 
 def test_two_who_read_at_different_places_take_nothing_from_each_other() -> None:

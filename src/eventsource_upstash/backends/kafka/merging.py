@@ -57,9 +57,11 @@ class Strip:
             return self.end
         return self.rows[self.at - 1][2] if self.at else self.start
 
-    def low(self, rows: int) -> bool:
-        """Whether so many rows are left at most, and more can be fetched."""
-        return len(self.rows) - self.at <= rows and not self.ended and self.error is None
+    def low(self, rows: int, size: int) -> bool:
+        """Whether so many rows are left at most, and bytes of payload, and more can be fetched."""
+        if self.ended or self.error is not None or len(self.rows) - self.at > rows:
+            return False
+        return sum([len(row[9]) for row in self.rows[self.at :]]) <= size
 
     def fill(self, rows: list[StoredEvent], end: int, *, ended: bool) -> None:
         """Go on with what was fetched."""

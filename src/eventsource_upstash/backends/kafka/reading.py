@@ -117,7 +117,8 @@ class Reading:
         # Of those that have ended nothing waits in memory: the others have their shares.
         going = len([strip for strip in self._strips.values() if not (strip.dry and strip.ended)])
         share, share_bytes = max(limit // going, SHARE), max(max_bytes // going, SHARE_BYTES)
-        low = {partition: strip.end for partition, strip in self._strips.items() if strip.low(share // 2)}
+        least = share // 2, share_bytes // 2
+        low = {partition: strip.end for partition, strip in self._strips.items() if strip.low(*least)}
         await self._fetch(low, share * len(low), min(max_bytes, share_bytes * len(low)))
 
     async def highs(self) -> Vector:
