@@ -51,10 +51,10 @@ ONE_PYTHON = re.compile(
     | tests/qstash/test_(agreement|schedules)
     | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
-    | tests/kafka/rest/test_(conformance|every_order|local) | test_scenario.kafka_rest
-    | tests/kafka/(native/ | test_(broker|every_order)) | tests/limits/.*(agreement|upstash)
+    | tests/kafka/rest/ | test_scenario.kafka_rest | tests/copying/test_comparing
+    | tests/kafka/(native/ | test_(broker|every_order|over_http|vectors)) | tests/limits/.*(agreement|upstash)
     | tests/sharing/(test_deliveries | .*upstash)
-    | tests/kafka/test_conformance | tests/docs/.*kafka | tests/reactors/test_kills | tests/faults/test_processes
+    | tests/kafka/test_conformance | tests/docs/(.*kafka | test_pages) | tests/reactors/test_kills | tests/faults/test_processes
     | tests/docs/.*tutorial | tests/copying/.*upstash
     | tests/copying/.*test_(killed|two_copies|dropped|ctrl_c|a_log_that_is_cut|a_client|somebody_else_writes)
     | tests/stepping/test_(notifications|reactors|snapshots|views) | test_the_machine_finds_
