@@ -1,8 +1,8 @@
 """Runs the test suite on each supported Python that is installed, four runs side by side.
 
 Called as ``.venv/bin/python .ci/suite.py [pytest's arguments]``. The Python of ``.venv`` is the primary one. It runs
-the suite in three parts: what one Python is enough for (``tests/conftest.py``), whose output is shown as it comes, but
-for what runs over Redis; that; and the rest. The rest is what each other Python runs too, in an environment of its own,
+the suite in four parts: what one Python is enough for (``tests/conftest.py``), whose output is shown as it comes, but
+for what runs over Redis or Kafka; these two; and the rest. The rest is what each other Python runs too, in an environment of its own,
 ``.venv-3.X``, with fewer examples of Hypothesis. Of all runs but the first the output is shown only where something
 failed. A version that is not installed is named. The last line has the form of pytest's own summary, and is the sum of
 the parts of the primary Python.
@@ -26,8 +26,14 @@ from pathlib import Path
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 SIDE_BY_SIDE = 4  # on two cores: much of its time a run waits for what it started
 GROUPS = ("test", "todo-test")
-ONCE, OVER_REDIS, EVERYWHERE = "one_python and not over_redis", "one_python and over_redis", "not one_python"
-PARTS = {ONCE: "what one Python is enough for,", OVER_REDIS: "that over Redis,", EVERYWHERE: "the rest,"}
+ONCE = "one_python and not over_redis and not over_kafka"
+OVER_REDIS, OVER_KAFKA, EVERYWHERE = "one_python and over_redis", "one_python and over_kafka", "not one_python"
+PARTS = {
+    ONCE: "what one Python is enough for,",
+    OVER_REDIS: "that over Redis,",
+    EVERYWHERE: "the rest,",
+    OVER_KAFKA: "what of Kafka one Python is enough for,",
+}
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS = 5  # pytest's exit code where its arguments leave nothing to run: no failure of one run among several
 FEWER = {"FEWER_EXAMPLES": "1"}  # see tests/searching.py

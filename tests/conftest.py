@@ -54,8 +54,8 @@ ONE_PYTHON = re.compile(
     | tests/kafka/rest/ | test_scenario.kafka_rest | tests/copying/test_comparing
     | tests/kafka/(native/ | test_(broker|every_order|over_http|vectors)) | tests/limits/.*(agreement|upstash)
     | tests/sharing/(test_deliveries | .*upstash)
-    | tests/kafka/test_conformance | tests/docs/(.*kafka | test_pages) | tests/reactors/test_kills | tests/faults/test_processes
-    | tests/docs/.*tutorial | tests/copying/.*upstash
+    | tests/kafka/test_conformance | tests/reactors/test_kills | tests/faults/test_processes
+    | tests/docs/(.*(kafka | tutorial) | test_pages) | tests/copying/.*upstash
     | tests/copying/.*test_(killed|two_copies|dropped|ctrl_c|a_log_that_is_cut|a_client|somebody_else_writes)
     | tests/stepping/test_(notifications|reactors|snapshots|views) | test_the_machine_finds_
     | tests/faults/transport/test_official | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
@@ -71,3 +71,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.one_python)
         if item.nodeid.startswith("tests/redis/"):
             item.add_marker(pytest.mark.over_redis)
+        if item.nodeid.startswith(("tests/kafka/", "tests/local/kafka/", "tests/sharing/", "tests/copying/")):
+            item.add_marker(pytest.mark.over_kafka)
