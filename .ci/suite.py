@@ -2,10 +2,10 @@
 
 Called as ``.venv/bin/python .ci/suite.py [pytest's arguments]``. The Python of ``.venv`` is the primary one. It runs
 the suite in four parts: what one Python is enough for (``tests/conftest.py``), whose output is shown as it comes, but
-for what runs over Redis or Kafka; these two; and the rest. The rest is what each other Python runs too, in an environment of its own,
-``.venv-3.X``, with fewer examples of Hypothesis. Of all runs but the first the output is shown only where something
-failed. A version that is not installed is named. The last line has the form of pytest's own summary, and is the sum of
-the parts of the primary Python.
+for what runs over Redis or Kafka; these two; and the rest. The rest is what each other Python runs too, in an
+environment of its own, ``.venv-3.X``, with fewer examples of Hypothesis. Of all runs but the first the output is shown
+only where something failed. A version that is not installed is named. The last line has the form of pytest's own
+summary, and is the sum of the parts of the primary Python.
 """
 
 from __future__ import annotations
