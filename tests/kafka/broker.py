@@ -4,8 +4,8 @@ Its own faults, which no test may take for the library's:
 
 - Where a partition ends is told wrong once a batch of several records was written: a producer whose answers are looked
   at sends one record in each (`ONE_RECORD_A_BATCH`).
-- While a transaction is open in a partition, readers of committed records are told that it ends at 0: a view seems to be
-  beyond the log then. So no test reads while another one writes several events at once.
+- While a transaction is open in a partition, readers of committed records are told that it ends at 0: a view seems to
+  be beyond the log then. So nobody reads while somebody writes several events at once.
 - Records of an aborted transaction are handed out to readers of committed ones.
 - Partitions cannot be added to a topic.
 - A join of a consumer group takes 5 to 20 seconds.

@@ -123,6 +123,26 @@ def test_what_a_page_costs_is_no_matter_of_how_events_are_spread_over_partitions
     assert topic.calls.count("fetch") <= 2 * 7
 
 
+@pytest.mark.parametrize("behind", [0, 3_000])
+def test_a_stream_that_has_moved_twice_is_read_in_its_order(behind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = MemoryTopic()
+    reader = log_of(topic)
+    at = iter(range(1, 10_000))
+    append(log_of(topic), "first", at=next(at))
+    after = pages(reader)[-1].reached or 0
+    stream = next(f"s{n}" for n in range(99) if partition_for(f"s{n}", 2) == 1 and partition_for(f"s{n}", 3) == 0)
+    for partitions in (1, 2, 3):
+        topic.grow(partitions)
+        append(log_of(topic), stream, at=next(at))
+    for _ in range(behind):
+        append(log_of(topic), stream, at=next(at))
+    if behind:  # it has not come to the end for long
+        monkeypatch.setattr("eventsource_upstash.backends.kafka.log.PARTITIONS_KNOWN_FOR", 0.0)
+    found = [row[3] for row in rows(reader, after)]
+    assert found == sorted(found)
+    assert len(found) == 3 + behind
+
+
 def test_large_events_do_not_pile_up_while_their_partition_waits_for_its_turn() -> None:
     topic = MemoryTopic(partitions=4)
     log = log_of(topic)

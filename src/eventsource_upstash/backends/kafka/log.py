@@ -30,7 +30,7 @@ from .topic import Bounds, GroupedTopic, TopicClient
 _log: Final = logging.getLogger("eventsource_upstash.kafka")
 
 PARTITIONS_KNOWN_FOR: Final = 60.0
-"""Seconds after which an append asks again how many partitions there are. A reader asks whenever it has read all."""
+"""Seconds after which it is asked again how many partitions there are. A reader asks whenever it has fetched all."""
 
 
 class Known:
@@ -49,7 +49,7 @@ class Known:
 
     @property
     def fresh(self) -> bool:
-        """Whether the number of partitions is no older than an append may go by."""
+        """Whether the number of partitions is no older than one may go by."""
         return self.partitions > 0 and self._clock() - self._asked < PARTITIONS_KNOWN_FOR
 
     def found(self, topic: str, partitions: int) -> None:
@@ -152,20 +152,22 @@ class KafkaLog:
             LogTrimmed: What comes next is not kept any more.
         """
         receipt, asked = FREE, False
+        start = vector(after)
         if self._known.partitions <= _partition(after):
             _, receipt = await self.partitions()
             asked = True
             if self._known.partitions <= _partition(after):  # nobody was ever there: beyond the head
                 head, cost = await self.head()
                 return Page([], head, receipt + cost)
-        start = vector(after)
-        reading = self._reading(self._offsets(range(self._known.partitions), start), receipt)
-        await reading.read(limit, max_bytes, query)
-        while reading.ended and not asked:
+
+        async def look(*, ended: bool) -> tuple[dict[int, int], Receipt] | None:
+            if not ended and self._known.fresh:
+                return None
             partitions, cost = await self.partitions()
-            reading.receipt += cost
-            asked = not reading.grow(self._offsets(range(partitions), start))
-            await reading.read(limit, max_bytes, query)
+            return self._offsets(range(partitions), start), cost
+
+        reading = self._reading(self._offsets(range(self._known.partitions), start), receipt)
+        await reading.read(limit, max_bytes, query, None if asked else look)
         highs = await reading.highs()
         reached = start.moved(reading.offsets())
         return Page(reading.rows, self._told(highs), reading.receipt, self._told(reached))

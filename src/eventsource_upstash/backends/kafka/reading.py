@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from ...domain.events import Receipt, StoredEvent
 from ...domain.positions import PLACE_BITS, Vector, place_of
@@ -24,6 +24,14 @@ SHARE_BYTES: Final = 64 * 1024
 
 KEPT: Final = 2
 """Places of a partition at which it is kept: one reader follows the log, say, while a rebuild is read far behind."""
+
+
+class Look(Protocol):
+    """Looks which partitions there are, once all was fetched that is known of, or when it is time to look again."""
+
+    async def __call__(self, *, ended: bool) -> tuple[Mapping[int, int], Receipt] | None:
+        """Of each partition the offset to begin with, and what it cost to look; None where it is not time."""
+        ...
 
 
 class Shelf:
@@ -83,14 +91,26 @@ class Reading:
         """Whether everything was read that there is."""
         return all(strip.dry and strip.ended for strip in self._strips.values())
 
-    def grow(self, offsets: Mapping[int, int]) -> bool:
+    async def _grow(self, look: Look, *, ended: bool) -> bool:
         """Go on with partitions that have come; False when there are none."""
+        found = await look(ended=ended)
+        if found is None:
+            return False
+        offsets, cost = found
+        self.receipt += cost
         new = {partition: offset for partition, offset in offsets.items() if partition not in self._strips}
         self._strips.update({partition: self._shelf.take(partition, offset) for partition, offset in new.items()})
         return bool(new)
 
-    async def read(self, limit: int, max_bytes: int, query: Query | None) -> None:
+    async def read(self, limit: int, max_bytes: int, query: Query | None, look: Look | None = None) -> None:
         """Read until the page is full, or nothing is left.
+
+        Args:
+            limit: Most events.
+            max_bytes: Bytes of payload that are enough.
+            query: Which events.
+            look: Looks for partitions that have come. It is asked before anything is handed out of what was fetched:
+                what stands in them may be older, and of the same streams.
 
         Raises:
             UndecodableEvent: The app's own function fails at the record that comes next.
@@ -107,6 +127,11 @@ class Reading:
                 break  # what comes before it is handed out
             if dry:
                 await self._refill(limit, max_bytes)
+                if look is not None:
+                    ended = all(strip.ended for strip in self._strips.values())
+                    if await self._grow(look, ended=ended):
+                        continue
+                    look = None if ended else look
             page.take(self._strips)
             if self.ended:
                 break
