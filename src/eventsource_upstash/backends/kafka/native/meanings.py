@@ -61,6 +61,10 @@ class Meanings:
         """The topic and the cluster, for messages."""
         return f"topic {self._topic!r} at {self._settings.servers}"
 
+    def connecting(self, error: KafkaError) -> EventSourceError | None:
+        """As `refusal`, of what is reported by the way: of connections only. What is said of topics may be long past."""
+        return self.refusal(error) if error.name() in (*NOT_KNOWN, *NO_MECHANISM, *NO_TLS) else None
+
     def refusal(self, error: KafkaError) -> EventSourceError | None:
         """What an error means that trying again does not mend, and after which nothing was written; else None."""
         code, said = error.name(), self.said(error)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from ....domain.events import Receipt
 from ..topic import NO_HEADERS, Bounds, Fetched, OutOfRange, Record
 from .librdkafka import Log, Settings
-from .meanings import END, FOR_GROUPS, OUT_OF_RANGE, Meanings
+from .meanings import END, FOR_GROUPS, NO_TOPIC, OUT_OF_RANGE, Meanings
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -22,6 +23,9 @@ _new: Final = cast("Callable[[type[Record], tuple[object, ...]], Record]", vars(
 
 SLICE: Final = 0.25
 """Seconds that it waits at once for an answer, before it looks at what went wrong meanwhile."""
+
+PAUSE: Final = 0.01
+"""Seconds before it asks again where the cluster does not know yet what it will."""
 
 FETCH_SLICE: Final = 0.005
 """Seconds that it waits at once for records: as long as that it may take to see that there are fewer than expected."""
@@ -159,19 +163,18 @@ class Reader:
 
     def count(self) -> int:
         """How many partitions the topic has. Raises as `TopicClient.partitions`."""
-
-        def ask(seconds: float) -> int | None:
-            found = self.consumer.list_topics(self._topic, timeout=seconds).topics[self._topic]
-            if found.error is not None:
-                refusal = self._meanings.refusal(found.error)
-                if refusal is not None:
-                    raise refusal
-                self._errors.append(found.error)
-                return None  # it has no leader yet, say
-            return len(found.partitions)
-
         self._errors.clear()
-        return self._patiently(ask)
+        return self._patiently(self._count)
+
+    def _count(self, seconds: float) -> int | None:
+        found = self.consumer.list_topics(self._topic, timeout=seconds).topics[self._topic]
+        if found.error is not None:
+            refusal = self._meanings.refusal(found.error)
+            if refusal is not None:
+                raise refusal
+            self._errors.append(found.error)
+            return None  # it has no leader yet, say
+        return len(found.partitions)
 
     def bounds(self, numbers: Sequence[int]) -> dict[int, Bounds]:
         """What can be read of partitions. Raises as `TopicClient.bounds`."""
@@ -190,11 +193,7 @@ class Reader:
             found: dict[int, int] = {}
             for place in self.consumer.offsets_for_times(wanted, timeout=seconds):
                 if place.error is not None:
-                    refusal = self._meanings.refusal(place.error)
-                    if refusal is not None:
-                        raise refusal
-                    self._errors.append(place.error)
-                    return None
+                    raise self._failure(place.error)
                 found[place.partition] = place.offset
             return found
 
@@ -205,21 +204,37 @@ class Reader:
         deadline = time.monotonic() + self._timeout
         while True:
             remaining = deadline - time.monotonic()
+            seconds = max(min(SLICE, remaining), 0.001)
             try:
-                answer = ask(max(min(SLICE, remaining), 0.001))
+                answer = ask(seconds)
             except self._failure as failure:
-                self._errors.append(failure.args[0])
                 answer = None
+                self._take_failure(failure.args[0], seconds)
             if answer is not None:
                 return answer
             self._look(over=remaining <= SLICE)
+
+    def _take_failure(self, error: KafkaError, seconds: float) -> None:
+        """Raise what an error means that trying again does not mend; of a topic that is not there, if it still is not.
+
+        A consumer that was open before a topic was made says for a while that there is none.
+        """
+        self._errors.append(error)
+        if error.name() in NO_TOPIC:
+            with suppress(self._failure):
+                self._count(seconds)
+            time.sleep(PAUSE)
+            return
+        refusal = self._meanings.refusal(error)
+        if refusal is not None:
+            raise refusal
 
     def _look(self, *, over: bool) -> None:
         """Raise what has gone wrong, if trying again does not mend it; whatever has, when time is over."""
         self._keep(self.consumer.consume(1, timeout=0))  # librdkafka reports of its connections meanwhile
         last: KafkaError | None = None
         for error in self._errors:
-            refusal = self._meanings.refusal(error)
+            refusal = self._meanings.connecting(error)
             if refusal is not None:
                 raise refusal
             last = error

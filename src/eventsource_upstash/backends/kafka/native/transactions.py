@@ -98,8 +98,8 @@ class Transactor:
         """Raise what a failure to begin means, unless it is worth another try."""
         error: KafkaError = failure.args[0]
         self.producer.poll(0)
-        for each in (*self._errors, error):
-            refusal = self._meanings.refusal(each)
+        refusals = [self._meanings.refusal(error), *map(self._meanings.connecting, self._errors)]
+        for refusal in refusals:
             if refusal is not None:
                 raise refusal from None
         if not error.retriable() or time.monotonic() >= deadline:
