@@ -62,7 +62,7 @@ class Meanings:
         return f"topic {self._topic!r} at {self._settings.servers}"
 
     def connecting(self, error: KafkaError) -> EventSourceError | None:
-        """As `refusal`, of what is reported by the way: of connections only. What is said of topics may be long past."""
+        """As `refusal`, of what is reported by the way: of connections only. Of topics it may be long past."""
         return self.refusal(error) if error.name() in (*NOT_KNOWN, *NO_MECHANISM, *NO_TLS) else None
 
     def refusal(self, error: KafkaError) -> EventSourceError | None:
