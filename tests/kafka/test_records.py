@@ -49,7 +49,8 @@ def test_an_id_leads_back_to_time_and_number(recorded_us: int, number: int) -> N
 @pytest.mark.parametrize(
     "id",
     ["", "1", "0190163d-8694-739b-aea5-966c26f8ad91 ", "0190163d-8694-439b-aea5-966c26f8ad91",
-     "0190163D-8694-739B-AEA5-966C26F8AD91", "0190163d-8694-7001-aea5-966c26f8ad91"],
+     "0190163D-8694-739B-AEA5-966C26F8AD91", "0190163d-8694-7001-aea5-966c26f8ad91",
+     "0x90163d-8694-739b-aea5-966c26f8ad91", "0190163d08694-739b-aea5-966c26f8ad91"],
 )  # fmt: skip
 def test_an_id_of_others_leads_nowhere(id: str) -> None:
     assert identity_of(id) is None
