@@ -157,7 +157,13 @@ def _notices(environ: Mapping[str, str]) -> NoticeTransport:
 
         return InProcess()
     from .backends.qstash import QStash
+    from .backends.qstash.settings import read_environment
 
+    if problems := read_environment(environ).problems:
+        raise Misuse(
+            f"QStash: {'; '.join(problems)}. Or take QSTASH_TOKEN out of the environment: notifications stay in the "
+            "process then, for its own worker"
+        )
     return QStash.from_env(environ=environ)
 
 

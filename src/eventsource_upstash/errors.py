@@ -68,6 +68,12 @@ __all__ = [
 _E = TypeVar("_E", bound="EventSourceError")
 
 
+def told_position(position: int) -> str:
+    """An event's position for a message: beyond partition 0 with the partition, and the offset in Kafka's words."""
+    partition, place = divmod(position, 1 << 40)  # as `domain.positions` has it, which imports this module
+    return f"{position} (partition {partition}, offset {place - 1})" if partition else f"{position}"
+
+
 class EventSourceError(Exception):
     """Base of every error that this library raises on purpose."""
 
@@ -221,7 +227,7 @@ class UnknownEventType(EventSourceError):
             else "it is not registered"
         )
         super().__init__(
-            f"event type {type!r} at position {position} in stream {stream!r}: {have}. Deploy the code "
+            f"event type {type!r} at position {told_position(position)} in stream {stream!r}: {have}. Deploy the code "
             f"that knows it, or declare registry.ignore({type!r}) if it does not matter here."
         )
         self.type = type
@@ -260,7 +266,7 @@ class UndecodableEvent(CorruptLog):
 
     def __init__(self, *, type: str, stream: str, position: int, reason: str) -> None:
         super().__init__(
-            f"event {type!r} at position {position} in stream {stream!r} does not decode: {reason}. "
+            f"event {type!r} at position {told_position(position)} in stream {stream!r} does not decode: {reason}. "
             "If the class changed, give it a new version and an upcaster from the old one."
         )
         self.type = type
@@ -273,8 +279,8 @@ class SealedEvent(UndecodableEvent):
 
     def __init__(self, *, type: str, stream: str, position: int) -> None:
         super(UndecodableEvent, self).__init__(
-            f"event {type!r} at position {position} in stream {stream!r} holds personal data that is encrypted, and "
-            "there is no key store here. Hand over the one that it was written with, as in "
+            f"event {type!r} at position {told_position(position)} in stream {stream!r} holds personal data that is "
+            "encrypted, and there is no key store here. Hand over the one that it was written with, as in "
             "connect(url, registry, keys=...)"
         )
         self.type = type
@@ -499,8 +505,8 @@ class ProjectionStopped(EventSourceError):
         if projection.startswith("reactor~"):  # its outbox
             what, so_far = f"reactor {projection.removeprefix('reactor~')!r}", "It has decided on all before that event"
         super().__init__(
-            f"{what} stopped at position {position}: {reason.rstrip('.')}. {so_far}, and the next catch-up tries it "
-            f"again.{more}"
+            f"{what} stopped at position {told_position(position)}: {reason.rstrip('.')}. {so_far}, and the next "
+            f"catch-up tries it again.{more}"
         )
         self.projection = projection
         self.position = position
@@ -522,9 +528,9 @@ class ReactorStopped(ProjectionStopped):
     def __init__(self, *, reactor: str, position: int, reason: str, result: CatchUp) -> None:
         EventSourceError.__init__(
             self,
-            f"reactor {reactor!r} stopped at the reaction to the event at position {position}: {reason.rstrip('.')}. "
-            "It is kept, with what was decided after it, and the next catch-up tries it again; or give it up: "
-            "app.reactions.discard",
+            f"reactor {reactor!r} stopped at the reaction to the event at position {told_position(position)}: "
+            f"{reason.rstrip('.')}. It is kept, with what was decided after it, and the next catch-up tries "
+            "it again; or give it up: app.reactions.discard",
         )
         self.reactor = reactor
         self.projection = reactor

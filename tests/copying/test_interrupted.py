@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from eventsource_upstash import (
     Unavailable,
     UpstashRedis,
 )
+from eventsource_upstash._flow import comparing
 from eventsource_upstash._flow.comparing import PAUSES
 from eventsource_upstash._flow.copying import LogCopying
 from eventsource_upstash._io.port import HttpRequest, HttpResponse
@@ -163,6 +165,28 @@ def test_what_cannot_be_reached_is_waited_for(calls: int) -> None:
         assert Colour.BLOCKING.run(coroutine).copied == 12
     assert slept == list(PAUSES[:calls])
     assert rows_of(other) == rows_of(one)
+
+
+def test_attempts_that_take_long_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, slept, clock = Memory(), list[float](), [0.0]
+
+    class Slow(BackendWrapper):
+        async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+            if call.startswith("log."):
+                clock[0] += 10.0  # as long as a client of Kafka tries
+                raise Unavailable("as the test says")
+            return await step()
+
+    class Port(SteppingPort):
+        async def sleep(self, seconds: float, wake: object = None, since: int = 0) -> None:
+            slept.append(seconds)
+            clock[0] += seconds
+
+    monkeypatch.setattr(comparing, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    flow = LogCopying(Slow(one), Memory(), Port(Pauses(after=False, inside=False, outside=False)))
+    with pytest.raises(Unavailable):
+        Colour.BLOCKING.run(flow.run(verify=True, dry_run=False, follow=None, poll_interval=1.0, progress=None))
+    assert slept == list(PAUSES[:2])
 
 
 class LosesAnswers(LogWrapper):

@@ -132,6 +132,9 @@ def test_an_app_is_wired(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QSTASH_TOKEN", SECRET)
     monkeypatch.setenv("QSTASH_CURRENT_SIGNING_KEY", "sig_current")
     monkeypatch.setenv("QSTASH_NEXT_SIGNING_KEY", "sig_next")
+    with pytest.raises(Misuse, match=r"EVENTSOURCE_NOTIFY_URL.* Or take QSTASH_TOKEN out of the environment") as wrong:
+        parts_of(url)
+    assert SECRET not in str(wrong.value)
     monkeypatch.setenv("EVENTSOURCE_NOTIFY_URL", "https://app.example.com/projections")
     assert isinstance(parts_of(url).transport, QStash)
 

@@ -155,7 +155,8 @@ def test_what_cannot_be_folded_stops_one_partition_only() -> None:
     for name in (bad, after, *names(20)):
         one.event_store.append(name, Scored(1))
     with pytest.raises(
-        ProjectionStopped, match=r"'players' stopped at position [0-9]+: handler scored: Boom"
+        ProjectionStopped,
+        match=r"'players' stopped at position [0-9]+ .partition 2, offset [0-9]+.: handler scored: Boom",
     ) as stopped:
         one.projector.catch_up()
     assert partition_at(stopped.value.position) == 2
@@ -186,7 +187,7 @@ def test_several_partitions_that_stop_are_told_together() -> None:
     assert stopped.value.projection == "players"
     (status,) = one.projection_store.status()
     assert status.stopped is not None
-    assert "also stopped: partitions 2" in status.stopped.reason
+    assert "also stopped: partition 2" in status.stopped.reason
 
 
 def test_parked_events_are_those_of_the_parts(views: Backend) -> None:

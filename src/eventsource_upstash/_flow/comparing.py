@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -11,7 +12,7 @@ import msgspec
 
 from .._io.port import Port
 from ..domain.events import FREE, Appended, Receipt, StoredEvent, stored_id
-from ..errors import Unavailable
+from ..errors import Unavailable, told_position
 from ..ports import (
     MAX_PAGE_BYTES,
     MAX_PAGE_EVENTS,
@@ -32,6 +33,9 @@ APART: Final = 50_000
 
 PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between attempts, where a log cannot be reached. The backend has tried several times before each of them."""
+
+PATIENCE: Final = 30.0
+"""Seconds after which no other attempt is made, since an attempt may take long itself (ten seconds, on Kafka)."""
 
 _FIELDS: Final = {5: "type", 6: "version", 7: "metadata", 8: "tags", 9: "payload"}
 _MODULUS: Final = 1 << 128
@@ -132,10 +136,13 @@ class Side:
 
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Do a step, again and again while it is `Unavailable`, for a while."""
+        began = time.monotonic()
         for pause in PAUSES:
             try:
                 return await step()
             except Unavailable:  # noqa: PERF203  # to try again is what it does
+                if time.monotonic() - began > PATIENCE:
+                    raise
                 await self._port.sleep(pause)
         return await step()
 
@@ -332,7 +339,7 @@ class Pairing:
 
 def what(row: StoredEvent) -> str:
     """An event in words, without what it says."""
-    return f"the event {row[5]!r} {stored_id(row)} of stream {row[1]!r} (position {row[0]})"
+    return f"the event {row[5]!r} {stored_id(row)} of stream {row[1]!r} (position {told_position(row[0])})"
 
 
 async def compare(source: Side, destination: Side, until: int | None, tell: Callable[[int], None]) -> Compared:

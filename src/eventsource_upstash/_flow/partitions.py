@@ -238,7 +238,7 @@ def _stopped(stopped: Sequence[tuple[int, Stopped]]) -> Stopped | None:
     if not stopped:
         return None
     (number, first), *others = stopped
-    also = f" (also stopped: partitions {', '.join([str(each) for each, _ in others])})" if others else ""
+    also = f" (also stopped: partition {', '.join([str(each) for each, _ in others])})" if others else ""
     return Stopped(first.position, f"in partition {number}: {first.reason}{also}", first.since_us)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -19,6 +21,7 @@ from eventsource_upstash import (
     SQLite,
     connect,
 )
+from eventsource_upstash.backends.kafka.native.librdkafka import Log
 from eventsource_upstash.backends.kafka.partitioner import partition_for
 from eventsource_upstash.testing.colours import Colour, Face
 from tests.kafka.broker import ONE_RECORD_A_BATCH, Broker
@@ -164,3 +167,11 @@ def test_a_description_shows_no_secret() -> None:
     topic = NativeTopic("h:1, [::1]:2", "todo", username="me", password="s3cret", tls=True)
     assert repr(topic) == "NativeTopic('h:1,[::1]:2', 'todo', username='me')"
     assert "s3cret" not in repr(vars(topic)) + repr(Kafka(topic, views=Memory()))
+
+
+def test_clients_that_say_the_same_say_it_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "eventsource_upstash.kafka")
+    where = uuid4().hex.translate(str.maketrans("0123456789", "ghijklmnop"))  # numbers are left out of account
+    for number in (1, 2):
+        Log([]).log(logging.ERROR, f"[client#consumer-{number}] {where} is away")
+    assert [record.getMessage() for record in caplog.records] == [f"[client#consumer-1] {where} is away"]

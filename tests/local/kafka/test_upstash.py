@@ -219,7 +219,7 @@ def test_an_instance_that_asks_no_more_is_gone(kafka: Kafka) -> None:
         ("POST", "/fetch", {"topic": "no-such-topic"}, 404, "no topic"),
         ("GET", "/consume/g/i/no-such-topic", None, 404, "no topic"),
         ("POST", "/offsets/latest", {"topic": "no-such-topic", "partition": 0}, 404, "no topic"),
-        ("POST", "/produce/TOPIC", {"value": "x", "partition": 1}, 404, "has 1 partitions"),
+        ("POST", "/produce/TOPIC", {"value": "x", "partition": 1}, 404, "has no partition 1"),
         ("POST", "/produce/TOPIC", {"value": 1}, 400, "$.value"),
         ("POST", "/produce/TOPIC", {"key": "k"}, 400, "value"),
         ("POST", "/produce/TOPIC", [], 200, ""),

@@ -112,7 +112,9 @@ class NoSuchPartition(Exception):
     """The topic has no such partition."""
 
     def __init__(self, place: Place, partitions: int) -> None:
-        super().__init__(f"topic {place.topic!r} has {partitions} partitions, from 0; there is no {place.partition}")
+        super().__init__(
+            f"topic {place.topic!r} has no partition {place.partition}: it has {partitions}, counted from 0"
+        )
 
 
 class OutOfRange(Exception):

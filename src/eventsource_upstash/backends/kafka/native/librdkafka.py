@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from ....errors import Misuse
 
@@ -173,9 +173,10 @@ class Log:
     raised, so nothing here is more than a warning.
     """
 
+    _said: ClassVar[dict[str, float]] = {}  # of all clients: who tries again makes another one, which finds the same
+
     def __init__(self, secrets: list[str]) -> None:
         self._secrets = secrets
-        self._said: dict[str, float] = {}
 
     def log(self, level: int, message: str, *arguments: object) -> None:
         """One line."""

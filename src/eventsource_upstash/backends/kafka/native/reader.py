@@ -6,6 +6,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from ....domain.events import Receipt
@@ -131,6 +132,8 @@ class Reader:
     """
 
     def __init__(self, settings: Settings, topic: str, meanings: Meanings) -> None:
+        # `list_topics` imports it later, and out of C: a Ctrl-C meanwhile would be an ImportError.
+        import_module("confluent_kafka.admin")
         from confluent_kafka import Consumer, KafkaException, TopicPartition
 
         self._topic = topic

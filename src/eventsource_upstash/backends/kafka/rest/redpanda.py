@@ -23,7 +23,7 @@ from ...._io.addresses import quoted
 from ....errors import Refused
 from ...sending import Call
 from ..topic import Bounds, Fetched, NewRecord, OutOfRange, Record
-from .answers import Problem, error_means
+from .answers import CHECK_TOPIC, Problem, error_means
 from .confluent import BINARY, EXISTS, V2, decode_records, produce_v2
 from .paging import page
 from .speaking import BACK, Memory, nothing_came
@@ -67,10 +67,7 @@ class Redpanda:
         there = self._memory.partitions
         if not there or not await self._exists(call, there - 1):
             if not await self._exists(call, 0):
-                raise Refused(
-                    f"{self._transport.where}: there is no topic {self._topic!r} here. Create it: none is ever created "
-                    "by itself"
-                )
+                raise Refused(f"{self._transport.where}: there is no topic {self._topic!r} here. {CHECK_TOPIC}")
             there = 1
         step = 1
         while await self._exists(call, there + step - 1):
