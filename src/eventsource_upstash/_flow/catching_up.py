@@ -47,9 +47,6 @@ _view_log: Final = logging.getLogger("eventsource_upstash.view")
 
 NOTHING: Final = Stored({}, {}, {})
 
-MAX_PAUSE: Final = 30.0
-"""Longest pause, in seconds, of a worker whose catch-up keeps failing."""
-
 
 class _Batch(msgspec.Struct, frozen=True):
     """What a page became: a commit for each build that it changes, and what went wrong."""
@@ -353,39 +350,10 @@ class CatchingUp:
 
     async def run(self, port: Port, wake: Signal, stop: Signal, poll_interval: float) -> None:
         """See `Projector.run`. Ends when `stop` is raised."""
-        check_poll_interval(poll_interval)
-        failing = 0
-        told = ""
+        from .running import run  # for a process that stays up
+
         shift = None if self.parting is None else self.parting.shift(self, self._registry.subscriptions, poll_interval)
-        stop.listen(wake.set, 0)
-        while True:
-            # Read before the look at `stop` and at the log: what is set from here on ends the sleep below at once.
-            seen = wake.count
-            if stop.raised:
-                if shift is not None:
-                    await shift.end()
-                return
-            try:
-                if shift is None:
-                    await self.catch_up(None, None)
-                elif await shift.go():
-                    continue
-            except Exception as error:  # whatever it is, the worker stays: the next try may do
-                failing += 1
-                if str(error) != told:  # the same trouble once more is not news
-                    told = str(error)
-                    _log.error("%s", error, exc_info=error.__cause__ or not isinstance(error, EventSourceError))
-            else:
-                failing = 0
-                told = ""
-            pause = poll_interval if not failing else min(MAX_PAUSE, poll_interval * 2 ** min(failing, 10))
-            await port.sleep(pause, wake, seen)
-
-
-def check_poll_interval(seconds: float) -> None:
-    """Refuse what is no pause between two looks at the log. Raises `Misuse`."""
-    if not seconds > 0:  # NaN is not either
-        raise Misuse(f"poll_interval={seconds!r}: it is a number of seconds above 0")
+        await run(self, shift, port, wake, stop, poll_interval)
 
 
 def _stopped(failures: Sequence[Failure], result: CatchUp) -> ProjectionStopped:

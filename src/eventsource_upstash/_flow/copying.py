@@ -14,9 +14,10 @@ from ..domain.events import ANY, FREE, Appended, Receipt, StoredEvent
 from ..domain.names import check_stream
 from ..domain.positions import join
 from ..domain.queries import AppendCondition, Query
-from ..errors import LogsDiffer, Misuse, OutcomeUnknown, Refused, TooLarge
+from ..errors import LogsDiffer, OutcomeUnknown, Refused, TooLarge
 from ..ports import MAX_PAGE_EVENTS, Append, Backend, Conflict, KeyReused, Unmet
 from .comparing import Compared, Pairing, Reading, Side, compare, what
+from .running import check_poll_interval
 
 _log: Final = logging.getLogger("eventsource_upstash.copy")
 
@@ -124,8 +125,7 @@ class LogCopying:
         progress: Callable[[Copying], None] | None,
     ) -> Copied:
         """See `LogCopy.run`."""
-        if not poll_interval > 0:
-            raise Misuse(f"poll_interval={poll_interval!r}: it is a number of seconds above 0")
+        check_poll_interval(poll_interval)
         self._tell = progress
         reading = Reading(self._source)
         pairing = await self._look(reading)

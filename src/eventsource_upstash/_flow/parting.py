@@ -18,6 +18,7 @@ from .parted_work import Course, Work
 from .partitions import Partition, Partitions
 from .passes import Reach
 from .purging import PURGE_EVERY
+from .running import pause_after
 from .sharing import WHOLE, Sharing
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ _log: Final = logging.getLogger("eventsource_upstash.projector")
 
 SLICE: Final = 2.0
 """Seconds that a worker folds before it looks again which partitions are its own."""
-
-MAX_PAUSE: Final = 30.0
-"""Longest pause, in seconds, before a worker tries a partition again that cannot be folded."""
 
 
 class Parting:
@@ -278,7 +276,7 @@ class Shift:
                 kept.pop(share, None)
             return False
         failing = self._failing[share] = self._failing.get(share, 0) + 1
-        self._again[share] = time.monotonic() + min(MAX_PAUSE, self._pause * 2 ** min(failing, 10))
+        self._again[share] = time.monotonic() + pause_after(failing, self._pause)
         told = "; ".join(map(str, errors))
         if told != self._told.get(share):
             self._told[share] = told

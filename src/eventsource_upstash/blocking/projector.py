@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Self
 
-from .._flow.catching_up import CatchingUp, check_poll_interval
+from .._flow.catching_up import CatchingUp
 from .._flow.wiring import any_of, check_keys, check_views, check_wiring, parking_of, rebuild_of, retired_version
 from .._io.blocking import PORT, iterate, run
 from .._io.port import Signal
@@ -295,6 +295,8 @@ class Worker:
     """
 
     def __init__(self, projector: Projector, *, poll_interval: float = 1.0, messages: Messages | None = None) -> None:
+        from .._flow.running import check_poll_interval  # for a process that stays up
+
         self.projector = projector
         check_poll_interval(poll_interval)  # here, where the caller sees it, and not where it runs
         self.poll_interval = poll_interval
