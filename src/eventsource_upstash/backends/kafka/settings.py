@@ -10,9 +10,6 @@ from ...errors import Misuse
 from .rest.settings import DIALECTS, GROUP, Dialect
 from .topic import Topic
 
-SCHEMES: Final = ("kafka", "kafkas", "kafka+https", "kafka+http")
-"""Of the URLs that name a topic."""
-
 SHAPES: Final = (
     "kafka://HOST:PORT,HOST:PORT/TOPIC (kafkas:// over TLS), kafka+https://HOST/TOPIC?dialect=..., or kafka: for what "
     "the environment says"
@@ -53,7 +50,7 @@ class Named(NamedTuple):
 
 
 def read_url(url: str, environ: Mapping[str, str]) -> Named:
-    """What a URL of one of `SCHEMES` names; `kafka:` alone, or with a topic, says that it is in the environment.
+    """What a URL of Kafka's schemes names; `kafka:` alone, or with a topic, says that it is in the environment.
 
     Raises:
         Misuse: It names no topic, or something that cannot be. The message repeats nothing of it but names.
