@@ -65,10 +65,6 @@ class Carrier:
     def ids(self) -> list[str]:
         return [each.id for each in self.sent]
 
-    @property
-    def remembers(self) -> float:
-        return 0.0
-
     async def publish(self, messages: Sequence[Message]) -> Receipt:
         error = self.fail(messages)
         if error is not None:

@@ -30,9 +30,6 @@ TIMEOUT: Final = 30.0
 URL_LEASE: Final = 4 * TIMEOUT
 """Seconds for which nobody else is handed a message to a URL that is being delivered."""
 
-REMEMBERS: Final = 86_400.0
-"""Seconds for which a mailbox remembers ids at least."""
-
 MAX_IDLE: Final = 60.0
 """Most seconds between two looks at the mailbox."""
 
@@ -90,11 +87,6 @@ class Posting:
             await self._mailbox.put(messages, self._clock() // 1000)
             self.signal.set()
         return FREE
-
-    @property
-    def remembers(self) -> float:
-        """See `Messages.remembers`."""
-        return REMEMBERS
 
 
 class _Failed(Exception):

@@ -48,19 +48,13 @@ class Messages(Protocol):
     async def publish(self, messages: Sequence[Message]) -> Receipt:
         """Take messages over, all of them: from then on it is the carrier's work that they arrive.
 
-        A message whose id the carrier remembers is taken, and not sent again. How long it remembers is the carrier's
-        (`remembers`).
+        A message whose id the carrier remembers is taken, and not sent again. How long it remembers is the carrier's.
 
         Raises:
             Unavailable: None was taken.
             OutcomeUnknown: Some may have been. Publishing all of them again is safe while their ids are remembered.
             Refused: One of them is not taken, whatever is tried: token, quota, destination, size. Others may have been.
         """
-        ...
-
-    @property
-    def remembers(self) -> float:
-        """Seconds for which it remembers the ids of messages."""
         ...
 
 

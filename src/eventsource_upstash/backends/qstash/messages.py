@@ -19,9 +19,6 @@ from .settings import is_whole, refuse, shown, url_problems
 if TYPE_CHECKING:
     from .transport import QStash
 
-REMEMBERS: Final = 600.0
-"""Seconds that QStash remembers a deduplication id, whether its message is delivered by then or not."""
-
 MAX_BATCH: Final = 100
 """Most messages of one request."""
 
@@ -52,8 +49,6 @@ class Publisher:
         port: Where to send.
         transport: Where QStash is, and where the app's jobs are.
     """
-
-    remembers = REMEMBERS
 
     def __init__(self, port: Port, transport: QStash) -> None:
         self._port = port

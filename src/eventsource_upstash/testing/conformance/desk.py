@@ -142,11 +142,6 @@ class Carrier(InProcess):
         """See `NoticeTransport.messages`."""
         return self
 
-    @property
-    def remembers(self) -> float:
-        """See `Messages.remembers`: nothing, so that a test sees each time that a message is sent."""
-        return 0.0
-
     async def publish(self, messages: Sequence[Message]) -> Receipt:
         """See `Messages.publish`."""
 
