@@ -117,9 +117,8 @@ def test_an_app(in_empty_folder: None) -> None:
 
         topic = NativeTopic(servers, "todo")
         app = App(Kafka(topic, views=SQLite("views.db")), registry, InProcess())
-        doubts = (
-            app.check()
-        )  # the topic is there and can be read, and nothing of it has been deleted
+        # The topic is there and can be read, and nothing of it has been deleted.
+        doubts = app.check()
         # --8<-- [end:check]
         assert doubts == ()
         app.close()

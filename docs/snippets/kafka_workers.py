@@ -65,9 +65,8 @@ def test_workers_side_by_side() -> None:
         appended = app.event_store.append("van-3", Moved(500, "north"))
 
         view = app.projection_store.view(vans)
-        assert view.get("van-3", at_least=appended.position) == Van(
-            800
-        )  # its part is brought up alone
+        # Its part is brought up alone.
+        assert view.get("van-3", at_least=appended.position) == Van(800)
 
         head = app.event_store.head()
         assert view.count(at_least=head) == 8

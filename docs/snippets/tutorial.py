@@ -204,6 +204,14 @@ def test_on_kafka(tutorial: None) -> None:
     # --8<-- [end:stops]
     with pytest.raises(ProjectionStopped, match="'kafka:foreign' at position 3"):
         app.projector.catch_up()
+    url, topic_name = os.environ["UPSTASH_KAFKA_URL"], os.environ["UPSTASH_KAFKA_TOPIC"]
+    login = (os.environ["UPSTASH_KAFKA_USERNAME"], os.environ["UPSTASH_KAFKA_PASSWORD"])
+    # --8<-- [start:look]
+    asked = {"topic": topic_name, "partition": 0, "offset": 2}
+    answer = httpx.post(f"{url}/fetch", json=asked, auth=login)
+    print(answer.json()[0]["value"])  # {"type":"create-task","data":{"id":"c3","text":"Buy
+    # --8<-- [end:look]
+    assert answer.json()[0]["value"] == OLD[2]
     # --8<-- [start:ignore]
     registry.ignore("kafka:foreign")  # looked at: halves of messages, and nothing of ours
     app.projector.catch_up()
