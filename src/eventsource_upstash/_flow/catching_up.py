@@ -17,7 +17,7 @@ from ..domain.positions import Vector, first_behind, is_position, nearer, past
 from ..domain.progress import Stopped
 from ..domain.projections import Projection
 from ..domain.registry import Registry
-from ..errors import EventSourceError, Misuse, ProjectionStopped, TooLarge
+from ..errors import EventSourceError, Misuse, ProjectionStopped, TooLarge, told_position
 from ..ports import (
     MAX_PAGE_EVENTS,
     Commit,
@@ -268,7 +268,7 @@ class CatchingUp:
                 _log.error(
                     "the rebuild of projection %r is stopped at position %s: %s. What it will replace goes on serving",
                     failure.projection.known,
-                    failure.position,
+                    told_position(failure.position),
                     failure.error,
                     exc_info=failure.error.__cause__,
                 )
@@ -341,9 +341,9 @@ class CatchingUp:
         for each in folded.aside:
             if each.error is not None:
                 _view_log.warning(
-                    "%s: the event at position %d was %s: %s",
+                    "%s: the event at position %s was %s: %s",
                     name,
-                    each.row[0],
+                    told_position(each.row[0]),
                     "parked" if progress.projection in work.parking else "skipped",
                     each.error,
                 )

@@ -15,7 +15,7 @@ from ..domain.indexes import NO_ENTRIES
 from ..domain.names import check_key
 from ..domain.positions import Vector, partition_of, place_of, vector
 from ..domain.projections import Projection
-from ..errors import CorruptLog, Unavailable
+from ..errors import CorruptLog, Unavailable, told_position
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Commit, Log, Outcome, Progress, Role, Stored, Views, Wanted
 from .noting import (
     PARKED,
@@ -332,7 +332,7 @@ class Parking:
 
 def _not_there(position: int) -> CorruptLog:
     return CorruptLog(
-        f"the log has no event at position {position}, which is parked. Was the log restored? Then rebuild the "
+        f"the log has no event at position {told_position(position)}, which is parked. Was the log restored? Then rebuild the "
         "projection"
     )
 

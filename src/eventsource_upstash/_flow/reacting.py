@@ -12,7 +12,7 @@ from ..domain.outgoing import Outgoing
 from ..domain.progress import ProjectionId, Stopped
 from ..domain.reactors import Outbox, OutboxProjection
 from ..domain.registry import Registry
-from ..errors import OutcomeUnknown, ReactorStopped, Unavailable
+from ..errors import OutcomeUnknown, ReactorStopped, Unavailable, told_position
 from ..ports import Commit, Committed, Outcome, Progress, Pull, Pulled, Role, Views, Wanted
 from .carrying import PASSING, Carrying
 from .executing import Overtaken
@@ -303,9 +303,9 @@ class Outboxes:
             self.stopped[work.outbox.id] = work.stopped
             self._held.add(work.outbox.id)
         _log.warning(
-            "reactor %r: the reaction to the event at position %d cannot be carried out, and is %s: %s",
+            "reactor %r: the reaction to the event at position %s cannot be carried out, and is %s: %s",
             work.outbox.reactor,
-            outgoing.position,
+            told_position(outgoing.position),
             {"stop": "kept: the reactor is stopped", "park": "set aside", "skip": "passed over"}[work.outbox.on_error],
             line,
         )
