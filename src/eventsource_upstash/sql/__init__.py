@@ -14,8 +14,8 @@ except ModuleNotFoundError as _error:
         "eventsource_upstash.sql needs the package sqlalchemy: pip install 'eventsource-upstash[sql]'", name=_error.name
     ) from _error
 from .projection import SqlProjection, sql_projection
+from .results import Synced, Syncing
 from .synchronise import AsyncSync, Sync, sync
-from .syncing import Synced, Syncing
 
 __all__ = [
     "AsyncSync",

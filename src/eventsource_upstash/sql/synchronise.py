@@ -12,7 +12,8 @@ from ..aio.views import AsyncView
 from ..blocking.views import View
 from ..errors import Misuse
 from .flow import Flow
-from .syncing import PAGE, Run, Synced, Syncing
+from .results import Synced, Syncing
+from .syncing import PAGE, Run
 from .tables import SYNCS
 
 D = TypeVar("D")
