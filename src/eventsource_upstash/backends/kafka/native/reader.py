@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
-from ....domain.events import Receipt
 from ..topic import NO_HEADERS, Bounds, Fetched, OutOfRange, Record
+from .ahead import Partition, hand_out, share_of
 from .librdkafka import Log, Settings
 from .meanings import END, FOR_GROUPS, NO_TOPIC, OUT_OF_RANGE, Meanings
 
@@ -40,86 +39,6 @@ MOST_AT_ONCE: Final = 10_000
 LATEST: Final = -1
 EARLIEST: Final = -2
 """What the protocol calls the ends of a partition, where a time is expected."""
-
-
-class Partition:
-    """Where a reader is in a partition.
-
-    Attributes:
-        records: What came, from `start` on; what was handed out too, until the next fetch says how far it went.
-        size: Bytes of their values.
-        start: The least offset that the next fetch can go on from.
-        next: Offset after everything that came, gaps included.
-        high: The end of the partition, as last asked for.
-        assigned: Whether the consumer knows of it.
-        running: Whether the consumer fetches it.
-        lost: Whether the offset that is next is not there any more.
-    """
-
-    __slots__ = ("assigned", "high", "lost", "next", "records", "running", "size", "start")
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.size: int = 0
-        self.start: int = -1
-        self.next: int = -1
-        self.high: int = -1
-        self.assigned: bool = False
-        self.running: bool = False
-        self.lost: bool = False
-
-    @property
-    def left(self) -> int:
-        """How many offsets are still to come, up to the end that is known."""
-        return self.high - self.next
-
-    def at(self, offset: int) -> bool:
-        """Whether it can go on from an offset without a seek."""
-        return 0 <= self.start <= offset <= self.next
-
-    def forward(self, offset: int) -> None:
-        """Let go of what lies before an offset."""
-        self.start = offset
-        if not self.records or self.records[0].offset >= offset:
-            return
-        if self.records[-1].offset < offset:
-            self.records = []
-            self.size = 0
-            return
-        gone = bisect_left(self.records, offset, key=_offset)
-        self.size -= sum(map(_size, self.records[:gone]))
-        del self.records[:gone]
-
-    def move(self, offset: int, high: int) -> None:
-        """Go on from elsewhere."""
-        self.records.clear()
-        self.size = 0
-        self.start = self.next = offset
-        self.high = high
-        self.lost = False
-
-    def full(self, limit: int, max_bytes: int) -> bool:
-        """Whether it has so many records, or bytes."""
-        return len(self.records) >= limit or (self.size >= max_bytes and bool(self.records))
-
-    def take(self, limit: int, max_bytes: int) -> list[Record]:
-        """Records to be handed out: at least one, if there is any."""
-        taken = self.records[:limit]
-        if self.size > max_bytes:
-            size = 0
-            for count, record in enumerate(taken, 1):
-                size += _size(record)
-                if size >= max_bytes:
-                    return taken[:count]
-        return taken
-
-
-def _offset(record: Record) -> int:
-    return record.offset
-
-
-def _size(record: Record) -> int:
-    return len(record.value or b"")
 
 
 class Reader:
@@ -264,7 +183,7 @@ class Reader:
                 if each.left <= 0 and number not in fresh and not each.full(*share)
             ]
             if not asked:
-                return _hand_out(partitions, fresh, limit, max_bytes)
+                return hand_out(partitions, fresh, limit, max_bytes)
             # What was the end when it was asked for last has been reached. Is it still?
             for number, high in self._ends(asked, LATEST).items():
                 partitions[number].high = high
@@ -334,7 +253,7 @@ class Reader:
         """Take records until each partition has its share, or has come to its end. Answers the share."""
         in_vain = 0
         while True:
-            share = _share(partitions, limit, max_bytes)
+            share = share_of(partitions, limit, max_bytes)
             missing = {number: each for number, each in partitions.items() if each.left > 0 and not each.full(*share)}
             if not missing:
                 return share
@@ -387,37 +306,3 @@ class Reader:
             partition.lost = True
         elif name not in FOR_GROUPS:
             self._errors.append(error)
-
-
-def _share(partitions: Mapping[int, Partition], limit: int, max_bytes: int) -> tuple[int, int]:
-    """How many records, and bytes, each partition has a right to: those that have less leave it to the others."""
-    count = len(partitions)
-    done = [(len(each.records), each.size) for each in partitions.values() if each.left <= 0]
-    for records, size in sorted(done):
-        if count == 1 or records > limit // count:
-            break
-        limit -= records
-        max_bytes -= size
-        count -= 1
-    return max(limit // count, 1), max(max_bytes // count, 1)
-
-
-def _hand_out(partitions: Mapping[int, Partition], fresh: set[int], limit: int, max_bytes: int) -> Fetched:
-    """What there is, as much as fits; those that have least first, so that they leave their share to the others."""
-    records: list[Record] = []
-    reached: dict[int, int] = {}
-    ended: list[int] = []
-    size, count = 0, len(partitions)
-    for number, partition in sorted(partitions.items(), key=lambda each: len(each[1].records)):
-        taken = partition.take(max((limit - len(records)) // count, 1), max((max_bytes - size) // count, 1))
-        count -= 1
-        whole = len(taken) == len(partition.records)
-        size += partition.size if whole else sum(map(_size, taken))
-        records += taken
-        if not whole:
-            reached[number] = taken[-1].offset + 1
-            continue
-        reached[number] = partition.next
-        if partition.left <= 0 and number in fresh:
-            ended.append(number)
-    return Fetched(records, reached, frozenset(ended), Receipt(bytes_received=size))
