@@ -332,8 +332,8 @@ class Parking:
 
 def _not_there(position: int) -> CorruptLog:
     return CorruptLog(
-        f"the log has no event at position {told_position(position)}, which is parked. Was the log restored? Then rebuild the "
-        "projection"
+        f"the log has no event at position {told_position(position)}, which is parked. Was the log restored? Then "
+        "rebuild the projection"
     )
 
 
