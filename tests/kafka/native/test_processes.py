@@ -82,14 +82,23 @@ write("before")
 write("before", "too")
 read()
 
+have_read, go_on = os.pipe(), os.pipe()
+
 def in_the_child(name):
-    assert read()[:3] == ["before", "before", "too"]
+    try:
+        assert read()[:3] == ["before", "before", "too"]
+    finally:
+        os.write(have_read[1], b".")
+    os.read(go_on[0], 1)
     for number in range(5):
         write(f"{name}-{number}")
     write(f"{name}-5", f"{name}-6")
     topic.close()
 
 children = [forked(lambda name=name: in_the_child(name)) for name in "ab"]
+for _ in children:
+    os.read(have_read[0], 1)
+os.write(go_on[1], b"..")  # nobody reads while somebody writes several at once: see `broker.py`
 for number in range(5):
     write(f"parent-{number}")
 write("parent-5", "parent-6")
