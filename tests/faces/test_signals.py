@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -12,6 +15,8 @@ from eventsource_upstash import Signal
 from eventsource_upstash._io import blocking, event_loop
 
 HOUR = 3600.0
+
+Tracer: TypeAlias = "Callable[[FrameType, str, Any], Tracer | None]"  # Any: as `sys.settrace` has it
 
 
 def test_a_signal_counts_how_often_it_was_set() -> None:
@@ -109,6 +114,38 @@ def test_sleepers_of_both_colours_share_a_signal() -> None:
     for sleeper in sleepers:
         sleeper.join()
     assert signal._wakers == []
+
+
+def setting(signal: Signal, left: list[int]) -> Tracer:
+    """Sets a signal when so many lines have been run, and once."""
+
+    def trace(frame: FrameType, event: str, arg: object) -> Tracer:
+        left[0] -= 1
+        if left[0] == -1:
+            signal.set()
+        return trace
+
+    return trace
+
+
+def test_a_handler_may_set_a_signal_at_any_line_of_a_sleep() -> None:
+    # A handler of the operating system's signals runs between two steps of the thread that it interrupts, whatever lock
+    # that holds. Here it runs at each line of a sleep in turn, of this library and of the standard one.
+    set_at = 0
+    while True:
+        signal = Signal()
+
+        before = sys.gettrace()
+        sys.settrace(setting(signal, [set_at]))
+        try:
+            blocking.run(blocking.PORT.sleep(0, signal))
+        finally:
+            sys.settrace(before)
+        assert signal._wakers == []
+        if not signal.raised:
+            break
+        set_at += 1
+    assert set_at > 20  # a look at every line, not at none
 
 
 def test_sleeping_without_a_signal_ends_by_itself() -> None:

@@ -75,7 +75,7 @@ def test_processes_that_come_stop_and_are_killed_lose_and_double_nothing(broker:
         for worker in workers:
             worker.kill()
             worker.communicate()
-    assert (int(answer) > 0, int(last) > 0) == (True, True)
+    assert (answer.strip().isdigit(), last.strip().isdigit()) == (True, True)  # both have ended in order
     assert (workers[1].returncode, workers[2].returncode) == (0, 0)
     view = app.projection_store.view(game.players, consistency="strong")
     assert {key: player.folded for key, player in view.items()} == {

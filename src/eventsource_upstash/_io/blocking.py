@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
@@ -69,13 +68,22 @@ class BlockingPort:
         if wake is None:
             time.sleep(seconds)  # blocking is what this port is for
             return
-        raised = threading.Event()
-        if not wake.listen(raised.set, since):
+        from queue import Empty, SimpleQueue  # for what sleeps
+
+        # Not an event of `threading`: it has a lock, and a handler of the operating system's signals that sets it may
+        # have interrupted this very thread while it holds that. This queue may be put to at any moment.
+        raised: SimpleQueue[None] = SimpleQueue()
+
+        def raise_it() -> None:
+            raised.put(None)
+
+        if not wake.listen(raise_it, since):
             return
         try:
-            raised.wait(seconds)
+            with suppress(Empty):
+                raised.get(timeout=max(0.0, seconds))
         finally:
-            wake.forget(raised.set)
+            wake.forget(raise_it)
 
     def close(self) -> None:
         """Close the connections that are kept for the next request, of this process; it opens others when it comes."""

@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -92,9 +93,9 @@ class Signal:
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Take a listener back."""
-        with self._lock:
-            if wake in self._wakers:
-                self._wakers.remove(wake)
+        # Not looked for first: between look and step a handler may take it, whom this lock does not keep out.
+        with self._lock, suppress(ValueError):
+            self._wakers.remove(wake)
 
     def after_fork(self) -> None:
         """Let go of the sleepers, which are the parent process's threads, and of the lock that one may hold."""

@@ -6,9 +6,9 @@ import argparse
 import re
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from .copying import add_copy, copy
@@ -69,10 +69,10 @@ def _dev(options: argparse.Namespace) -> int:
         key_locking=options.key_locking,
         qstash=Settings(mapping=dict(options.map)),
     )
-    stop = threading.Event()
+    stop: SimpleQueue[None] = SimpleQueue()  # what a signal's handler may put to, whatever it has interrupted
 
     def end(_number: int, _frame: object) -> None:
-        stop.set()
+        stop.put(None)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
@@ -89,7 +89,7 @@ def _dev(options: argparse.Namespace) -> int:
         if options.env_file is not None:
             replaced = write_variables(options.env_file, upstash.environment())
         _announce(upstash, options.env_file, replaced, kafka=options.kafka is not None)
-        stop.wait()
+        stop.get()
     except OSError as error:
         return fail(f"{options.env_file} cannot be written: {error.strerror}")
     finally:
