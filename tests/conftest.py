@@ -48,16 +48,15 @@ ONE_PYTHON = re.compile(
     tests/sql/(.*(postgresql|mariadb) | test_(kills|memory|missing|servers))
     | tests/local/ | tests/packaging/ | tests/docs/test_deploy | tests/views/.*upstash
     | tests/examples/(.*upstash | ((accounts|api)/)?test_(bad_input|every_order|promise|serve))
-    | tests/qstash/test_(agreement|schedules)
-    | tests/redis/test_(conformance|index|machine|queries|review|stepping|views_machine)
+    | tests/qstash/test_(agreement|delivered|schedules) | tests/redis/ | tests/examples/quota/test_sync
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
     | tests/kafka/rest/ | test_scenario.kafka_rest | tests/copying/test_comparing
     | tests/kafka/(native/ | test_(broker|every_order|over_http|vectors)) | tests/limits/.*(agreement|upstash)
-    | tests/sharing/(test_deliveries | .*upstash)
+    | tests/sharing/ | tests/sql/test_(any_sequence|partitions)
     | tests/kafka/test_conformance | tests/reactors/test_kills | tests/faults/test_processes
     | tests/docs/(.*(kafka | tutorial) | test_pages) | tests/copying/.*upstash
     | tests/copying/.*test_(killed|two_copies|dropped|ctrl_c|a_log_that_is_cut|a_client|somebody_else_writes)
-    | tests/stepping/test_(notifications|reactors|snapshots|views) | test_the_machine_finds_
+    | tests/stepping/ | test_the_machine_finds_
     | tests/faults/transport/test_official | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
     """,
     re.VERBOSE,
