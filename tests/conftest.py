@@ -40,23 +40,16 @@ if has_room(MEMORY):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What another Python could not change: programs beside it (the local Upstash, the official packages, what was built),
-# further variations of contracts that are held on every Python already, every order of steps of one logic, long
-# histories, processes that are killed, and proofs that the suites can fail.
+# What another Python could not change: programs beside it (the local Upstash, official packages, databases, what was
+# built), examples and documentation, further variations of contracts that are held on every Python already, every order
+# of steps of one logic, long histories, processes that are killed, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
-    tests/sql/(.*(postgresql|mariadb) | test_(kills|memory|missing|servers))
-    | tests/local/ | tests/packaging/ | tests/docs/test_deploy | tests/views/.*upstash
-    | tests/examples/(.*upstash | ((accounts|api)/)?test_(bad_input|every_order|promise|serve))
-    | tests/qstash/test_(agreement|delivered|schedules) | tests/redis/ | tests/examples/quota/test_sync
+    tests/(copying|docs|examples|kafka|local|packaging|redis|sharing|sql|stepping)/
+    | tests/views/.*upstash | tests/qstash/test_(agreement|delivered|schedules)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
-    | tests/kafka/rest/ | test_scenario.kafka_rest | tests/copying/test_comparing
-    | tests/kafka/(native/ | test_(broker|every_order|over_http|vectors)) | tests/limits/.*(agreement|upstash)
-    | tests/sharing/ | tests/sql/test_(any_sequence|partitions)
-    | tests/kafka/test_conformance | tests/reactors/test_kills | tests/faults/test_processes
-    | tests/docs/(.*(kafka | tutorial) | test_pages) | tests/copying/.*upstash
-    | tests/copying/.*test_(killed|two_copies|dropped|ctrl_c|a_log_that_is_cut|a_client|somebody_else_writes)
-    | tests/stepping/ | test_the_machine_finds_
+    | test_scenario.kafka_rest | tests/limits/.*(agreement|upstash)
+    | tests/reactors/test_kills | tests/faults/test_processes | test_the_machine_finds_
     | tests/faults/transport/test_official | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
     """,
     re.VERBOSE,

@@ -9,17 +9,10 @@ from ..errors import Misuse
 
 
 def host_of(url: str) -> str:
-    """The host of a URL, and its port if it names one, for messages; paths and queries may hold secrets."""
+    """The host of a URL, for messages; nothing else of it, since paths and queries may hold secrets."""
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    host = parts.hostname or "a URL"
-    if ":" in host:
-        host = f"[{host}]"
-    try:
-        return host if parts.port is None else f"{host}:{parts.port}"
-    except ValueError:  # no port that could be
-        return host
+    return urlsplit(url).hostname or "a URL"
 
 
 def check_base_url(name: str, url: str) -> str:

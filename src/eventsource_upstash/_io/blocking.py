@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from .port import HttpRequest, HttpResponse, Signal
@@ -68,8 +69,6 @@ class BlockingPort:
         if wake is None:
             time.sleep(seconds)  # blocking is what this port is for
             return
-        from queue import Empty, SimpleQueue  # for what sleeps
-
         # Not an event of `threading`: it has a lock, and a handler of the operating system's signals that sets it may
         # have interrupted this very thread while it holds that. This queue may be put to at any moment.
         raised: SimpleQueue[None] = SimpleQueue()
