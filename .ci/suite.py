@@ -2,9 +2,9 @@
 
 Called as ``.venv/bin/python .ci/suite.py [pytest's arguments]``. The Python of ``.venv`` is the primary one. It runs
 the suite in four parts: what one Python is enough for (``tests/conftest.py``), whose output is shown as it comes, but
-for what runs over Redis or Kafka; these two; and the rest. The rest is what each other Python runs too, in an
-environment of its own, ``.venv-3.X``, with fewer examples of Hypothesis. Of all runs but the first the output is shown
-only where something failed. A version that is not installed is named. The last line has the form of pytest's own
+for what runs over Redis or Kafka; these two; and the rest. The core of the rest is what each other Python runs too, in
+an environment of its own, ``.venv-3.X``, with fewer examples of Hypothesis. Of all runs but the first the output is
+shown only where something failed. A version that is not installed is named. The last line has the form of pytest's own
 summary, and is the sum of the parts of the primary Python.
 """
 
@@ -27,11 +27,12 @@ SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 SIDE_BY_SIDE = 5  # on two cores: much of its time a run waits for what it started
 GROUPS = ("test", "todo-test")
 ONCE = "one_python and not over_redis and not over_kafka"
-OVER_REDIS, OVER_KAFKA, EVERYWHERE = "one_python and over_redis", "one_python and over_kafka", "not one_python"
+OVER_REDIS, OVER_KAFKA, REST = "one_python and over_redis", "one_python and over_kafka", "not one_python"
+ELSEWHERE = "core and not one_python"
 PARTS = {
     ONCE: "what one Python is enough for,",
     OVER_REDIS: "that over Redis,",
-    EVERYWHERE: "the rest,",
+    REST: "the rest,",
     OVER_KAFKA: "what of Kafka one Python is enough for,",
 }
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,7 +153,7 @@ def main(arguments: Sequence[str]) -> int:
             folder = f".venv-{version}"
             jobs[version] = [
                 ["bash", ".ci/setup", folder, interpreter, *GROUPS],
-                pytest(ROOT / folder / "bin" / "python", EVERYWHERE, arguments),
+                pytest(ROOT / folder / "bin" / "python", ELSEWHERE, arguments),
             ]
         else:
             print(f"Python {version} is not installed here: the suite does not run on it")

@@ -55,12 +55,17 @@ ONE_PYTHON = re.compile(
     re.VERBOSE,
 )
 
+# What each other Python runs of the rest: the logic, its contracts on the embedded backends, the faces, the endpoint.
+CORE = ("conformance", "corpus", "faces", "faults", "properties", "scenarios", "unit", "web")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         over_broker = "broker" in getattr(item, "fixturenames", ())
         if over_broker or ONE_PYTHON.search(item.nodeid):
             item.add_marker(pytest.mark.one_python)
+        if item.nodeid.split("/")[1] in CORE:
+            item.add_marker(pytest.mark.core)
         if item.nodeid.startswith("tests/redis/"):
             item.add_marker(pytest.mark.over_redis)
         if item.nodeid.startswith(("tests/kafka/", "tests/local/kafka/", "tests/sharing/", "tests/copying/")):
