@@ -9,7 +9,7 @@ import pytest
 from eventsource_upstash import NativeTopic, Refused
 from eventsource_upstash.backends.kafka.topic import Bounds, Fetched, NewRecord, OutOfRange, Record, TopicClient
 from eventsource_upstash.testing.colours import Colour
-from tests.kafka.broker import Broker
+from tests.kafka.broker import ONE_RECORD_A_BATCH, Broker
 
 Opened = Callable[..., NativeTopic]
 MEGABYTE = 1024 * 1024
@@ -125,6 +125,18 @@ def test_several_records_are_written_all_or_none(colour: Colour, opened: Opened)
         assert values(records) == list("abcdef")
         assert [record.offset for record in records] == first + second + last
         assert pages[-1].reached == {0: last[-1] + 1}
+
+    colour.run(work())
+
+
+def test_more_records_than_the_producer_holds_at_once_are_written(colour: Colour, opened: Opened) -> None:
+    topic = opened(options={**ONE_RECORD_A_BATCH, "queue.buffering.max.messages": 5})
+
+    async def work() -> None:
+        client = topic.client(colour.port)
+        assert len((await client.produce(0, [new(str(number)) for number in range(30)]))[0]) == 30
+        records, _ = await everything(client, {0: 0})
+        assert values(records) == [str(number) for number in range(30)]
 
     colour.run(work())
 

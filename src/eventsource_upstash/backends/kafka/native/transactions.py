@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from ..topic import NewRecord
 from .forking import register
-from .librdkafka import Log, Settings
+from .librdkafka import Settings
 from .meanings import TOO_LARGE, Meanings
-from .writer import Delivery, too_large
+from .producing import Delivery, hand_over, limit_of, open_producer, too_large
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, KafkaException, Producer
@@ -37,25 +37,20 @@ class Transactor:
     """
 
     def __init__(self, settings: Settings, topic: str, meanings: Meanings) -> None:
-        from confluent_kafka import KafkaException, Producer
+        from confluent_kafka import KafkaException
 
         self._topic = topic
         self._timeout = settings.timeout
         self._meanings = meanings
         self._failure: type[KafkaException] = KafkaException
-        self._limit = int(str(settings.options.get("message.max.bytes", 1_000_000)))
+        self._limit = limit_of(settings)
         self._errors: list[KafkaError] = []
         self._ready = False
         self.broken: bool = False
         """Whether it is of no further use."""
         prefix = str(settings.options.get("transactional.id", topic))
-        configuration = settings.writing(f"{prefix}.{secrets.token_hex(12)}")
-        try:
-            self.producer: Producer = Producer(
-                {**configuration, "error_cb": self._errors.append, "logger": Log(settings.secrets())}
-            )
-        except (KafkaException, ValueError, TypeError) as error:
-            raise meanings.configuration(error) from None
+        own = f"{prefix}.{secrets.token_hex(12)}"
+        self.producer: Producer = open_producer(settings, meanings, self._errors.append, own)
 
     def close(self) -> None:
         """Close the producer, threads and all. See `Writer.close`."""
@@ -72,7 +67,7 @@ class Transactor:
         try:
             for record in records:
                 deliveries.append(Delivery())
-                self._hand_over(partition, record, deliveries[-1])
+                self._hand_over(partition, record, deliveries[-1], deadline)
             self._flush(deadline)
             self._check(deliveries, records)
         except BaseException:
@@ -105,22 +100,20 @@ class Transactor:
         if not error.retriable() or time.monotonic() >= deadline:
             raise self._meanings.handing_over(error) from None
 
-    def _hand_over(self, partition: int, record: NewRecord, delivery: Delivery) -> None:
-        try:
-            self.producer.produce(
-                self._topic,
-                record.value,
-                record.key,
-                partition,
-                on_delivery=delivery,
-                timestamp=record.timestamp_ms,
-                headers=list(record.headers),
-            )
-        except self._failure as failure:
-            error: KafkaError = failure.args[0]
-            if error.name() in TOO_LARGE:
-                raise too_large(self._topic, record, self._limit) from None
-            raise self._meanings.handing_over(error) from None
+    def _hand_over(self, partition: int, record: NewRecord, delivery: Delivery, deadline: float) -> None:
+        while True:
+            try:
+                hand_over(self.producer, self._topic, partition, record, delivery)
+                return
+            except BufferError:  # noqa: PERF203  it holds as many as it may: first some have to go out
+                self.producer.poll(min(max(deadline - time.monotonic(), 0.001), 1.0))
+                if time.monotonic() >= deadline:
+                    raise self._meanings.reading(None) from None  # nothing of it is committed
+            except self._failure as failure:
+                error: KafkaError = failure.args[0]
+                if error.name() in TOO_LARGE:
+                    raise too_large(self._topic, record, self._limit) from None
+                raise self._meanings.handing_over(error) from None
 
     def _flush(self, deadline: float) -> None:
         while self.producer.flush(min(max(deadline - time.monotonic(), 0.001), 1.0)):

@@ -10,51 +10,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ...._io.port import Port, Signal
-from ....errors import OutcomeUnknown, TooLarge
+from ....errors import OutcomeUnknown
 from ..topic import NewRecord
 from .forking import register
-from .librdkafka import Log, Settings
+from .librdkafka import Settings
 from .meanings import TOO_LARGE, Meanings
+from .producing import Delivery, hand_over, limit_of, open_producer, too_large
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Message, Producer
+    from confluent_kafka import KafkaError, Producer
 
 GRACE: Final = 3.0
 """Seconds after its time is over within which librdkafka says what became of a record: it looks once a second."""
 
 SLICE: Final = 0.25
 """Seconds that whoever sees to the answers waits for one at once."""
-
-
-class Delivery:
-    """What became of a record. It is what librdkafka calls with the answer.
-
-    Attributes:
-        done: Whether the answer is there.
-        offset: Where the record stands, if there was no error.
-        error: What went wrong.
-        abandoned: Whether nobody waits for it any more.
-        signal: What wakes whoever waits for it; None where nobody does.
-    """
-
-    __slots__ = ("abandoned", "done", "error", "offset", "signal")
-
-    def __init__(self) -> None:
-        self.done: bool = False
-        self.offset: int = -1
-        self.error: KafkaError | None = None
-        self.abandoned: bool = False
-        self.signal: Signal | None = None
-
-    def __call__(self, error: KafkaError | None, message: Message) -> None:
-        """Keep the answer, and wake whoever waits for it."""
-        if error is not None:
-            self.error = error
-        else:
-            self.offset = message.offset() or 0
-        self.done = True
-        if self.signal is not None:
-            self.signal.set()
 
 
 class Writer:
@@ -71,7 +41,7 @@ class Writer:
     """
 
     def __init__(self, settings: Settings, topic: str, meanings: Meanings) -> None:
-        from confluent_kafka import KafkaException, Producer
+        from confluent_kafka import KafkaException
 
         self._topic = topic
         self._timeout = settings.timeout
@@ -79,17 +49,12 @@ class Writer:
         self._failure: type[KafkaException] = KafkaException
         self._seeing_to_it = threading.Lock()
         self._waiting: deque[Delivery] = deque()
-        self.limit: int = int(str(settings.options.get("message.max.bytes", 1_000_000)))
+        self._limit = limit_of(settings)
         self.users: int = 0
         self.retired: bool = False
         self.doubtful: bool = True
         """Whether nothing says that the cluster can be reached: it is asked before anything is handed over."""
-        try:
-            self.producer: Producer = Producer(
-                {**settings.writing(), "error_cb": self._note, "logger": Log(settings.secrets())}
-            )
-        except (KafkaException, ValueError, TypeError) as error:
-            raise meanings.configuration(error) from None
+        self.producer: Producer = open_producer(settings, meanings, self._note)
 
     def prepare(self) -> None:
         """Have it get its number from the cluster now: left alone, it looks for a connection every half second.
@@ -133,7 +98,7 @@ class Writer:
             self.doubtful = False
             return delivery.offset
         if delivery.error.name() in TOO_LARGE:
-            raise too_large(self._topic, record, self.limit)
+            raise too_large(self._topic, record, self._limit)
         meaning = self._meanings.writing(delivery.error)
         if isinstance(meaning, OutcomeUnknown):
             # Its numbering has a hole now, which not every broker lets it mend: the next record is another producer's.
@@ -141,22 +106,15 @@ class Writer:
         raise meaning
 
     def _hand_over(self, partition: int, record: NewRecord, delivery: Delivery) -> bool:
+        """Give a record to the producer. False: it takes no more just now."""
         try:
-            self.producer.produce(
-                self._topic,
-                record.value,
-                record.key,
-                partition,
-                on_delivery=delivery,
-                timestamp=record.timestamp_ms,
-                headers=list(record.headers),
-            )
+            hand_over(self.producer, self._topic, partition, record, delivery)
         except BufferError:
             return False
         except self._failure as failure:
             error: KafkaError = failure.args[0]
             if error.name() in TOO_LARGE:
-                raise too_large(self._topic, record, self.limit) from None
+                raise too_large(self._topic, record, self._limit) from None
             self.retired = self.retired or error.fatal()
             raise self._meanings.handing_over(error) from None
         return True
@@ -205,13 +163,6 @@ class Writer:
             if other.signal is not None and not other.done and not other.abandoned:
                 other.signal.set()
                 return
-
-
-def too_large(topic: str, record: NewRecord, limit: int) -> TooLarge:
-    """A record that is larger than the broker, or this client, takes."""
-    size = len(record.value) + len(record.key)
-    what = f"a record for topic {topic!r} (its limit is max.message.bytes there, message.max.bytes among the options)"
-    return TooLarge(what=what, size=size, limit=min(limit, size - 1))
 
 
 class Writers:
