@@ -57,6 +57,8 @@ class Game:
 
     Attributes:
         bad: Players whose events cannot be folded.
+        calls: How often an event was folded into a player.
+        team_calls: Into a team.
     """
 
     def __init__(
@@ -72,11 +74,12 @@ class Game:
         self.registry = Registry()
         self.bad: set[str] = set()
         self.calls = 0
+        self.team_calls = 0
         self.registry.event("scored")(Scored)
         self.registry.event("left")(Left)
         self.registry.event("lent")(Lent)
         self.players = players_of(self, version, partitioned, on_error, ends=ends, index=index)
-        self.teams = teams_of(self.registry) if teams else None
+        self.teams = teams_of(self) if teams else None
 
 
 def players_of(
@@ -113,15 +116,16 @@ def players_of(
     return players
 
 
-def teams_of(registry: Registry) -> Projection[Team]:
-    teams = registry.projection("teams", Team)
+def teams_of(game: Game) -> Projection[Team]:
+    teams = game.registry.projection("teams", Team)
 
     @teams.on(Scored, key="team")
     def scored(team: Team | None, event: Scored) -> Team:
+        game.team_calls += 1
         team = team or Team(event.team)
         return replace(team, score=team.score + event.points, events=team.events + 1)
 
-    registry.ignore("nothing")
+    game.registry.ignore("nothing")
     return teams
 
 

@@ -1,4 +1,6 @@
-"""A process with a worker: it folds what is its own until its input is closed, hands over, and says how much it folded.
+"""A process with a worker: it folds what is its own until its input is closed, and then hands over.
+
+It says when it is ready, and when it has folded something.
 
 python -m tests.sharing.working SERVERS TOPIC FILE
 """
@@ -15,8 +17,17 @@ from eventsource_upstash.backends.kafka.backend import Kafka
 from tests.sharing.support import Game
 
 
+class Telling(Game):
+    """A game that says when something is folded for the first time."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in ("calls", "team_calls") and value == 1 and self.calls + self.team_calls == 0:
+            print("folded", flush=True)  # noqa: T201  what it is asked for
+        super().__setattr__(name, value)
+
+
 def main(servers: str, topic: str, file: str) -> None:
-    game = Game(teams=True, index=False)
+    game = Telling(teams=True, index=False)
     backend = Kafka(NativeTopic(servers, topic), views=SQLite(file))
     app = App(backend, game.registry, InProcess())
     wake, stop = Signal(), Signal()
@@ -28,7 +39,6 @@ def main(servers: str, topic: str, file: str) -> None:
     threading.Thread(target=until_closed, daemon=True).start()
     print("ready", flush=True)  # noqa: T201  what it is asked for
     run(app.projector.flow.run(PORT, wake, stop, 0.02))
-    print(game.calls, flush=True)  # noqa: T201  what it is asked for
     app.close()
 
 
