@@ -1,9 +1,9 @@
 """Whether an instance is read back as it was given, where its types alone do not promise it.
 
 msgspec encodes what it finds and decodes what is declared. So a value of a field without a type may come back as
-another one (a tuple as a list, the key 1 as "1"), and an instance of a subclass as one of its base class, without its
-own fields. A comparer looks at just those places, in an instance and in what was decoded from its encoding. Classes
-without such a place have no comparer, and cost nothing.
+another one (a tuple as a list, the key 1 as "1"), a large int in a field for floats as its neighbour, and an instance
+of a subclass as one of its base class, without its own fields. A comparer looks at just those places, in an instance
+and in what was decoded from its encoding. Classes without such a place have no comparer, and cost nothing.
 """
 
 from __future__ import annotations
@@ -88,12 +88,14 @@ class _Build:
         match info:
             case _inspect.AnyType():
                 return _same
+            case _inspect.FloatType():
+                return _float
             case _inspect.Metadata(type=inner):
                 return self.of(inner)
             case _inspect.UnionType(types=types):
                 return self._union(types)
             case _inspect.SetType(item_type=item) | _inspect.FrozenSetType(item_type=item):
-                return _as_many if self.of(item) is None else _same_set
+                return _SETS.get(self.of(item), _same_set)
             case _inspect.VarTupleType(item_type=item) | _inspect.CollectionType(item_type=item):
                 compare = self.of(item)
                 return None if compare is None else _items(compare)
@@ -163,7 +165,8 @@ class _Build:
         return union
 
 
-_CONTAINERS = (
+_CLASSES = (
+    (_inspect.FloatType, float),
     (_inspect.ListType, list),
     (_inspect.SetType, set),
     (_inspect.FrozenSetType, frozenset),
@@ -177,7 +180,7 @@ def _class_of(info: _inspect.Type) -> type[object]:
     cls = getattr(info, "cls", None)
     if isinstance(cls, type) and not isinstance(info, _inspect.TypedDictType):
         return cls
-    return next((container for kinds, container in _CONTAINERS if isinstance(info, kinds)), dict)
+    return next((cls for kinds, cls in _CLASSES if isinstance(info, kinds)), dict)
 
 
 def _items(compare: Comparer) -> Comparer:
@@ -185,6 +188,8 @@ def _items(compare: Comparer) -> Comparer:
         left, right = cast("Iterable[object]", given), cast("list[object]", read)
         if isinstance(compare, _OfClass) and not compare.needed() and set(map(type, left)) <= set(map(type, right)):
             return  # a long list of small things: at the speed of C
+        if compare is _float and int not in set(map(type, left)):
+            return  # likewise
         for index, (one, other) in enumerate(zip(left, right, strict=True)):
             compare(one, other, f"{path}[{index}]")
 
@@ -218,7 +223,9 @@ def _entries(key: Comparer | None, value: Comparer | None, *, text: bool) -> Com
         for (name, one), (other_name, other) in zip(left.items(), right.items(), strict=True):
             if text and not isinstance(name, str):
                 raise _changed_key(path, name, other_name)
-            if key is not None and (name.__class__ is not other_name.__class__ or name != other_name):
+            if key is _float:
+                _float(name, other_name, path)
+            elif key is not None and (name.__class__ is not other_name.__class__ or name != other_name):
                 raise _changed_key(path, name, other_name)
             if value is not None:
                 value(one, other, f"{path}.{name}")
@@ -240,6 +247,14 @@ def _named(compares: list[tuple[str, Comparer | None]]) -> Comparer:
     return named
 
 
+def _float(given: object, read: object, path: str) -> None:
+    if given.__class__ is int and given != read:
+        raise Changed(f"{path} holds {_NO_FLOAT}")
+
+
+_NO_FLOAT = "an int that no float equals, which would be read back as another number"
+
+
 def _as_many(given: object, read: object, path: str) -> None:
     if len(cast("Collection[object]", given)) != len(cast("Collection[object]", read)):  # a list in a field for a set
         raise Changed(f"{path} holds an item twice, which would be read back once")
@@ -252,6 +267,15 @@ def _same_set(given: object, read: object, path: str) -> None:
     for one in left:
         if type(one) not in kinds:
             raise Changed(f"{path} holds {_a(one)}, which would be read back as something else")
+
+
+def _float_set(given: object, read: object, path: str) -> None:
+    _as_many(given, read, path)
+    if set(cast("Iterable[object]", given)) != read:
+        raise Changed(f"{path} holds {_NO_FLOAT}")
+
+
+_SETS: dict[Comparer | None, Comparer] = {None: _as_many, _float: _float_set}
 
 
 def _same(given: object, read: object, path: str) -> None:
