@@ -1,0 +1,62 @@
+"""`python -m benchmarks.soak [--minutes 60] [--writers 8]`: runs, and prints what came of it. Exit code 1 when it is bad."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.soak import telling
+from benchmarks.soak.results import Sample
+from benchmarks.soak.running import Plan, Result, Run
+from benchmarks.soak.services import DidNotStart
+
+RESULTS = Path("soak-results")
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3.0, help="how long writers write (3)")
+    parser.add_argument("--writers", type=int, default=8, help="how many (8)")
+    parser.add_argument("--apps", type=int, default=3, help="processes of the app, which all fold (3)")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of all dice")
+    parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two lines (5)")
+    parser.add_argument("--folder", type=Path, help="where the results go (soak-results/ and the time)")
+    parser.add_argument("--app", default="examples.todo.serve", help="what serves the app")
+    return parser.parse_args(words)
+
+
+async def run(plan: Plan) -> Result:
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+
+    def tell(sample: Sample, left: float) -> None:
+        print(telling.line(sample, left), flush=True)
+
+    return await Run(plan, told, tell).run()
+
+
+def main() -> int:
+    options = arguments()
+    folder: Path = options.folder or RESULTS / time.strftime("%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True)
+    plan = Plan(options.minutes * 60, options.writers, options.apps, options.seed, options.every, folder, options.app)
+    print(f"seed {plan.seed}, results in {folder}", flush=True)
+    try:
+        result = asyncio.run(run(plan))
+    except DidNotStart as error:
+        print(error, file=sys.stderr)
+        return 1
+    (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    print(telling.table(result), telling.memory(result), *result.problems, sep="\n")
+    return int(bool(result.problems) or any(each.leak for each in result.growth.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
