@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import platform
 import signal
+import subprocess
 import sys
 import time
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -15,6 +20,7 @@ from benchmarks.soak import telling
 from benchmarks.soak.results import Sample
 from benchmarks.soak.running import Plan, Result, Run
 from benchmarks.soak.services import DidNotStart
+from eventsource_upstash.local.engine import find_server
 
 RESULTS = Path("soak-results")
 
@@ -42,11 +48,28 @@ async def run(plan: Plan) -> Result:
     return await Run(plan, told, tell).run()
 
 
+def about(plan: Plan) -> dict[str, object]:
+    """What is run, and on what."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    engine = subprocess.run([find_server(), "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    packages = ("aiohttp", "httpx", "msgspec", "redis", "starlette", "uvicorn")
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": commit,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "engine": engine,
+        "packages": {name: version(name) for name in packages},
+        "plan": {**asdict(plan), "folder": plan.folder.name},
+    }
+
+
 def main() -> int:
     options = arguments()
     folder: Path = options.folder or RESULTS / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     plan = Plan(options.minutes * 60, options.writers, options.apps, options.seed, options.every, folder, options.app)
+    (folder / "about.json").write_bytes(msgspec.json.format(msgspec.json.encode(about(plan))))
     print(f"seed {plan.seed}, results in {folder}", flush=True)
     try:
         result = asyncio.run(run(plan))
@@ -55,7 +78,9 @@ def main() -> int:
         return 1
     (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     print(telling.table(result), telling.memory(result), *result.problems, sep="\n")
-    return int(bool(result.problems) or any(each.leak for each in result.growth.values()))
+    return int(
+        bool(result.problems) or any(each.leak for life, each in result.growth.items() if life.startswith("app-"))
+    )
 
 
 if __name__ == "__main__":

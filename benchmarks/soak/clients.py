@@ -122,14 +122,18 @@ class Writer:
         path = f"/api/tasks/{id}".rstrip("/")
         counts = self._shared.counts
         until, tries = now() + int(PATIENCE * 1e9), 0
-        while True:
-            tries += 1
-            status, position = await self._send(method, path, key, body)
-            ended = now()
-            if status in ANSWERED or status in REFUSED or ended > until:
-                break
-            counts[f"unknown, sent again ({status or 'no answer'})"] += 1
-            await asyncio.sleep(min(2.0, 0.05 * 2**tries) * self._dice.random())
+        try:
+            while True:
+                tries += 1
+                status, position = await self._send(method, path, key, body)
+                ended = now()
+                if status in ANSWERED or status in REFUSED or ended > until:
+                    break
+                counts[f"unknown, sent again ({status or 'no answer'})"] += 1
+                await asyncio.sleep(min(2.0, 0.05 * 2**tries) * self._dice.random())
+        except asyncio.CancelledError:
+            self._writing.add(command)  # its outcome is unknown, and it may be in the log
+            raise
         outcome = "ok" if status in ANSWERED else "refused" if status in REFUSED else "unknown"
         again = None
         if outcome == "ok" and self._dice.random() < 0.02:  # as whoever has lost the answer would
@@ -147,9 +151,7 @@ class Writer:
             self._shared.waiting.append((position, ended))
         return command
 
-    async def _send(
-        self, method: str, path: str, key: str, body: Mapping[str, object] | None
-    ) -> tuple[int, int]:
+    async def _send(self, method: str, path: str, key: str, body: Mapping[str, object] | None) -> tuple[int, int]:
         """Send a request once: its status, 0 where there was no answer, and the position told."""
         try:
             async with self._session.request(

@@ -186,10 +186,19 @@ class Run:
             faults,
             troubles.done,
             metrics,
-            {name: growth([at for at, _ in each], [mib for _, mib in each]) for name, each in self.memory.items()},
+            self._growth(),
             settled,
             self.problems,
         )
+
+    def _growth(self) -> dict[str, Growth]:
+        """Of all lives that were long enough to tell, but for Valkey's: what that holds is data."""
+        found = {
+            life: growth([at for at, _ in samples], [mib for _, mib in samples])
+            for life, samples in self.memory.items()
+            if not life.startswith("valkey")
+        }
+        return {life: judged for life, judged in found.items() if judged.judged}
 
     async def _until_over(self, began: float, tasks: list[asyncio.Future[None]]) -> float:
         """Wait until the time is over, or it is told to stop, or one of the tasks has failed. Answers the seconds."""
@@ -226,9 +235,8 @@ class Run:
             await asyncio.sleep(0.3)
         return None
 
-    async def _sampling(
-        self, began: float, shared: Shared, watcher: Watcher, valkey: Valkey, writing: Writing
-    ) -> None:
+    async def _sampling(self, began: float, shared: Shared, watcher: Watcher, valkey: Valkey, writing: Writing) -> None:
+        keys = 0
         while True:
             await asyncio.sleep(self.plan.every)
             seconds = time.monotonic() - began
@@ -239,10 +247,8 @@ class Run:
                 if found is not None and pid is not None:
                     held[f"{name} {pid}"] = found
                     self.memory.setdefault(f"{name} {pid}", []).append((seconds / 60, found["rss"]))
-            keys = await valkey.keys() if valkey.up.is_set() else 0
-            sample = Sample(
-                round(seconds / 60, 4), shared.counts["ok"], watcher.looked.checkpoint, lag, held, keys
-            )
+            keys = await valkey.keys() or keys  # it may be down, or stand still
+            sample = Sample(round(seconds / 60, 4), shared.counts["ok"], watcher.looked.checkpoint, lag, held, keys)
             writing.add(sample)
             self.tell(sample, max(0.0, self.plan.seconds - seconds))
 
@@ -279,4 +285,3 @@ async def _cancelled(task: asyncio.Future[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-

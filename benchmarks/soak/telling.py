@@ -36,7 +36,12 @@ def table(result: Result) -> str:
             ", ".join(f"{name} {ms(result.lag[name])}" for name in ("p50", "p95", "p99", "max")),
         ),
         ("commands by outcome", outcomes(result.counts)),
-        ("reads", ", ".join(f"{name.removeprefix('read ')} {n:,}" for name, n in result.counts.items() if name[:5] == "read ")),
+        (
+            "reads",
+            ", ".join(
+                f"{name.removeprefix('read ')} {n:,}" for name, n in result.counts.items() if name[:5] == "read "
+            ),
+        ),
         ("faults of the local Upstash", ", ".join(f"{name} {n:,}" for name, n in result.faults.items())),
         ("done to processes", ", ".join(f"{name} {n:,}" for name, n in sorted(result.done.items()))),
         ("billed", billed(result)),
@@ -73,6 +78,5 @@ def memory(result: Result) -> str:
         f"{name}: {each.per_minute:+.3f} MiB a minute over the second half, {each.grown:+.1f} MiB"
         + (" GROWS WITHOUT BOUND" if each.leak else "")
         for name, each in result.growth.items()
-        if each.judged
     ]
     return "\n".join(lines) or "no process lived long enough for its memory to be judged"

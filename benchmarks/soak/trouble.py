@@ -101,6 +101,7 @@ class Troubles:
         """Kill and stop processes, until cancelled; what is down is started again before that."""
         deeds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (1, self._kill_app),
+            (2, self._pause_app),
             (3, self._pause_valkey),
             (6, self._kill_valkey),
         ]
@@ -124,6 +125,15 @@ class Troubles:
         await app.kill()
         await again(app)
         self._note(f"{app.name} killed", began)
+
+    async def _pause_app(self) -> None:
+        # It goes on with what it was about, as if no time had passed: others have folded meanwhile what it has read.
+        app = self._dice.choice(self._mortal)
+        began = time.monotonic()
+        app.pause()
+        await asyncio.sleep(min(self._round / 2, self._dice.uniform(0.5, 8)))
+        app.resume()
+        self._note(f"{app.name} paused", began)
 
     async def _pause_valkey(self) -> None:
         began = time.monotonic()
