@@ -108,6 +108,11 @@ browser: ## use the to-do page with headless Chromium
 bench: ## print the benchmark table
 	@"$(PYTHON)" -m benchmarks $(ARGS)
 
+.PHONY: soak
+soak: ## run the to-do example for minutes, with faults on all the time, and check what came of it
+	$(setup) soak
+	@exec $(bin)/python -m benchmarks.soak $(ARGS)
+
 .PHONY: check
 check: ## everything that CI checks
 	@bash .ci/run

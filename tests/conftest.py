@@ -45,7 +45,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # of steps of one logic, long histories, processes that are killed, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
-    tests/(copying|docs|examples|history|kafka|local|packaging|redis|sharing|sql|stepping)/
+    tests/(copying|docs|examples|history|kafka|local|packaging|redis|sharing|soak|sql|stepping)/
     | tests/views/.*upstash | tests/qstash/test_(agreement|delivered|schedules)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
     | test_scenario.kafka_rest | tests/limits/.*(agreement|upstash)

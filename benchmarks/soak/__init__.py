@@ -1,1 +1,1 @@
-"""The soak: the to-do app on a local Upstash, many at once, with faults on all the time. `python -m benchmarks.soak`."""
+"""The to-do app on a local Upstash, used by many at once, with faults all the time. `python -m benchmarks.soak`."""

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.soak [--minutes 60] [--writers 8]`: runs, and prints what came of it. Exit code 1 when it is bad."""
+"""`python -m benchmarks.soak [--minutes 60] [--writers 8]`: runs, and prints what came of it, also after Ctrl-C.
+
+The exit code is 1 when the verdict is bad, or when the memory of an app process grows without bound.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from benchmarks.soak import telling
 from benchmarks.soak.results import Sample
 from benchmarks.soak.running import Plan, Result, Run
 from benchmarks.soak.services import DidNotStart
+from benchmarks.soak.verdict import judge
 from eventsource_upstash.local.engine import find_server
 
 RESULTS = Path("soak-results")
@@ -77,10 +81,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-    print(telling.table(result), telling.memory(result), *result.problems, sep="\n")
-    return int(
-        bool(result.problems) or any(each.leak for life, each in result.growth.items() if life.startswith("app-"))
-    )
+    print("checking what was recorded", flush=True)
+    verdict = judge(folder)
+    report = "\n".join([telling.table(result), telling.memory(result), *result.problems, str(verdict)])
+    (folder / "report.md").write_text(report + "\n")
+    print(report)
+    return int(not verdict.ok or bool(result.problems) or result.leaks)
 
 
 if __name__ == "__main__":

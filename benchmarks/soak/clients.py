@@ -97,19 +97,19 @@ class Writer:
                 known[key] = self._name
             return
         if action == "delete":
-            own = [id for id, owner in known.items() if owner == self._name]
+            own = [each for each, owner in known.items() if owner == self._name]
             if not own:
                 return
-            id = self._dice.choice(own)
-            del known[id]
-            await self._perform(Command(self._name, f"task-{id}", "deleted", action, now()), key, id, None)
+            task = self._dice.choice(own)
+            del known[task]
+            await self._perform(Command(self._name, f"task-{task}", "deleted", action, now()), key, task, None)
             return
         # Some of all, the newest most: there writers meet.
-        id = self._dice.choice(list(known)[-4:] if self._dice.random() < 0.4 else list(known))
+        task = self._dice.choice(list(known)[-4:] if self._dice.random() < 0.4 else list(known))
         change: dict[str, object] = {"text": mark}
         if action == "complete":
             change["done"] = self._dice.random() < 0.8  # else it is to be done again
-        await self._perform(Command(self._name, f"task-{id}", mark, action, now()), key, id, change)
+        await self._perform(Command(self._name, f"task-{task}", mark, action, now()), key, task, change)
 
     def _action(self, known: int) -> str:
         if known < MANY // 4:
@@ -117,9 +117,9 @@ class Writer:
         weights = [10, 35, 35, 20] if known > MANY else [25, 35, 30, 10]
         return self._dice.choices(["create", "complete", "rename", "delete"], weights)[0]
 
-    async def _perform(self, command: Command, key: str, id: str, body: Mapping[str, object] | None) -> Command:
+    async def _perform(self, command: Command, key: str, task: str, body: Mapping[str, object] | None) -> Command:
         method = "POST" if command.action == "create" else "DELETE" if body is None else "PATCH"
-        path = f"/api/tasks/{id}".rstrip("/")
+        path = f"/api/tasks/{task}".rstrip("/")
         counts = self._shared.counts
         until, tries = now() + int(PATIENCE * 1e9), 0
         try:
@@ -129,7 +129,7 @@ class Writer:
                 ended = now()
                 if status in ANSWERED or status in REFUSED or ended > until:
                     break
-                counts[f"unknown, sent again ({status or 'no answer'})"] += 1
+                counts[f"sent again after {status or 'no answer'}"] += 1
                 await asyncio.sleep(min(2.0, 0.05 * 2**tries) * self._dice.random())
         except asyncio.CancelledError:
             self._writing.add(command)  # its outcome is unknown, and it may be in the log
@@ -165,7 +165,7 @@ class Writer:
 
 
 class Reader:
-    """Reads the list, and tasks of it: `weak` takes what comes, `at least` names a position, `strong` the log's head."""
+    """Reads the list and tasks of it: `weak` takes what comes, `at least` names a position, `strong` the log's head."""
 
     def __init__(
         self, kind: str, shared: Shared, session: aiohttp.ClientSession, dice: random.Random, writing: Writing

@@ -20,7 +20,7 @@ FLOOR = 0.0005
 MIB = 1024 * 1024
 
 MINUTES_TO_JUDGE = 10.0
-"""How long a life has to be before anything is said of its memory: before that, what is loaded once looks like growth."""
+"""How long a life has to be before its memory is judged: before that, what is loaded once looks like growth."""
 
 MOST_GROWTH = 8.0
 """MiB that the second half of a life may grow by, whatever it is."""
@@ -81,20 +81,22 @@ class Growth:
     """How the memory of a process went over the second half of its life.
 
     Attributes:
+        first: MiB of the first sample of the life.
+        last: MiB of the last one.
         per_minute: MiB, by the median of all slopes: a few samples far off do not move it.
         grown: MiB over the half.
         leak: Whether it grows without bound, by the rule of `growth`.
-        judged: Whether the life was long enough to tell.
     """
 
+    first: float
+    last: float
     per_minute: float
     grown: float
     leak: bool
-    judged: bool = True
 
 
-def growth(minutes: Sequence[float], mib: Sequence[float]) -> Growth:
-    """Judge the memory of one process over one life.
+def growth(minutes: Sequence[float], mib: Sequence[float]) -> Growth | None:
+    """Judge the memory of one process over one life. None where the life was too short to tell.
 
     It grows without bound if over the second half of its life it grew by more than `MOST_GROWTH` and by more than
     `MOST_SHARE` of what it holds, and in the last quarter still more than `SLOWING` times as fast as in the third.
@@ -104,7 +106,7 @@ def growth(minutes: Sequence[float], mib: Sequence[float]) -> Growth:
         mib: Resident memory, of each.
     """
     if len(minutes) < 8 or minutes[-1] - minutes[0] < MINUTES_TO_JUDGE:
-        return Growth(0.0, 0.0, leak=False, judged=False)
+        return None
     middle, last = (minutes[0] + (minutes[-1] - minutes[0]) * part for part in (0.5, 0.75))
     samples = list(zip(minutes, mib, strict=True))
     half = [each for each in samples if each[0] >= middle]
@@ -112,7 +114,7 @@ def growth(minutes: Sequence[float], mib: Sequence[float]) -> Growth:
     grown = slope * (half[-1][0] - half[0][0])
     much = grown > MOST_GROWTH and grown > MOST_SHARE * median(memory for _, memory in half)
     third, fourth = [each for each in half if each[0] < last], [each for each in half if each[0] >= last]
-    return Growth(slope, grown, leak=much and _slope(fourth) > SLOWING * _slope(third))
+    return Growth(mib[0], mib[-1], slope, grown, leak=much and _slope(fourth) > SLOWING * _slope(third))
 
 
 def _slope(samples: Sequence[tuple[float, float]]) -> float:

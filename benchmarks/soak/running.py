@@ -7,7 +7,7 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +88,11 @@ class Result(msgspec.Struct):
     settled: float | None
     problems: list[str]
 
+    @property
+    def leaks(self) -> bool:
+        """Whether the memory of a process of the app grows without bound."""
+        return any(each.leak for life, each in self.growth.items() if life.startswith("app-"))
+
 
 @dataclass
 class Run:
@@ -139,7 +144,7 @@ class Run:
             environment = {**upstash.environment_of(name), "EVENTSOURCE_NOTIFY_URL": f"{url}/projections"}
             app = App(name, plan.folder, environment, plan.module)
             apps.append(app)
-            await self._started(app)
+        await asyncio.gather(*map(self._started, apps))
         session = await stack.enter_async_context(
             # A connection for each request: so each goes to another app.
             aiohttp.ClientSession(
@@ -198,11 +203,11 @@ class Run:
             for life, samples in self.memory.items()
             if not life.startswith("valkey")
         }
-        return {life: judged for life, judged in found.items() if judged.judged}
+        return {life: judged for life, judged in found.items() if judged is not None}
 
-    async def _until_over(self, began: float, tasks: list[asyncio.Future[None]]) -> float:
+    async def _until_over(self, began: float, tasks: Sequence[asyncio.Future[None]]) -> float:
         """Wait until the time is over, or it is told to stop, or one of the tasks has failed. Answers the seconds."""
-        told = asyncio.ensure_future(self.told.wait())
+        told = asyncio.ensure_future(self._told())
         await asyncio.wait([*tasks, told], timeout=self.plan.seconds, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
         for task in tasks:
@@ -210,7 +215,10 @@ class Run:
                 self.problems.append(f"the run itself failed: {task.exception()!r}")
         return time.monotonic() - began
 
-    async def _finished(self, users: list[asyncio.Future[None]]) -> None:
+    async def _told(self) -> None:
+        await self.told.wait()
+
+    async def _finished(self, users: Sequence[asyncio.Future[None]]) -> None:
         """Let everybody finish what they are about; faults are over by now."""
         done, late = await asyncio.wait(users, timeout=SETTLING)
         for task in late:

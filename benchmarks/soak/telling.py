@@ -4,79 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.soak.measuring import MIB
 from benchmarks.soak.results import Sample
 from benchmarks.soak.running import Result
-
-assert MIB
 
 
 def line(sample: Sample, left: float) -> str:
     """A sample in one line."""
-    held = " ".join(f"{name.split()[0]} {each['rss']:.0f}" for name, each in sample.held.items())
-    lag = sample.lag
+    held = " ".join(f"{life.split()[0]} {each['rss']:.0f}" for life, each in sample.held.items())
+    lag = " ".join(f"{name} {seconds(sample.lag[name])}" for name in ("p50", "p95", "max"))
     return (
-        f"{sample.at:6.1f} min, {left:5.0f} s left: {sample.acknowledged} commands, {sample.folded} events in the view, "
-        f"lag p50 {ms(lag['p50'])} p99 {ms(lag['p99'])}, {sample.keys} keys; MiB: {held}"
+        f"{sample.at:6.1f} min, {left:5.0f} s left: {sample.acknowledged} commands, {sample.folded} events in the "
+        f"view, lag {lag}, {sample.keys} keys; MiB: {held}"
     )
 
 
-def ms(seconds: float) -> str:
-    """Milliseconds, or seconds where they are many."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
+def seconds(value: float) -> str:
+    """A time in milliseconds, or in seconds where it is long."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
 def table(result: Result) -> str:
     """The figures of a run, as a table of Markdown."""
-    rows: list[tuple[str, str]] = [
-        ("commands acknowledged", f"{result.acknowledged:,}, {result.acknowledged / result.seconds:.1f} a second"),
-        ("events folded", f"{result.folded:,}, {result.folded / result.seconds:.1f} a second"),
-        (
-            "from the answer until it is in the view",
-            ", ".join(f"{name} {ms(result.lag[name])}" for name in ("p50", "p95", "p99", "max")),
+    each = max(1, result.acknowledged)
+    redis, qstash = result.metrics["redis"], result.metrics["qstash"]
+    apps = [numbers for caller, numbers in redis.items() if caller.startswith("app-")]
+    commands, requests = (sum(numbers.get(name, 0) for numbers in apps) for name in ("commands", "requests"))
+    unread = ("look: no answer", "sent again though answered")
+    rows = {
+        "ran": f"{result.seconds / 60:.1f} minutes",
+        "commands acknowledged": f"{result.acknowledged:,}: {result.acknowledged / result.seconds:.1f} a second",
+        "events folded": f"{result.folded:,}: {result.folded / result.seconds:.1f} a second",
+        "from the answer to an append until it is seen in the view": ", ".join(
+            f"{name} {seconds(result.lag[name])}" for name in ("p50", "p95", "p99", "max")
         ),
-        ("commands by outcome", outcomes(result.counts)),
-        (
-            "reads",
-            ", ".join(
-                f"{name.removeprefix('read ')} {n:,}" for name, n in result.counts.items() if name[:5] == "read "
-            ),
+        "commands by what and outcome": listed(
+            {name: n for name, n in result.counts.items() if name.split()[0] in ACTIONS}, "no command"
         ),
-        ("faults of the local Upstash", ", ".join(f"{name} {n:,}" for name, n in result.faults.items())),
-        ("done to processes", ", ".join(f"{name} {n:,}" for name, n in sorted(result.done.items()))),
-        ("billed", billed(result)),
-        ("the view reached the head at the end, by messages alone", settled(result.settled)),
-    ]
-    return "| what | figures |\n| --- | --- |\n" + "".join(f"| {what} | {figures} |\n" for what, figures in rows)
-
-
-def outcomes(counts: Mapping[str, int]) -> str:
-    """Answers by kind."""
-    return ", ".join(
-        f"{name} {n:,}" for name, n in counts.items() if name.startswith(("ok", "refused", "unknown", "sent"))
+        "sent again, by the status before": listed(of(result.counts, "sent again after "), "none"),
+        "reads, by freshness and status": listed(of(result.counts, "read "), "none"),
+        "further": listed({name: result.counts.get(name, 0) for name in unread}, "none"),
+        "faults of Redis over REST": listed(of(result.faults, "redis "), "none"),
+        "faults of QStash": listed(of(result.faults, "qstash "), "none"),
+        "done to processes": listed(dict(sorted(result.done.items())), "nothing"),
+        "billed, all told": f"{commands:,} commands in {requests:,} requests, by the apps: {commands / each:.1f} and "
+        f"{requests / each:.1f} for each command acknowledged; {qstash.get('total', {}).get('requests', 0):,} requests "
+        "to QStash",
+        "at the end the view was at the head": "not in time"
+        if result.settled is None
+        else f"{seconds(result.settled)} after the last command, by messages alone",
+    }
+    return "| what | figures |\n| --- | --- |\n" + "".join(
+        f"| {what} | {figures} |\n" for what, figures in rows.items()
     )
 
 
-def billed(result: Result) -> str:
-    """Billed commands and messages for each command that was acknowledged, with all that was read and folded for it."""
-    redis, qstash = result.metrics["redis"], result.metrics["qstash"]
-    apps = sum(numbers.get("commands", 0) for name, numbers in redis.items() if name.startswith("app-"))
-    requests = sum(numbers.get("requests", 0) for name, numbers in redis.items() if name.startswith("app-"))
-    each = max(1, result.acknowledged)
-    sent = qstash.get("total", {}).get("requests", 0)
-    return f"{apps:,} commands in {requests:,} requests, {apps / each:.1f} and {requests / each:.1f} for each; {sent:,} requests to QStash"
+ACTIONS = ("create", "complete", "rename", "delete")
 
 
-def settled(seconds: float | None) -> str:
-    """How long the view took at the end."""
-    return "not in time" if seconds is None else f"{seconds:.1f} s after the last command"
+def of(counts: Mapping[str, int], beginning: str) -> dict[str, int]:
+    """What begins with some words, by the rest."""
+    return {name.removeprefix(beginning): count for name, count in counts.items() if name.startswith(beginning)}
+
+
+def listed(counts: Mapping[str, int], nothing: str) -> str:
+    """Counts in one line."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or nothing
 
 
 def memory(result: Result) -> str:
-    """What became of the memory of each process."""
-    lines = [
-        f"{name}: {each.per_minute:+.3f} MiB a minute over the second half, {each.grown:+.1f} MiB"
-        + (" GROWS WITHOUT BOUND" if each.leak else "")
-        for name, each in result.growth.items()
+    """What became of the memory of each process that lived long enough to tell."""
+    lives = [
+        f"| {life.split()[0]} | {each.first:.0f} MiB | {each.last:.0f} MiB | {each.per_minute:+.3f} MiB a minute "
+        f"| {'**without bound**' if each.leak else 'within bounds'} |\n"
+        for life, each in result.growth.items()
     ]
-    return "\n".join(lines) or "no process lived long enough for its memory to be judged"
+    if not lives:
+        return "No process lived long enough for its memory to be judged.\n"
+    return (
+        "| process | first | last | slope of the second half | it grows |\n| --- | --- | --- | --- | --- |\n"
+        + "".join(lives)
+    )

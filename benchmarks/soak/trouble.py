@@ -1,8 +1,10 @@
-"""What goes wrong, all the time, by one seed: the local Upstash's faults, and processes killed or made to stand still."""
+"""What goes wrong all the time, by one seed: faults of the local Upstash, processes that are killed or stand still."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -45,9 +47,10 @@ QSTASH: Mapping[str, tuple[float, float]] = {
 """The same for a request to QStash, or a delivery by it."""
 
 ROUNDS = 90
-"""A run is cut into so many parts, for whoever is to be hurt once in some of them; but none is shorter, or longer, than"""
+"""A run is cut into so many rounds; in each of them a process is hurt."""
+
 SHORTEST, LONGEST = 1.0, 40.0
-"""seconds."""
+"""Seconds of a round, at least and at most."""
 
 
 class Troubles:
@@ -157,8 +160,8 @@ class Troubles:
 
 async def again(app: App) -> None:
     """Start an app, as often as it takes: while what it stands on is away, it says so and ends."""
-    while True:
-        try:
+    for pause in itertools.repeat(0.5):
+        with contextlib.suppress(DidNotStart):
             return await app.start()
-        except DidNotStart:
-            await asyncio.sleep(0.5)
+        await asyncio.sleep(pause)
+    return None
