@@ -23,6 +23,7 @@ from benchmarks.soak import telling
 from benchmarks.soak.results import Sample
 from benchmarks.soak.running import Plan, Result, Run
 from benchmarks.soak.services import DidNotStart
+from benchmarks.soak.trouble import LONGEST, ROUNDS
 from benchmarks.soak.verdict import judge
 from eventsource_upstash.local.engine import find_server
 
@@ -38,7 +39,10 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=5.0, metavar="SECONDS", help="between two lines (5)")
     parser.add_argument("--folder", type=Path, help="where the results go (soak-results/ and the time)")
     parser.add_argument("--app", default="examples.todo.serve", help="what serves the app")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.minutes <= 0 or options.writers < 1 or options.apps < 2:
+        parser.error("it takes some minutes, a writer, and two processes of the app, one of which is killed")
+    return options
 
 
 async def run(plan: Plan) -> Result:
@@ -72,7 +76,17 @@ def main() -> int:
     options = arguments()
     folder: Path = options.folder or RESULTS / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
-    plan = Plan(options.minutes * 60, options.writers, options.apps, options.seed, options.every, folder, options.app)
+    seconds = options.minutes * 60
+    plan = Plan(
+        seconds,
+        options.writers,
+        options.apps,
+        options.seed,
+        options.every,
+        folder,
+        options.app,
+        round=min(LONGEST, seconds / ROUNDS),
+    )
     (folder / "about.json").write_bytes(msgspec.json.format(msgspec.json.encode(about(plan))))
     print(f"seed {plan.seed}, results in {folder}", flush=True)
     try:

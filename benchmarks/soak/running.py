@@ -19,7 +19,7 @@ from benchmarks.soak.measuring import Growth, Histogram, growth, held_by
 from benchmarks.soak.results import Doc, Fact, Sample, Writing
 from benchmarks.soak.services import App, Service, Upstash, Valkey
 from benchmarks.soak.spread import Spread
-from benchmarks.soak.trouble import Troubles
+from benchmarks.soak.trouble import LONGEST, Troubles
 from eventsource_upstash import EventSourceError
 from examples.todo.domain import Task, TaskCreated, TaskDeleted, TaskUpdated, tasks
 
@@ -46,6 +46,7 @@ class Plan:
         module: What serves the app.
         write_idle: Seconds between two commands of one writer, on average.
         read_idle: The same for a reader.
+        round: Seconds after which a process is hurt, on average.
     """
 
     seconds: float
@@ -57,6 +58,7 @@ class Plan:
     module: str = "examples.todo.serve"
     write_idle: float = 0.1
     read_idle: float = 1.5
+    round: float = LONGEST
 
 
 class Result(msgspec.Struct):
@@ -154,7 +156,7 @@ class Run:
         shared = Shared(url)
         watcher = Watcher(shared, upstash.environment_of("watcher"), self._writing(stack, "looks"))
         stack.push_async_callback(watcher.app.close)
-        troubles = Troubles(upstash, valkey, apps, plan.seed, self._writing(stack, "troubles"), plan.seconds)
+        troubles = Troubles(upstash, valkey, apps, plan.seed, self._writing(stack, "troubles"), plan.round)
         await troubles.misbehave(session)
         began = time.monotonic()
         commands, readings = self._writing(stack, "commands"), self._writing(stack, "readings")

@@ -47,10 +47,10 @@ QSTASH: Mapping[str, tuple[float, float]] = {
 """The same for a request to QStash, or a delivery by it."""
 
 ROUNDS = 90
-"""A run is cut into so many rounds; in each of them a process is hurt."""
+"""A short run is cut into so many rounds; in each of them a process is hurt."""
 
-SHORTEST, LONGEST = 1.0, 40.0
-"""Seconds of a round, at least and at most."""
+LONGEST = 40.0
+"""Seconds of a round, at most."""
 
 
 class Troubles:
@@ -58,6 +58,14 @@ class Troubles:
 
     Attributes:
         done: How often each thing was done to a process.
+
+    Args:
+        upstash: What misbehaves.
+        valkey: What is killed, and stands still.
+        apps: Likewise, but for the first.
+        seed: Of the dice.
+        writing: Where it is written down.
+        seconds: How long a round is, on average.
     """
 
     def __init__(
@@ -71,7 +79,7 @@ class Troubles:
         self._seed = seed
         self._writing = writing
         self._began = time.monotonic()
-        self._round = min(LONGEST, max(SHORTEST, seconds / ROUNDS))
+        self._round = seconds
         self._kinds: dict[int, str] = {}
 
     async def misbehave(self, session: aiohttp.ClientSession) -> None:

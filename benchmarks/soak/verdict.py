@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from eventsource_upstash.testing.history import Answer, Entry, History, Operation, Verdict, View, Violation, check
-from eventsource_upstash.testing.history.records import AppendCall, CheckpointCall, HeadCall, ViewCall
 
 from benchmarks.soak.reading_check import check_readings
 from benchmarks.soak.results import Command, Doc, Fact, Look, Reading, lines
+from eventsource_upstash.testing.history import Answer, Entry, History, Operation, Verdict, View, Violation, check
+from eventsource_upstash.testing.history.records import AppendCall, CheckpointCall, HeadCall, ViewCall
 from examples.todo.domain import tasks
 
 OUTCOMES = {"ok": "ok", "refused": "failed", "unknown": "unknown"}
@@ -27,7 +27,7 @@ def judge(folder: Path) -> Verdict:
     looks, log = list(lines(folder, "looks", Look)), list(lines(folder, "log", Fact))
     shown = msgspec.json.decode((folder / "view.json").read_bytes(), type=dict[str, Doc])
     operations = (*map(appended, commands), *seen(readings), *looked(looks))
-    view = View(tasks.name, log[-1].position if log else 0, shown, fold, lambda entry: [task_of(entry.stream)])
+    view = View(tasks.name, log[-1].position if log else 0, shown, fold, keys_of)
     verdict = check(History(operations), map(entry_of, log), [view])
     further = [
         *(Violation("a request sent again is told the same", told) for told in check_repeats(commands)),
@@ -83,6 +83,11 @@ def mark_of(stream: str, mark: str) -> str:
 def task_of(stream: str) -> str:
     """The id of a stream's task."""
     return stream.removeprefix("task-")
+
+
+def keys_of(entry: Entry) -> list[str]:
+    """Of the task that an event is about."""
+    return [task_of(entry.stream)]
 
 
 def fold(document: object, entry: Entry) -> object:

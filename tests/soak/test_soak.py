@@ -14,42 +14,42 @@ from benchmarks.soak.verdict import judge
 from tests.searching import thorough
 
 SECONDS = 3.0 * thorough()
-ENOUGH = 60
-"""Commands that a broken app is given to show it."""
+ENOUGH = 40
+"""Commands that an app is given to show what it is."""
 
 
-def soaked(folder: Path, seconds: float, enough: int | None = None, module: str = "examples.todo.serve") -> Result:
-    """A run, told to stop when so many commands are acknowledged."""
+def soaked(folder: Path, seconds: float, module: str = "examples.todo.serve") -> Result:
+    """A run of at least so many seconds, told to stop when enough commands are acknowledged."""
     told = asyncio.Event()
 
     def tell(sample: Sample, left: float) -> None:
         assert f"{sample.acknowledged} commands" in telling.line(sample, left)
-        if enough is not None and sample.acknowledged >= enough:
+        if sample.acknowledged >= ENOUGH and sample.at * 60 >= seconds:
             told.set()
 
-    plan = Plan(seconds, 8, 2, 1, 0.5, folder, module, write_idle=0.03, read_idle=0.2)
+    plan = Plan(3600.0, 8, 2, 1, 0.5, folder, module, write_idle=0.03, read_idle=0.2, round=1.5)
     return asyncio.run(Run(plan, told, tell).run())
 
 
-def test_a_run_ends_well_and_leaves_nothing(tmp_path: Path) -> None:
+def test_told_to_stop_a_run_ends_well_and_leaves_nothing(tmp_path: Path) -> None:
     before = psutil.Process().children(recursive=True)
     result = soaked(tmp_path, SECONDS)
     verdict = judge(tmp_path).raise_()
     assert not result.problems
-    assert result.acknowledged > 20
+    assert result.seconds < 3600
+    assert result.acknowledged >= ENOUGH
     assert sum(result.faults.values()) > 0
     assert sum(result.done.values()) > 0
     assert verdict.counts["appends acknowledged"] == result.acknowledged
-    assert verdict.counts["reads of views"] > 20
+    assert verdict.counts["reads of views"] > 0
     assert verdict.counts["views compared with the log"] == 1
     for figure in (f"{result.acknowledged:,}: ", "lose-answer", " killed "):
         assert figure in telling.table(result)
     assert psutil.Process().children(recursive=True) == before
 
 
-def test_told_to_stop_it_ends_and_finds_an_app_that_loses_and_doubles(tmp_path: Path) -> None:
-    result = soaked(tmp_path, 3600.0, ENOUGH, "tests.soak.broken_todo")
-    assert result.seconds < 3600
+def test_an_app_that_loses_and_doubles_is_found(tmp_path: Path) -> None:
+    result = soaked(tmp_path, 0.0, "tests.soak.broken_todo")
     assert not result.problems
     found = {violation.check for violation in judge(tmp_path).violations}
     assert found >= {
