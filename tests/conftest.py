@@ -42,10 +42,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # What another Python could not change: programs beside it (the local Upstash, official packages, databases, what was
 # built), examples and documentation, further variations of contracts that are held on every Python already, every order
-# of steps of one logic, long histories, processes that are killed, and proofs that the suites can fail.
+# of steps of one logic, histories of any length, processes that are killed, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
     tests/(copying|docs|examples|history|kafka|local|packaging|redis|sharing|soak|sql|stepping)/
+    | tests/properties/test_(app|order|queries|reactors|snapshots|views)
     | tests/views/.*upstash | tests/qstash/test_(agreement|delivered|schedules)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
     | test_scenario.kafka_rest | tests/limits/.*(agreement|upstash)

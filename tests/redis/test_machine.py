@@ -20,6 +20,7 @@ from eventsource_upstash.ports import Backend, Log, Views
 from eventsource_upstash.testing import BackendWrapper
 from eventsource_upstash.testing.colours import Colour
 from tests.properties.machine import AppMachine
+from tests.searching import thorough
 
 T = TypeVar("T")
 
@@ -143,12 +144,12 @@ def own_upstash() -> Iterator[LocalUpstash]:
 
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(OnRedis, 15), (OnRedisInAnEventLoop, 8), (OnAnUnreliableWire, 30), (OnAnUnreliableWireInAnEventLoop, 10)],
+    [(OnRedis, 8), (OnRedisInAnEventLoop, 4), (OnAnUnreliableWire, 20), (OnAnUnreliableWireInAnEventLoop, 6)],
     ids=lambda each: each.__name__ if isinstance(each, type) else "",
 )
 def test_the_app_is_what_the_model_says(machine: type[OnRedis], examples: int, own_upstash: LocalUpstash) -> None:
     machine.upstash = own_upstash
-    run_state_machine_as_test(machine, settings=_settings(examples))
+    run_state_machine_as_test(machine, settings=_settings(examples * thorough()))
 
 
 def test_the_machine_finds_an_append_that_does_not_know_itself(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eventsource_upstash import App, AsyncApp, InProcess, Registry
+from eventsource_upstash import App, AsyncApp, InProcess, Projector, Registry
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.web import (
     AsyncStreaming,
@@ -102,11 +102,14 @@ class Players:
 
     def tell(self, *events: object) -> int:
         """Append events, and fold them in one commit."""
-        position = 0
-        for event in events:
-            position = self.app.event_store.append("all", event).position
+        position = self.app.event_store.append("all", *events).position
         self.app.projector.catch_up()
         return position
+
+    def tell_each(self, *events: object) -> None:
+        """Append events, and fold each in a commit of its own."""
+        self.app.event_store.append("all", *events)
+        Projector(self.app.event_store, self.app.projection_store, page_size=1).catch_up()
 
     def documents(self) -> dict[str, dict[str, Any]]:
         view = self.app.projection_store.view(self.players)

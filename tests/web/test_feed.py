@@ -126,7 +126,7 @@ def test_history_goes_on_although_more_changes_than_are_kept(players: Players, c
         reader.take(message)
         if message.data.get("key") in {"p050", "p150", "p250"}:
             for _ in range(4):
-                players.score(*((f"p{number:03}", 1) for number in range(25)))
+                players.tell_each(*(Scored(f"p{number:03}", 1) for number in range(25)))
     reader.read(caller)
     assert [event for event, _ in reader.log].count("reset") == 1
     assert reader.documents == players.documents()
@@ -162,8 +162,7 @@ def test_a_reader_that_was_away_too_long_begins_anew(players: Players, caller: C
     reader = Reader()
     players.score(("a", 1))
     reader.read(caller)
-    for number in range(257):
-        players.score(("a", 1 + number % 7))
+    players.tell_each(*(Scored("a", 1 + number % 7) for number in range(257)))
     assert reader.read(caller) == [("reset", None), ("put", "a"), ("level", None)]
     assert reader.documents == players.documents()
 
