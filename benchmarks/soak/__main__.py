@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +20,12 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.soak import telling
+from benchmarks.soak import report, telling
+from benchmarks.soak.report import RESULT
 from benchmarks.soak.results import Sample
 from benchmarks.soak.running import Plan, Result, Run
 from benchmarks.soak.services import DidNotStart
 from benchmarks.soak.trouble import LONGEST, ROUNDS
-from benchmarks.soak.verdict import judge
 from eventsource_upstash.local.engine import find_server
 
 RESULTS = Path("soak-results")
@@ -94,13 +95,12 @@ def main() -> int:
     except DidNotStart as error:
         print(error, file=sys.stderr)
         return 1
-    (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    (folder / RESULT).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     print("checking what was recorded", flush=True)
-    verdict = judge(folder)
-    report = "\n".join([telling.table(result), telling.memory(result), *result.problems, str(verdict)])
-    (folder / "report.md").write_text(report + "\n")
-    print(report)
-    return int(not verdict.ok or bool(result.problems) or result.leaks)
+    code = report.main(folder)
+    if code == 0:
+        shutil.rmtree(folder / "valkey")  # else somebody wants to look at it
+    return code
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ MARKED = (("valkey killed", "-"), ("valkey paused", ":"))
 
 
 def draw(folder: Path, where: Path) -> list[Path]:
-    """Draw a run. Answers the files."""
+    """Draw a run. Answers the files: none of a run that ended before its first sample."""
     samples, troubles = list(lines(folder, "samples", Sample)), list(lines(folder, "troubles", Trouble))
+    if not samples:
+        return []
     return [_draw(samples, troubles, theme, where / f"soak-{theme.name}.svg") for theme in THEMES]
 
 

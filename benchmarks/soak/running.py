@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.soak.clients import Reader, Shared, Watcher, Writer
-from benchmarks.soak.measuring import Growth, Histogram, growth, held_by
+from benchmarks.soak.measuring import Histogram, held_by
 from benchmarks.soak.results import Doc, Fact, Sample, Writing
 from benchmarks.soak.services import App, Service, Upstash, Valkey
 from benchmarks.soak.spread import Spread
@@ -73,7 +73,6 @@ class Result(msgspec.Struct):
         faults: How often each kind of the local Upstash's faults has struck.
         done: What was done to processes.
         metrics: What the local Upstash counted, by half and caller.
-        growth: Of the memory, by process and life.
         settled: Seconds from the last answer until the view was at the head, by messages alone; None: not in time.
         problems: What ended badly, apart from the verdict.
     """
@@ -86,14 +85,8 @@ class Result(msgspec.Struct):
     faults: dict[str, int]
     done: dict[str, int]
     metrics: dict[str, dict[str, dict[str, int]]]
-    growth: dict[str, Growth]
     settled: float | None
     problems: list[str]
-
-    @property
-    def leaks(self) -> bool:
-        """Whether the memory of a process of the app grows without bound."""
-        return any(each.leak for life, each in self.growth.items() if life.startswith("app-"))
 
 
 @dataclass
@@ -111,7 +104,6 @@ class Run:
     tell: Callable[[Sample, float], None]
     services: list[Service] = field(default_factory=list[Service])
     problems: list[str] = field(default_factory=list[str])
-    memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict[str, list[tuple[float, float]]])
 
     async def run(self) -> Result:
         """Run, and leave nothing running."""
@@ -193,19 +185,9 @@ class Run:
             faults,
             troubles.done,
             metrics,
-            self._growth(),
             settled,
             self.problems,
         )
-
-    def _growth(self) -> dict[str, Growth]:
-        """Of all lives that were long enough to tell, but for Valkey's: what that holds is data."""
-        found = {
-            life: growth([at for at, _ in samples], [mib for _, mib in samples])
-            for life, samples in self.memory.items()
-            if not life.startswith("valkey")
-        }
-        return {life: judged for life, judged in found.items() if judged is not None}
 
     async def _until_over(self, began: float, tasks: Sequence[asyncio.Future[None]]) -> float:
         """Wait until the time is over, or it is told to stop, or one of the tasks has failed. Answers the seconds."""
@@ -256,7 +238,6 @@ class Run:
                 found = held_by(pid) if pid is not None else None
                 if found is not None and pid is not None:
                     held[f"{name} {pid}"] = found
-                    self.memory.setdefault(f"{name} {pid}", []).append((seconds / 60, found["rss"]))
             keys = await valkey.keys() or keys  # it may be down, or stand still
             sample = Sample(round(seconds / 60, 4), shared.counts["ok"], watcher.looked.checkpoint, lag, held, keys)
             writing.add(sample)

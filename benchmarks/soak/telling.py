@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from benchmarks.soak.lives import Life
+from benchmarks.soak.measuring import Growth
 from benchmarks.soak.results import Sample
 from benchmarks.soak.running import Result
 
@@ -71,16 +73,29 @@ def listed(counts: Mapping[str, int], nothing: str) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or nothing
 
 
-def memory(result: Result) -> str:
-    """What became of the memory of each process that lived long enough to tell."""
-    lives = [
-        f"| {life.split()[0]} | {each.first:.0f} MiB | {each.last:.0f} MiB | {each.per_minute:+.3f} MiB a minute "
-        f"| {'**without bound**' if each.leak else 'within bounds'} |\n"
-        for life, each in result.growth.items()
+def processes(found: Sequence[Life]) -> str:
+    """What each process held, and how its memory went over the second half of its longest life."""
+    heads = [
+        "process",
+        "lives",
+        "MiB at first, at last, most",
+        "file descriptors, most",
+        "threads, most",
+        "memory grows",
     ]
-    if not lives:
-        return "No process lived long enough for its memory to be judged.\n"
-    return (
-        "| process | first | last | slope of the second half | it grows |\n| --- | --- | --- | --- | --- |\n"
-        + "".join(lives)
-    )
+    rows = [heads, ["---"] * len(heads)]
+    for name in dict.fromkeys(each.name for each in found):
+        lives = [each for each in found if each.name == name]
+        long = max(lives, key=lambda each: len(each.minutes))
+        memory = (long.rss[0], long.rss[-1], max(max(each.rss) for each in lives))
+        fds, threads = max(max(each.fds) for each in lives), max(max(each.threads) for each in lives)
+        told = ", ".join(f"{mib:.0f}" for mib in memory)
+        rows.append([name, str(len(lives)), told, f"{fds:.0f}", f"{threads:.0f}", grows(long.growth)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def grows(judged: Growth | None) -> str:
+    """How memory went, in words."""
+    if judged is None:
+        return "too short a life to tell"
+    return f"{judged.per_minute:+.3f} MiB a minute: {'**without bound**' if judged.leak else 'within bounds'}"

@@ -1,4 +1,4 @@
-"""What is true of a run, by the folder that it has left: `python -m benchmarks.soak.verdict FOLDER` says it again.
+"""What is true of a run, by the folder that it has left.
 
 `eventsource_upstash.testing.history` checks the commands, the checkpoints, and each task that a reader saw; whole
 lists, and that nobody sees less than somebody before, `benchmarks.soak.reading_check`.
@@ -6,7 +6,6 @@ lists, and that nobody sees less than somebody before, `benchmarks.soak.reading_
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -106,9 +105,3 @@ def check_repeats(commands: Sequence[Command]) -> Iterator[str]:
                 f"{command.action} {command.mark!r} was told position {command.position}, and {command.again} when it "
                 "was sent again under its key"
             )
-
-
-if __name__ == "__main__":
-    verdict = judge(Path(sys.argv[1]))
-    print(verdict)
-    sys.exit(int(not verdict.ok))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.soak.lives import leaks, lives
 from benchmarks.soak.reading_check import check_readings
-from benchmarks.soak.results import Command, Doc, Fact, Look, Reading, Writing
+from benchmarks.soak.results import Command, Doc, Fact, Look, Reading, Sample, Writing
+from benchmarks.soak.telling import processes
 from benchmarks.soak.verdict import judge
 
 LOG = [
@@ -134,3 +136,15 @@ def test_each_promise_is_judged(tmp_path: Path) -> None:
 
 def late_ok() -> Command:
     return Command("w2", "task-e", "e one", "create", 55, 56, "ok", 6)
+
+
+def sample(at: float, **held: float) -> Sample:
+    found = {f"{name.replace('_', '-')} 1": {"rss": rss, "fds": 9, "threads": 2} for name, rss in held.items()}
+    return Sample(at, 0, 0, {}, found, 0)
+
+
+def test_only_an_app_that_grows_is_a_leak() -> None:
+    steady = lives(sample(minute, valkey=100 + 10 * minute, app_0=60) for minute in range(60))
+    growing = lives(sample(minute, valkey=100, app_0=60 + 10 * minute) for minute in range(60))
+    assert (leaks(steady), leaks(growing)) == (False, True)
+    assert "| app-0 | 1 | 60, 650, 650 | 9 | 2 | +10.000 MiB a minute: **without bound** |" in processes(growing)
