@@ -81,7 +81,7 @@ class RedisLog(ReadLog):
 
         Cost: 1 request; 6 commands, whatever is written with the events: idempotency key, tags, snapshot; 1 more for
         each further 1,000 of types and tags, counted by event. Once in 16 MiB one request and up to 4 commands more.
-        Without a key and an expected revision, 1 command more where the stream's last event is younger than this one.
+        Without a key and an expected revision, 1 command more where an event of the stream is younger than this one.
         Several events that begin a log cost 1 command more, and so does a snapshot that does.
 
         A condition costs 1 command for each item of its query, and as many as the item has types where it has no tags;

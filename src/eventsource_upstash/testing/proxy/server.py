@@ -28,6 +28,19 @@ _KEPT: Final = 2.0
 """Seconds that a connection to the server is kept: not so long that the server closes it first."""
 
 
+_LOOKS: Final = 0.02
+"""Seconds after which `settle` looks again whether something is held back that was not yet when it looked before."""
+
+
+class _Held:
+    """A request that is held back."""
+
+    def __init__(self, go: asyncio.Event, until_overtaken: bool) -> None:
+        self.go = go
+        self.until_overtaken = until_overtaken
+        self.overtaken = False
+
+
 class FaultyProxy:
     """Stands between an app and a server it speaks HTTP to, and spoils what goes over the wire.
 
@@ -60,7 +73,7 @@ class FaultyProxy:
         self._upstream: Upstream | None = None
         self._requests = 0
         self._struck: list[tuple[int, Strike]] = []
-        self._held: dict[int, asyncio.Event] = {}
+        self._held: dict[int, _Held] = {}
         self._under_way: set[asyncio.Future[None]] = set()
         self._connections: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -100,7 +113,7 @@ class FaultyProxy:
             thread.join()
 
     def settle(self) -> None:
-        """Wait until everything that it has taken has been passed on and answered, also what it passes on late."""
+        """Pass on now what is held back, and wait until everything that was taken has been passed on and answered."""
         self._run(self._settle())
 
     def hang_up(self) -> None:
@@ -194,8 +207,9 @@ class FaultyProxy:
             if strike is not None and exchange.struck:
                 self._struck.append((exchange.number, strike))
             for number, held in self._held.items():
-                if number < exchange.number:
-                    held.set()
+                if number < exchange.number and held.until_overtaken:
+                    held.overtaken = True
+                    held.go.set()
 
     def take(self, work: Awaitable[None]) -> asyncio.Future[None]:
         """Have something done that `settle` waits for."""
@@ -205,20 +219,31 @@ class FaultyProxy:
         future.add_done_callback(_seen)
         return future
 
-    async def overtaken(self, number: int, seconds: float) -> bool:
-        """Wait until a request behind that number was answered, at most so many seconds. Tells whether one was."""
-        held = self._held[number] = asyncio.Event()
+    async def wait(self, number: int, seconds: float, *, until_overtaken: bool = False) -> bool:
+        """Hold a request back for so many seconds, or until `settle` is called.
+
+        Args:
+            number: The request's.
+            seconds: How long, at most.
+            until_overtaken: Whether it is enough that a request behind it was answered.
+
+        Returns:
+            Whether one was.
+        """
+        held = self._held[number] = _Held(asyncio.Event(), until_overtaken)
         try:
-            await asyncio.wait_for(held.wait(), seconds)
+            await asyncio.wait_for(held.go.wait(), seconds)
         except asyncio.TimeoutError:
             return False
         finally:
             del self._held[number]
-        return True
+        return held.overtaken
 
     async def _settle(self) -> None:
         while self._under_way:
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+            for held in self._held.values():
+                held.go.set()
+            await asyncio.wait(self._under_way, timeout=_LOOKS, return_when=asyncio.FIRST_COMPLETED)
 
     async def _hang_up(self) -> None:
         await self._give_up(list(self._connections))
@@ -242,8 +267,11 @@ class _Exchange:
     def later(self, work: Awaitable[None]) -> None:
         _ = self._proxy.take(work)
 
+    async def wait(self, seconds: float) -> None:
+        await self._proxy.wait(self.number, seconds)
+
     async def overtaken(self, seconds: float) -> bool:
-        return await self._proxy.overtaken(self.number, seconds)
+        return await self._proxy.wait(self.number, seconds, until_overtaken=True)
 
 
 def _seen(future: asyncio.Future[None]) -> None:

@@ -58,8 +58,12 @@ class Exchange(Protocol):
         """Have something done beside, which `settle` waits for."""
         ...
 
+    async def wait(self, seconds: float) -> None:
+        """Wait so many seconds, or until `settle` is called."""
+        ...
+
     async def overtaken(self, seconds: float) -> bool:
-        """Wait until a request that came later has been answered. Tells whether one was within so many seconds."""
+        """As `wait`, and until a request that came later has been answered. Tells whether one was."""
         ...
 
 
@@ -97,7 +101,7 @@ async def _lose_answer(exchange: Exchange, _: Strike) -> None:
 
 
 async def _delay(exchange: Exchange, strike: Strike) -> None:
-    await asyncio.sleep(strike.seconds)
+    await exchange.wait(strike.seconds)
     await pass_on(exchange)
 
 
@@ -117,7 +121,7 @@ async def _late_duplicate(exchange: Exchange, strike: Strike) -> None:
 
 
 async def _after(seconds: float, exchange: Exchange) -> None:
-    await asyncio.sleep(seconds)
+    await exchange.wait(seconds)
     await _ask_only(exchange)
 
 

@@ -72,7 +72,7 @@ local function repeated(position, revision)
   return { 'repeated', calls, position, revision, owes, false, false }
 end
 
-local revision, stream_bytes, last, last_identity, stream_cuts = read_stream(records[3])
+local revision, stream_bytes, last, youngest, stream_cuts = read_stream(records[3])
 if not revision then
   return { 'foreign', calls, records[3], 5 }
 end
@@ -96,11 +96,6 @@ if conflict then
   return { 'conflict', calls, text(revision), missed, text(raised) }
 end
 
--- The same request once more, right behind itself: something on the way has doubled it.
-if not once and last_identity == identity then
-  return repeated(text(last), text(revision))
-end
-
 -- This very append among the last ones of the stream, or that it cannot be told whether it is there.
 local unseen = 0
 local function look_back()
@@ -122,9 +117,10 @@ end
 
 -- Without an expected revision or a key, nothing else tells whether an earlier attempt took effect. The caller may know
 -- of none: a request that is late, since its caller gave up on it and sent another, or since something on the way has
--- doubled it, finds events that are younger than itself.
+-- doubled it, finds that the youngest event is no older than itself. The last one may well be: it was longer on its way,
+-- or its clock is behind.
 local unsure = last and not once and (expected == '*' or expected == '+')
-if unsure and (ARGV[4] ~= '0' or number_of(last_identity) >= number_of(identity)) then
+if unsure and (ARGV[4] ~= '0' or number_of(youngest) >= number_of(identity)) then
   local there = look_back()
   if there then
     return there
@@ -175,6 +171,10 @@ if since and since < head then
 end
 if exactly and since > head then
   return { 'behind', calls, text(head) }
+end
+
+if not youngest or number_of(youngest) < number_of(identity) then
+  youngest = identity
 end
 
 local position = text(head + count)
@@ -343,7 +343,7 @@ end
 local write = {
   'MSET',
   KEYS[1], FORMAT .. ' ' .. position .. ' ' .. text(bytes) .. ' ' .. text(marked) .. ' ' .. cuts,
-  KEYS[5], FORMAT .. ' ' .. after .. ' ' .. text(stream_bytes) .. ' ' .. position .. ' ' .. identity .. ' ' .. stream_cuts,
+  KEYS[5], FORMAT .. ' ' .. after .. ' ' .. text(stream_bytes) .. ' ' .. position .. ' ' .. youngest .. ' ' .. stream_cuts,
 }
 local owes = '0'
 if ARGV[5] ~= '' then

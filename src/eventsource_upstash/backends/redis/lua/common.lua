@@ -33,8 +33,9 @@ local function read_head(record)
   return tonumber(position), tonumber(bytes), cuts, false, tonumber(marked)
 end
 
--- A stream's record: format, revision, bytes in its present key, position and identity of its last append, and where the
--- stream was cut into further keys (the first revision of each but the first).
+-- A stream's record: format, revision, bytes in its present key, position of its last append, identity of its youngest one
+-- (of an older release: of its last one), and where the stream was cut into further keys (the first revision of each but
+-- the first).
 local function read_stream(record)
   if not record then
     return 0, 0, nil, nil, ''
