@@ -15,6 +15,7 @@ from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.local.faults import HTTP_FAULTS
 from eventsource_upstash.local.redis.commands import QUOTA_EXCEEDED
 from eventsource_upstash.testing.proxy import KINDS, FaultyProxy, Listed, Seeded, Strike
+from eventsource_upstash.testing.proxy.__main__ import main
 
 _numbers = count(1)
 
@@ -217,3 +218,28 @@ def test_a_schedule_is_checked_when_it_is_made() -> None:
         Seeded(1, probability=2)
     with pytest.raises(ValueError, match="https://"):
         FaultyProxy("redis://localhost")
+
+
+def test_the_command_says_where_it_listens_and_what_struck(
+    upstash: LocalUpstash, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    stop = threading.Event()
+    arguments = [upstash.redis_url, "--seed", "7", "--probability", "1", "--kinds", "error-503"]
+    running = threading.Thread(target=main, args=(arguments,), kwargs={"stop": stop})
+    running.start()
+    said = ""
+    while not said.endswith("\n"):
+        said += capsys.readouterr().out
+    url, _, rest = said.partition(" ")
+    assert rest == "(seed 7)\n"
+    assert httpx.post(url, json=["INCR", key]).status_code == 503
+    stop.set()
+    running.join()
+    assert capsys.readouterr().out == "1 requests, 0 passed on; faults: error-503 1\n"
+
+
+def test_the_command_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["redis://x"], ["https://x", "--probability", "2"], ["https://x", "--kinds", "lose-mind"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+    assert "lose-mind" in capsys.readouterr().err
