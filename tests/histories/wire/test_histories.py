@@ -1,0 +1,86 @@
+"""Whatever goes wrong on the wire, the history of all who took part keeps every promise."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import count
+
+import pytest
+
+from eventsource_upstash import UpstashRedis
+from eventsource_upstash.backends.redis import commits
+from eventsource_upstash.backends.redis.scripts import Script
+from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.testing.history import History, Recorder, Verdict
+from eventsource_upstash.testing.proxy import KINDS, Faults, FaultyProxy, Seeded
+from tests.histories.wire.workload import Client, Run, judge
+from tests.searching import thorough
+
+_numbers = count(1)
+
+QUICK = sorted(set(KINDS) - {"quota", "error-429"})
+"""The kinds that no client waits a second for."""
+
+
+def run(
+    upstash: LocalUpstash,
+    faults: Faults,
+    seed: int,
+    *,
+    steps: int = 40,
+    clocks: Sequence[float] = (0.0, 0.0, 0.0),
+    careless: bool = False,
+) -> tuple[Verdict, Run, FaultyProxy]:
+    namespace = f"history-{next(_numbers)}"
+
+    def backend(url: str, total: float) -> UpstashRedis:
+        return UpstashRedis(url, upstash.redis_token, namespace=namespace, read_timeout=0.5, total_timeout=total)
+
+    recorders = [Recorder(f"client-{number}") for number in range(len(clocks))]
+    with FaultyProxy(upstash.redis_url, faults=faults) as proxy:
+        clients = [
+            Client(recorder.process, backend(proxy.url, 1.5), recorder, seed, ahead=ahead, careless=careless)
+            for recorder, ahead in zip(recorders, clocks, strict=True)
+        ]
+        running = Run(clients, steps)
+        with running():
+            pass
+        proxy.settle()
+    return judge(History.of(*recorders), backend(upstash.redis_url, 20.0)), running, proxy
+
+
+def told(verdict: Verdict, running: Run, proxy: FaultyProxy, seed: int) -> str:
+    struck = ", ".join(f"{kind} {times}" for kind, times in sorted(proxy.struck.items()))
+    return f"seed {seed}: {proxy.requests} requests, struck: {struck}; met: {dict(running.met)}\n{verdict}\n"
+
+
+@pytest.mark.parametrize("seed", range(2 * thorough()))
+def test_every_promise_is_kept_on_a_bad_wire(upstash: LocalUpstash, seed: int) -> None:
+    clocks = ((0.0, 0.0, 0.0), (0.0, 5.0, -5.0))[seed % 2]
+    verdict, running, proxy = run(
+        upstash, Seeded(seed, probability=0.25, kinds=QUICK, seconds=0.3), seed, clocks=clocks
+    )
+    sys.stdout.write(told(verdict, running, proxy, seed))
+    verdict.raise_()
+    assert sum(proxy.struck.values()) > 20
+    assert len(proxy.struck) > 8
+    assert verdict.counts["appends acknowledged"] > 20
+
+
+def test_who_sends_again_without_a_key_is_caught(upstash: LocalUpstash) -> None:
+    faults = Seeded(1, probability=0.8, kinds=["lose-answer", "cut-answer", "error-502"])
+    verdict, running, _ = run(upstash, faults, 1, steps=10, careless=True)
+    assert running.met["OutcomeUnknown"] or not verdict.ok
+    assert any("twice" in str(each) or "once" in str(each) for each in verdict.violations), str(verdict)
+
+
+def test_a_commit_that_does_not_compare_its_checkpoint_is_caught(
+    upstash: LocalUpstash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = commits.COMMIT.text.replace("build.checkpoint == commit.expected", "true")
+    assert text != commits.COMMIT.text
+    monkeypatch.setattr(commits, "COMMIT", Script("commit", text))
+    faults = Seeded(1, probability=0.3, kinds=["late-request", "late-duplicate", "reorder"], seconds=0.3)
+    verdict, *_ = run(upstash, faults, 1)
+    assert not verdict.ok
