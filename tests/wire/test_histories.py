@@ -14,8 +14,8 @@ from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.testing.history import History, Recorder, Verdict
 from eventsource_upstash.testing.proxy import KINDS, Faults, FaultyProxy, Seeded
-from tests.histories.wire.workload import Client, Run, judge
 from tests.searching import thorough
+from tests.wire.workload import Client, Run, judge
 
 _numbers = count(1)
 

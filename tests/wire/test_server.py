@@ -11,9 +11,9 @@ import pytest
 from eventsource_upstash import UpstashRedis
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.testing.history import History, Recorder
-from tests.histories.wire.valkey import Valkey
-from tests.histories.wire.workload import Client, Run, judge
 from tests.searching import thorough
+from tests.wire.valkey import Valkey
+from tests.wire.workload import Client, Run, judge
 
 
 def killed(valkey: Valkey, running: Run) -> None:
