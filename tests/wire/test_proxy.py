@@ -35,8 +35,8 @@ EFFECTS: dict[str, tuple[int, int | type[Exception] | None]] = {
     "cut-answer": (1, httpx.RemoteProtocolError),
     "late-request": (1, httpx.RemoteProtocolError),
     "late-duplicate": (2, None),
-    "reset-request": (0, httpx.NetworkError),
-    "reset-answer": (1, httpx.NetworkError),
+    "reset-request": (0, httpx.TransportError),
+    "reset-answer": (1, httpx.TransportError),
     "garbage": (1, httpx.RemoteProtocolError),
 }
 
@@ -145,13 +145,13 @@ def test_two_concurrent_requests_change_places(
 def test_a_large_body_is_cut_in_its_middle(proxy: FaultyProxy, client: httpx.Client, key: str) -> None:
     proxy.faults = Listed(["reset-request", None, "reset-answer", "cut-answer", Strike("slow-request", 0.001)])
     large = "x" * 5_000_000
-    with pytest.raises(httpx.NetworkError):
+    with pytest.raises(httpx.TransportError):  # which one, depends on whether it is seen while it sends or afterwards
         ask(client, "SET", key, large)
     assert ask(client, "SET", key, large) == "OK"
     for _ in range(2):
         with client.stream("POST", "/", json=["GET", key]) as answer:
             assert answer.status_code == 200
-            with pytest.raises((httpx.NetworkError, httpx.RemoteProtocolError)):
+            with pytest.raises(httpx.TransportError):
                 answer.read()
     assert ask(client, "SET", key, large[1:]) == "OK"
     assert ask(client, "STRLEN", key) == len(large) - 1
