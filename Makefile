@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in `.venv` and its like; a second run finds it ready.
-# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, or to the benchmarks), PORT (of an example), and what an example takes (TODO_BACKEND, ACCOUNTS_BACKEND, ORDERS_BACKEND, API_BACKEND, QUOTA_BACKEND, QUOTA_DATABASE).
+# `make` lists the targets. Options: PYTHON (of .venv), ARGS (to pytest, to the benchmarks, or to mutation testing), PORT (of an example), and what an example takes (TODO_BACKEND, ACCOUNTS_BACKEND, ORDERS_BACKEND, API_BACKEND, QUOTA_BACKEND, QUOTA_DATABASE).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -112,6 +112,11 @@ bench: ## print the benchmark table
 soak: ## run the to-do example for minutes, with faults on all the time, and check what came of it
 	$(setup) soak
 	@exec $(bin)/python -m benchmarks.soak $(ARGS)
+
+.PHONY: mutants
+mutants: ## mutation testing of the logic, which takes an hour or more
+	$(setup) setup test todo-test mutants
+	@$(bin)/python -m tests.mutants $(ARGS)
 
 .PHONY: check
 check: ## everything that CI checks

@@ -1,0 +1,121 @@
+"""What has to kill the mutants: tests that run in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests, and what of them is left out: servers, processes, the other colour, what takes long.
+
+    Attributes:
+        name: Files of this suite are called so.
+        paths: Files and folders of tests.
+        without: Files of these folders that are left out.
+        words: Words in the names of tests that are left out.
+        upstash: Whether a local Upstash runs beside it.
+    """
+
+    name: str
+    paths: list[str]
+    without: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    upstash: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        """What pytest is given."""
+        left_out = " and ".join(f"not {word}" for word in self.words)
+        ignored = [f"--ignore={path}" for path in self.without]
+        quiet = ["-q", "-p", "no:cacheprovider", "--capture=sys", "--timeout=0", "--no-header"]
+        quiet += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        return [*self.paths, *ignored, "-k", left_out, *quiet]
+
+    def beside(self) -> AbstractContextManager[None]:
+        """What has to run while it does."""
+        return _local_upstash() if self.upstash else nullcontext()
+
+
+EMBEDDED = Suite(
+    "embedded",
+    [
+        "tests/unit",
+        "tests/properties",
+        "tests/conformance/test_backends.py::TestMemory",
+        "tests/conformance/test_limits.py",
+        "tests/conformance/test_mailbox.py",
+        "tests/conformance/test_many.py",
+        "tests/stepping/test_scheduler.py",
+        "tests/stepping/test_appends.py",
+        "tests/scenarios",
+        "tests/reactors",
+        "tests/limits",
+        "tests/personal",
+        "tests/messages",
+        "tests/views",
+        "tests/copying",
+        "tests/sharing",
+        "tests/web/test_endpoint.py",
+        "tests/web/test_views.py",
+        "tests/qstash/test_jobs.py",
+        "tests/qstash/test_messages.py",
+        "tests/qstash/test_reactors.py",
+    ],
+    [
+        "tests/unit/test_mutants.py",
+        "tests/reactors/test_kills.py",
+        "tests/copying/test_command.py",
+        "tests/copying/test_kafka.py",
+        "tests/limits/test_agreement.py",
+        "tests/sharing/test_workers.py",
+        "tests/sharing/test_parts_over_time.py",
+    ],
+    ["upstash", "broker", "async", "SQLite", "event-loop", "finds_a", "every_character", "runTest"],
+)
+
+UPSTASH = Suite(
+    "upstash",
+    [
+        "tests/redis",
+        "tests/unit/test_http_replies.py",
+        "tests/unit/test_http_sync_tokens.py",
+        "tests/unit/test_logs.py",
+    ],
+    ["tests/redis/test_stepping.py", "tests/redis/test_machine.py", "tests/redis/test_views_machine.py"],
+    ["event-loop", "finds_a"],
+    upstash=True,
+)
+
+
+def suite_of(module: str) -> Suite:
+    """The tests that a module's mutants are tried with."""
+    return UPSTASH if module.startswith("backends/redis") else EMBEDDED
+
+
+@contextmanager
+def _local_upstash() -> Iterator[None]:
+    from tests.mutants.beside import local_upstash  # for those who need one
+
+    with local_upstash():
+        yield
+
+
+class Examples:
+    """Properties with few examples, always the same; what falsifies one is not made smaller."""
+
+    def pytest_sessionstart(self) -> None:
+        from hypothesis import HealthCheck, Phase, settings  # after pytest, whose plugin it has
+
+        settings.register_profile(
+            "mutants",
+            parent=settings(),
+            phases=[Phase.explicit, Phase.generate],
+            derandomize=True,
+            database=None,
+            max_examples=20,
+            suppress_health_check=list(HealthCheck),
+        )
+        settings.load_profile("mutants")
