@@ -9,9 +9,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventsource_upstash import EventStore, Memory, Recorded, Registry, SQLite, connect
-from eventsource_upstash.domain.events import NUMBER_BITS, event_id
+from eventsource_upstash.domain.events import NUMBER_BITS, event_id, identity_of
 from tests.faults.processes import run
 
 registry = Registry()
@@ -43,6 +45,43 @@ def test_ids_of_later_milliseconds_sort_later() -> None:
 def test_an_id_at_its_limits(recorded_us: int, number: int) -> None:
     parsed = UUID(event_id(recorded_us, number))
     assert (parsed.version, parsed.variant) == (7, "specified in RFC 4122")
+
+
+def test_an_id_stays_what_it_is() -> None:
+    # It is made anew at each read, so that whoever kept one would not find its event again.
+    assert event_id(1_700_000_000_123_456, 5) == "018bcfe5-687b-774b-8000-000000000005"
+    assert event_id(999, 2**62 + 3) == "00000000-0000-7ffb-8000-000000000003"
+
+
+@given(st.integers(0, 253_402_300_799_999_999), st.integers(0, 2**62 - 1))
+def test_what_an_id_was_made_of_is_read_back(recorded_us: int, number: int) -> None:
+    assert identity_of(event_id(recorded_us, number)) == (recorded_us, number)
+
+
+ID = event_id(1_700_000_000_123_456, 5)
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "",
+        "x",
+        ID.replace("-", ""),
+        ID.upper(),
+        ID[:-2],
+        ID + "00",
+        "-" + ID.replace("-", "", 1),
+        ID[:23].replace("-", "") + "----" + ID[24:],
+        ID.replace("-774b-", "-474b-"),  # a UUID of version 4
+        ID.replace("-774b-", "-574b-"),
+        ID.replace("-774b-", "-774a-"),  # of no microsecond
+        ID.replace("-774b-", "-774c-"),
+        ID.replace("-8000-", "-c000-"),  # of another variant
+        ID.replace("-8000-", "-0000-"),
+    ],
+)
+def test_an_id_that_was_made_elsewhere_is_known_as_that(id: str) -> None:
+    assert identity_of(id) is None
 
 
 def test_an_id_is_the_same_wherever_it_is_read(tmp_path: Path) -> None:

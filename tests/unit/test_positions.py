@@ -20,6 +20,7 @@ from eventsource_upstash.domain.positions import (
     nearer,
     partition_of,
     past,
+    place_in,
     place_of,
     plain,
     position_at,
@@ -117,8 +118,28 @@ def test_what_anybody_tells_is_compared_as_the_log_s_own_head_is() -> None:
     assert (further(3, 7), nearer(3, 7)) == (7, 3)
     there = position_at(1, 4)
     assert further(there, Vector([5, 6])) == Vector([5, 6])
+    assert further(position_at(1, 9), Vector([5, 6])) == Vector([5, 9])
     assert nearer(there, Vector([5, 6])) == there
     assert nearer(Vector([9, 2]), Vector([5, 6])) == Vector([5, 2])
+
+
+def test_the_vector_of_an_event_has_come_nowhere_else() -> None:
+    assert vector(position_at(2, 5)).places == (0, 0, 5)
+    assert vector(position_at(MAX_PARTITIONS - 1, 5)).places[-1] == 5
+    assert vector(position_at(MAX_PARTITIONS, 5)) == vector(HUGE)
+
+
+def test_what_is_equal_has_one_hash() -> None:
+    assert hash(Vector([0, 0, 5])) == hash(position_at(2, 5))
+    assert hash(Vector([5])) == hash(5)
+    assert hash(Vector()) == hash(0)
+    assert {position_at(2, 5): "here"}[Vector([0, 0, 5])] == "here"
+
+
+def test_places_behind_in_one_partition() -> None:
+    there = position_at(2, 5)
+    assert place_in(there, 2) == 5
+    assert [place_in(Vector([3, 0, 5]), number) for number in range(4)] == [3, 0, 5, 0]
 
 
 def test_past_events_of_several_partitions_each_is_where_its_last_one_is() -> None:

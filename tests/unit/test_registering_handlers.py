@@ -161,6 +161,21 @@ def test_a_handler_with_the_wrong_parameters(handler: object) -> None:
     on_both(Opened, handler, "cannot be called as")
 
 
+def test_a_mistake_tells_how_the_handler_would_be_called() -> None:
+    _, projection, aggregate = accounts()
+    wrong = cast("Any", fold_one)
+    refused("cannot be called as fold_one(document, event)", lambda: projection.on(Opened)(wrong))
+    refused("cannot be called as fold_one(document, recorded)", lambda: projection.on_recorded(Opened)(wrong))
+    refused("fold_four(document, event, key)", lambda: projection.on(Opened)(cast("Any", fold_four)))
+    refused("cannot be called as fold_one(state, event)", lambda: aggregate.on(Opened)(wrong))
+    refused("cannot be called as fold_one(state, command)", lambda: aggregate.decide(Closed)(wrong))
+    refused("handler fold, key: ", lambda: projection.on(Opened, key=cast("Any", fold_three))(fold))
+    refused("cannot be called as fold_three(event)", lambda: projection.on(Opened, key=cast("Any", fold_three))(fold))
+    refused("index 'worth': ", lambda: projection.index("worth", cast("Any", fold_three)))
+    refused("cannot be called as fold_three(document)", lambda: projection.index("worth", cast("Any", fold_three)))
+    refused("projection 'accounts', expires: ", lambda: projection.expires(cast("Any", fold_three)))
+
+
 def test_an_aggregate_has_one_document_and_no_key() -> None:
     _, _, aggregate = accounts()
 
