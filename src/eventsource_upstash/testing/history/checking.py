@@ -27,7 +27,7 @@ def check(history: History, log: Iterable[Entry], views: Sequence[View] = ()) ->
         history: What the processes did.
         log: The whole log in its order, read when they had ended. An append that nobody knows of may still come after
             it was read: that is no violation.
-        views: The views, read after the log.
+        views: The views, read before the log.
 
     Returns:
         The verdict, with every violation.

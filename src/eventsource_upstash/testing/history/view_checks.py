@@ -14,6 +14,8 @@ from .records import CatchUpCall, CheckpointCall, Entry, ViewCall
 from .timeline import Floor, timeline
 from .verdict import Violation
 
+_encoder = msgspec.json.Encoder(order="deterministic")
+
 
 class View(NamedTuple):
     """A view as it was found when the workload had ended, and how it comes from the log.
@@ -46,7 +48,7 @@ class View(NamedTuple):
 
 def plain(document: object) -> object:
     """A document as JSON has it, to be compared."""
-    return msgspec.json.decode(msgspec.json.encode(document))
+    return msgspec.json.decode(_encoder.encode(document))
 
 
 def check_views(facts: Facts, views: Sequence[View]) -> Iterator[Violation]:
@@ -110,21 +112,26 @@ def check_fresh_reads(facts: Facts, views: Sequence[View]) -> Iterator[Violation
     }
     for view in views:
         versions = view.versions(facts.log)
+        # By what was read: for each document, from where to where it was that.
+        spans: dict[tuple[str, bytes], list[tuple[int, int | None]]] = defaultdict(list)
+        for key, found in versions.items():
+            ends = [*(position for position, _ in found[1:]), None]
+            for (since, document), end in zip(found, ends, strict=True):
+                spans[key, _encoder.encode(document)].append((since, end))
         for operation, call in facts.each(ViewCall):
             if call.projection != view.projection or operation.answer.outcome != "ok":
                 continue
-            found = versions.get(call.key, [(0, None)])
-            until = [position for position, _ in found[1:]]
+            read = _encoder.encode(operation.answer.document)
+            nothing: list[tuple[int, int | None]] = [(0, None)] if call.key not in versions and read == b"null" else []
             returned = operation.returned or 0
-            fits = (
-                document == operation.answer.document
-                for (since, document), end in zip(found, [*until, None], strict=True)
-                if (end is None or end > (call.at_least or 0)) and appended.get(since, returned) <= returned
-            )
-            if not any(fits):
-                yield Violation(check, f"{operation}; the log makes it {_course(found)}")
+            if not any(
+                (end is None or end > (call.at_least or 0)) and appended.get(since, returned) <= returned
+                for since, end in spans.get((call.key, read), nothing)
+            ):
+                told = f"{operation}; the log makes it {_course(versions.get(call.key, []))}"
+                yield Violation(check, told)
 
 
 def _course(found: Sequence[tuple[int, object]]) -> str:
-    shown = ", ".join(f"{document!r} from position {since} on" for since, document in found[-6:])
+    shown = ", ".join(f"{document!r} from position {since} on" for since, document in found[-6:]) or "None"
     return f"{'..., ' if len(found) > 6 else ''}{shown}"
