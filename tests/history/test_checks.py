@@ -175,6 +175,11 @@ def test_an_acknowledged_append_stands_elsewhere(told: Told) -> None:
     assert found(told.checked(log("a"))) == [ACKNOWLEDGED]
 
 
+def test_an_answer_names_the_first_of_several_events(told: Told) -> None:
+    told.append("s", "a", 1, 2, events=2)
+    assert found(told.checked(log("a/1", "a/2"))) == [ACKNOWLEDGED]
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_an_append_took_effect_twice(told: Told, known: bool) -> None:
     if known:

@@ -184,11 +184,13 @@ class _Dropped(BaseException):
     """Raised where an actor waits that is not needed any more."""
 
 
-def _drop(actor: Actor) -> None:
+def drop(actor: Actor) -> None:
+    """End an actor that waits, and is not needed any more."""
     # `close` alone leaves an asynchronous generator that it waits for running (until Python 3.13), so that cannot end.
-    with suppress(_Dropped):
-        actor.throw(_Dropped)
-    actor.close()
+    with suppress(RuntimeError):  # it waits in a `finally`: it cannot be ended any better
+        with suppress(_Dropped):
+            actor.throw(_Dropped)
+        actor.close()
 
 
 class _Run:
@@ -221,8 +223,7 @@ class _Run:
         finally:
             # Not before the check: a process that crashed runs no `finally` either.
             for actor in self.world.actors.values():
-                with suppress(RuntimeError):  # it waits in a `finally`: it cannot be ended any better
-                    _drop(actor)
+                drop(actor)
 
     def next_prefix(self) -> list[int] | None:
         """The choices of the next schedule; None when this was the last one."""

@@ -195,6 +195,14 @@ class RedisLog(ReadLog):
         expected = append.expected
         actual, entries, raised = int(cast("str", answer[2])), cast("Sequence[object]", answer[3]), answer[4]
         if not isinstance(expected, int) or expected >= actual:
+            if receipt.retries:
+                # An attempt that got no answer may be late only: it is written when the stream has come so far.
+                raise OutcomeUnknown(
+                    f"{self.where}: the stream {append.stream!r} is at revision {actual}, which is before what the "
+                    "append expects; but an attempt of this append got no answer, and if it is still on its way, it is "
+                    "written should the stream have come so far by then. The same call with the same idempotency key "
+                    "is safe"
+                )
             return Conflict(actual, [], complete=True, receipt=receipt)
         if _begins_after(entries, expected):
             # The first ones are in an archive of the stream; this very append may be among them, from an attempt

@@ -28,6 +28,7 @@ from .faces import (
     mark_in_metadata,
 )
 from .histories import History
+from .plans import Act, Plan, Step, plans, run_plan
 from .recorder import OpenAppend, OpenCall, OpenCatchUp, OpenPosition, OpenRead, OpenView, Recorder
 from .records import Answer, Entry, Operation
 from .verdict import HistoryViolated, Verdict, Violation
@@ -35,6 +36,7 @@ from .view_checks import View
 
 __all__ = [
     "MARK",
+    "Act",
     "Answer",
     "Entry",
     "History",
@@ -47,15 +49,19 @@ __all__ = [
     "OpenRead",
     "OpenView",
     "Operation",
+    "Plan",
     "RecordedEventStore",
     "RecordedProjectionStore",
     "RecordedProjector",
     "RecordedView",
     "Recorder",
+    "Step",
     "Verdict",
     "View",
     "Violation",
     "check",
     "entries",
     "mark_in_metadata",
+    "plans",
+    "run_plan",
 ]

@@ -188,9 +188,9 @@ class Life:
         """Append to a stream, mostly at the revision that it is thought to be at."""
         dice, stream = self.dice, self.dice.choice(self.streams)
         known = self.known.get(stream)
-        expected = dice.choice(
-            [ANY, ANY, EXISTS, 0] if known is None else [known, known, known, ANY, EXISTS, known + 1]
-        )
+        unseen: list[int | Expectation] = [ANY, ANY, EXISTS, 0]
+        seen: list[int | Expectation] = [] if known is None else [known, known, known, ANY, EXISTS, known + 1]
+        expected = dice.choice(seen or unseen)
         self._count += 1
         keyed = dice.random() < 0.5
         mark = f"{self.recorder.process}.{self.recorder.began}.{self._count}{'k' if keyed else ''}"
