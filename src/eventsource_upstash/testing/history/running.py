@@ -33,7 +33,7 @@ GRACE: Final = 60.0
 STEP: Final = 0.1
 """Seconds between two looks at the processes."""
 
-BETWEEN_KILLS: Final = 0.4
+BETWEEN_KILLS: Final = 2.0
 """Seconds from one kill to the next, on average."""
 
 STOP: Final = "stop"
