@@ -205,4 +205,5 @@ class MemoryTopicClient:
                 topic.after(name)
                 return done
 
+        step.__name__ = name  # for whoever steps it
         return await self._port.call(step)

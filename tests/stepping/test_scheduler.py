@@ -257,3 +257,47 @@ def test_pausing_knows_its_own_log_and_leaves_another_alone() -> None:
     assert len(steps(log)) == 3
     assert len(steps(other)) == 4
     pauses.close()
+
+
+async def calls(*reads: bool) -> None:
+    for read in reads:
+        await Pause(Moment.BEFORE, "call", reads=read)
+        await Pause(Moment.AFTER, "call")
+
+
+def test_merged_are_the_orders_in_which_calls_are_done() -> None:
+    def world(*callers: tuple[bool, ...]) -> Callable[[], World]:
+        return lambda: World({name: calls(*reads) for name, reads in zip("abc", callers, strict=False)}, unchecked)
+
+    writes = (False, False)
+    assert explore(world(writes, writes)).schedules == 252
+    assert explore(world(writes, writes), merging=True).schedules == 6
+    assert explore(world(writes, writes, (False,)), merging=True).schedules == 30
+    assert explore(world((True,), (True,), (True,)), merging=True).schedules == 1, "who reads first is all the same"
+    assert explore(world((True, True), (False,)), merging=True).schedules == 3
+    # With two calls: a failure at each of them, and none.
+    alone = explore(world((False, False)), merging=True, lost_answers=1)
+    assert (alone.schedules, alone.lost_answers) == (3, 2)
+    assert explore(world((False, False)), merging=True, crashes=1) == Explored(4, crashes=3)
+    assert explore(world((False, False)), merging=True, refusals=1).schedules == 3
+
+
+def test_a_schedule_that_is_merged_can_be_repeated() -> None:
+    def world() -> World:
+        order: list[str] = []
+
+        async def caller(name: str) -> None:
+            await Pause(Moment.BEFORE, "call")
+            order.append(name)
+
+        def check(endings: Endings) -> None:
+            assert order != ["b", "a"], "b came first"
+
+        return World({name: caller(name) for name in "ab"}, check)
+
+    with pytest.raises(ScheduleFailed, match="b came first") as caught:
+        explore(world, merging=True)
+    with pytest.raises(ScheduleFailed) as again:
+        replay(world, caught.value.choices, merging=True)
+    assert again.value.schedule == caught.value.schedule
+    assert len(caught.value.schedule) == 4

@@ -2,100 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
-from eventsource_upstash import (
-    AsyncEventStore,
-    AsyncProjectionStore,
-    AsyncProjector,
-    Memory,
-    OutcomeUnknown,
-    Unavailable,
-)
-from eventsource_upstash.testing import Endings, World, explore, pausing
-from tests.views.support import BEGIN, Desk, Game, Left, Lent, Player, Scored
+from eventsource_upstash.testing import Endings, World, explore
+from tests.stepping.table import Table, fine
+from tests.views.support import BEGIN, Left, Lent, Player, Scored
 
 Note = Callable[[str, object], None]
-
-
-@functools.cache
-def game_of(on_error: str) -> Game:
-    """One for thousands of schedules: to make it takes a third of the time of each."""
-    return Game(on_error=on_error)
-
-
-class Table:
-    """A game in memory, its actors, and what has to hold when they are done."""
-
-    def __init__(self, *, on_error: str = "park", page_size: int = 1_000) -> None:
-        game = game_of(on_error)
-        game.bad.clear()
-        self.desk = Desk(Memory(), game, page_size=page_size)
-        self.stepped = pausing(self.desk.backend, after=False)
-        self.cursor = ""
-        self.keys: set[str] = set()
-
-    def attach(self) -> None:
-        self.cursor = self.desk.view().changes().cursor
-        self.keys = set(self.desk.documents())
-
-    def store(self) -> AsyncEventStore:
-        return AsyncEventStore(self.stepped, self.desk.game.registry, clock=self.desk.clock)
-
-    def views(self) -> AsyncProjectionStore:
-        return AsyncProjectionStore(self.stepped, self.desk.game.registry, clock=self.desk.clock)
-
-    def projector(self) -> AsyncProjector:
-        return AsyncProjector(self.store(), self.views(), clock=self.desk.clock, page_size=self.desk.page_size)
-
-    def folded(self) -> dict[str, tuple[int, ...]]:
-        return {key: player.folded for key, player in self.desk.documents().items()}
-
-    def of_the_log(self, upto: int, parked: frozenset[tuple[str, int]] = frozenset()) -> dict[str, tuple[int, ...]]:
-        made: dict[str, tuple[int, ...]] = {}
-        for recorded in self.desk.store.read():
-            event, position = recorded.event, recorded.position
-            if position > upto or (event.player, position) in parked:
-                continue
-            if isinstance(event, Left):
-                made.pop(event.player, None)
-            else:
-                made[event.player] = (*made.get(event.player, ()), position)
-        return made
-
-    def parked(self) -> frozenset[tuple[str, int]]:
-        return frozenset((each.key, each.position) for each in self.desk.projector.parked(self.desk.game.players))
-
-    def holds(self) -> None:
-        """The view is the fold of the log but for what is parked; its index and its feed say the same."""
-        status = self.desk.status()
-        parked = self.parked()
-        assert status.parked == len(parked)
-        assert self.folded() == self.of_the_log(status.checkpoint, parked)
-        assert self.desk.index("score").count() == len(self.folded())
-        found = self.desk.view().changes(after=self.cursor)
-        if found.reset:
-            self.attach()
-        for change in found.changes:
-            (self.keys.discard if change.deleted else self.keys.add)(change.key)
-        self.cursor = found.cursor
-        assert not found.more
-        assert self.keys == self.folded().keys(), "whoever follows the feed holds other keys than the view"
-
-    def settles(self) -> None:
-        """Whatever has happened: catch-up leads to the head, and nothing is left half-done."""
-        self.holds()
-        assert self.desk.another().projector.catch_up().complete
-        self.holds()
-        status = self.desk.status()
-        assert (status.state, status.rebuilding) == ("current", None)
-
-
-def fine(endings: Endings) -> None:
-    for ending in endings.values():
-        assert ending.ok or ending.crashed or isinstance(ending.error, (OutcomeUnknown, Unavailable)), ending
 
 
 def rebuilding(*, catch_ups: int, page_size: int = 2, append: bool = True, read: bool = False) -> Callable[[], World]:

@@ -22,19 +22,31 @@ class Moment(enum.Enum):
 
 
 class Pause:
-    """Awaited, it hands itself to whoever steps the coroutine, and goes on when that resumes it."""
+    """Awaited, it hands itself to whoever steps the coroutine, and goes on when that resumes it.
 
-    __slots__ = ("call", "moment")
+    Attributes:
+        moment: Where it is.
+        call: Which call, such as "log.append", "send" or "call".
+        reads: Whether the call is known to change nothing, so that it may change places with another one that does not.
+    """
 
-    def __init__(self, moment: Moment, call: str) -> None:
+    __slots__ = ("call", "moment", "reads")
+
+    def __init__(self, moment: Moment, call: str, *, reads: bool = False) -> None:
         self.moment: Moment = moment
         self.call: str = call
+        self.reads: bool = reads
 
     def __await__(self) -> Generator[Pause, None, None]:
         yield self
 
     def __repr__(self) -> str:
         return f"{self.moment.value} {self.call}"
+
+
+def nothing(call: str, what: object) -> bool:  # noqa: ARG001
+    """Of no call is it known that it changes nothing."""
+    return False
 
 
 class Pauses:
@@ -46,16 +58,20 @@ class Pauses:
         inside: Whether it stops at each wait within a call too, for a backend whose calls have several.
         outside: Whether it stops around the calls themselves. A backend of which every step is a wait of the port needs
             only the pauses inside, and has far fewer schedules then.
+        reads: Tells of which calls it is known that they change nothing.
     """
 
-    def __init__(self, *, after: bool, inside: bool, outside: bool = True) -> None:
+    def __init__(
+        self, *, after: bool, inside: bool, outside: bool = True, reads: Callable[[str, object], bool] = nothing
+    ) -> None:
         self.after = after
         self.inside = inside
         self.outside = outside
+        self.reads = reads
 
-    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
-        """Pause, do a call, pause."""
-        await Pause(Moment.BEFORE, call)
+    async def around(self, call: str, step: Callable[[], Awaitable[T]], what: object = None) -> T:
+        """Pause, do a call, pause. `what` is sent or done, where it is a wait of the port."""
+        await Pause(Moment.BEFORE, call, reads=self.reads(call, what))
         answer = await step()
         if self.after:
             await Pause(Moment.AFTER, call)
@@ -71,19 +87,19 @@ class SteppingPort:
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """See `Port.send`."""
-        return await self._pausing("send", lambda: self._port.send(request))
+        return await self._pausing("send", lambda: self._port.send(request), request)
 
     async def call(self, work: Callable[[], T]) -> T:
         """See `Port.call`."""
-        return await self._pausing("call", lambda: self._port.call(work))
+        return await self._pausing("call", lambda: self._port.call(work), work)
 
     async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:  # noqa: ARG002  no time passes here
         """Pause once."""
         await Pause(Moment.BEFORE, "sleep")
 
-    async def _pausing(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+    async def _pausing(self, call: str, step: Callable[[], Awaitable[T]], what: object) -> T:
         if self._pauses.inside:
-            return await self._pauses.around(call, step)
+            return await self._pauses.around(call, step, what)
         return await step()
 
 
@@ -109,7 +125,13 @@ class PausingBackend(BackendWrapper):
 
 
 def pausing(
-    backend: Backend, *, after: bool = True, inside: bool = False, outside: bool = True, port: Port = blocking.PORT
+    backend: Backend,
+    *,
+    after: bool = True,
+    inside: bool = False,
+    outside: bool = True,
+    reads: Callable[[str, object], bool] = nothing,
+    port: Port = blocking.PORT,
 ) -> PausingBackend:
     """A backend that stops before and after each call to its log and its views, for `explore` to resume.
 
@@ -121,6 +143,9 @@ def pausing(
         inside: Whether to stop at each wait that the backend itself has within a call.
         outside: Whether to stop around the calls. False for a backend that does nothing but by waits of its port: then
             the pauses inside are enough.
+        reads: Tells of which calls it is known that they change nothing: it is handed "log.head" and None, "send" and
+            the `HttpRequest`, or "call" and the function. With it `explore(..., merging=True)` does not try two calls
+            that only read in both orders.
         port: What does the backend's waits, between the pauses.
     """
-    return PausingBackend(backend, Pauses(after=after, inside=inside, outside=outside), port)
+    return PausingBackend(backend, Pauses(after=after, inside=inside, outside=outside, reads=reads), port)

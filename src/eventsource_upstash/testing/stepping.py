@@ -28,6 +28,10 @@ def test_one_of_two_appends_wins_in_every_order() -> None:
 The world is made anew for each schedule, so it has to be the same each time. `crashes`, `lost_answers` and `refusals`
 say how many of each may happen in one schedule, at any wait. The check may look at the backend through the blocking
 face.
+
+Most orders of steps differ in nothing that anybody could see: what an actor does with an answer it does by itself.
+`merging=True` runs one of all those that are alike, which is every order in which calls reach the backend, with every
+failure at each of them.
 """
 
 from __future__ import annotations
@@ -117,6 +121,7 @@ class Budget(NamedTuple):
     lost_answers: int = 0
     refusals: int = 0
     switches: int | None = None
+    merging: bool = False
 
 
 def explore(
@@ -126,6 +131,7 @@ def explore(
     lost_answers: int = 0,
     refusals: int = 0,
     switches: int | None = None,
+    merging: bool = False,
 ) -> Explored:
     """Run every schedule of a world, depth first.
 
@@ -136,20 +142,24 @@ def explore(
         refusals: How many calls may raise `Unavailable` without being done.
         switches: How often a schedule may switch away from an actor that could have gone on; None for any number. With
             three actors or more this keeps the number of schedules small, and two or three find nearly everything.
+        merging: Whether of schedules that differ in nothing that anybody could see, one is run: a step that is an
+            actor's own (its beginning, what it does with an answer, a refusal, a crash) is taken as soon as it can be,
+            and not before and after every step of the others too. Only for actors that share nothing but what they
+            reach by way of a pause: a clock that ticks on, or a list that two of them change, is not for it.
 
     Raises:
         ScheduleFailed: The check failed, or an actor raised what no caller expects. The first such schedule is told.
     """
-    budget = Budget(crashes, lost_answers, refusals, switches)
+    budget = Budget(crashes, lost_answers, refusals, switches, merging)
     schedules = crashed = lost = refused = 0
     prefix: list[int] | None = []
     while prefix is not None:
         run = _Run(world(), prefix, budget)
-        run.to_the_end()
-        schedules += 1
-        crashed += run.spent.crashes > 0
-        lost += run.spent.lost_answers > 0
-        refused += run.spent.refusals > 0
+        if run.to_the_end():
+            schedules += 1
+            crashed += run.spent.crashes > 0
+            lost += run.spent.lost_answers > 0
+            refused += run.spent.refusals > 0
         prefix = run.next_prefix()
     return Explored(schedules, crashed, lost, refused)
 
@@ -162,22 +172,29 @@ def replay(
     lost_answers: int = 0,
     refusals: int = 0,
     switches: int | None = None,
+    merging: bool = False,
 ) -> list[str]:
     """Run the one schedule that `choices` stand for, with the limits that it was found with. Answers its steps.
 
     Raises:
         ScheduleFailed: As `explore`.
     """
-    run = _Run(world(), choices, Budget(crashes, lost_answers, refusals, switches))
+    run = _Run(world(), choices, Budget(crashes, lost_answers, refusals, switches, merging))
     run.to_the_end()
     return run.steps
 
 
 _GO: Final = "goes on"
+_WAIT: Final = "waits"
 _CRASH: Final = "crashes"
 _LOSE: Final = "loses the answer"
 _REFUSE: Final = "is refused"
 _ANOTHER_WORLD: Final = "the world is not the same each time it is made, so its schedules cannot be told apart"
+
+
+def _is_own(pause: Pause | None) -> bool:
+    """Whether what an actor does next concerns nobody else: it begins, has an answer, or has slept."""
+    return pause is None or pause.moment is Moment.AFTER or pause.call == "sleep"
 
 
 class _Dropped(BaseException):
@@ -206,20 +223,34 @@ class _Run:
         self.waiting: dict[str, Pause | None] = dict.fromkeys(world.actors)
         self.endings: dict[str, Ending] = {}
         self.last: str | None = None
+        # Who has come to a call, and of whom it has not been chosen yet whether it is refused; and who had an answer
+        # since its last call.
+        self.arrived: set[str] = set()
+        self.answered: set[str] = set()
+        # Whose next call was done first in a schedule before this one, with nothing since that it could be told from.
+        self.asleep: set[str] = set()
 
-    def to_the_end(self) -> None:
-        """Resume the actors until all have ended, and check."""
+    def to_the_end(self) -> bool:
+        """Resume the actors until all have ended, and check. False when it turns out to be like one before it."""
         try:
             while self.waiting:
                 options = self._options()
-                self._step(*options[self._choose(len(options))])
+                if not options:
+                    return False
+                choice = self._choose(len(options))
+                if self.budget.merging:
+                    self._sleep(options, choice)
+                self._step(*options[choice])
             if len(self.taken) < len(self.prefix):
                 raise RuntimeError(_ANOTHER_WORLD)
             self.world.check(self.endings)
+            return True
         except ScheduleFailed:
             raise
         except AssertionError as error:
             raise self._failed(str(error)) from error
+        except EventSourceError as error:
+            raise self._failed(f"{type(error).__name__}: {error}") from error
         finally:
             # Not before the check: a process that crashed runs no `finally` either.
             for actor in self.world.actors.values():
@@ -238,19 +269,55 @@ class _Run:
         """What can happen next: which actor, and what becomes of it. The one that ran last comes first."""
         names = sorted(self.waiting, key=lambda name: name != self.last)
         budget, spent = self.budget, self.spent
+        if budget.merging:
+            for name in self.waiting:
+                options = self._by_itself(name)
+                if options:
+                    return options
         if self.last in self.waiting and budget.switches is not None and spent.switches == budget.switches:
             names = names[:1]
-        options = [(name, _GO) for name in names]
-        for name in names:
-            pause = self.waiting[name]
-            if pause is None:
-                continue  # it has not begun: to crash now is never to have been there
-            if spent.crashes < budget.crashes:
-                options.append((name, _CRASH))
-            if spent.lost_answers < budget.lost_answers and pause.moment is Moment.AFTER:
-                options.append((name, _LOSE))
-            if spent.refusals < budget.refusals and pause.moment is Moment.BEFORE:
-                options.append((name, _REFUSE))
+        options = [(name, _GO) for name in names if name not in self.asleep]
+        if not budget.merging:
+            for name in names:
+                options += self._troubles(name)
+        return options
+
+    def _sleep(self, options: Sequence[tuple[str, str]], choice: int) -> None:
+        """Two calls that only read are done in one order: what was to be chosen before this one need not follow it.
+
+        Those are sleep sets (Godefroid 1990). Not with a bound on switches: one order may be within it, another not.
+        """
+        chosen, pause = options[choice][0], self.waiting[options[choice][0]]
+        if self.budget.switches is not None or _is_own(pause) or options[choice][1] is not _GO:
+            return
+        if pause is None or not pause.reads:
+            self.asleep.clear()
+            return
+        before = self.asleep.union([name for name, _ in options[:choice]])
+        self.asleep = {name for name in before - {chosen} if (at := self.waiting[name]) is not None and at.reads}
+
+    def _by_itself(self, name: str) -> list[tuple[str, str]]:
+        """What an actor can do next that no other one sees; nothing where it is about to call."""
+        pause = self.waiting[name]
+        if pause is None:
+            return [(name, _GO)]
+        # A crash between an answer and the next call is one, and is tried when the answer has come.
+        troubles = [each for each in self._troubles(name) if each[1] is not _CRASH or name not in self.answered]
+        if _is_own(pause):
+            return [(name, _GO), *troubles]
+        return [(name, _WAIT), *troubles] if troubles and name in self.arrived else []
+
+    def _troubles(self, name: str) -> list[tuple[str, str]]:
+        budget, spent, pause = self.budget, self.spent, self.waiting[name]
+        if pause is None:
+            return []  # it has not begun: to crash now is never to have been there
+        options: list[tuple[str, str]] = []
+        if spent.crashes < budget.crashes:
+            options.append((name, _CRASH))
+        if spent.lost_answers < budget.lost_answers and pause.moment is Moment.AFTER:
+            options.append((name, _LOSE))
+        if spent.refusals < budget.refusals and not _is_own(pause):
+            options.append((name, _REFUSE))
         return options
 
     def _choose(self, count: int) -> int:
@@ -263,11 +330,17 @@ class _Run:
 
     def _step(self, name: str, what: str) -> None:
         pause = self.waiting[name]
+        self.arrived.discard(name)
+        if what is _WAIT:
+            return
+        alone = self.budget.merging and _is_own(pause)
+        (self.answered.add if pause is not None and _is_own(pause) else self.answered.discard)(name)
         at = "starts" if pause is None else f"{what}, {pause}" if what is not _GO else _GO
         spent = self.spent
-        if self.last is not None and name != self.last and self.last in self.waiting:
-            spent = spent._replace(switches=(spent.switches or 0) + 1)
-        self.last = name
+        if not alone:
+            if self.last is not None and name != self.last and self.last in self.waiting:
+                spent = spent._replace(switches=(spent.switches or 0) + 1)
+            self.last = name
         error: Exception | None = None
         if what is _CRASH:
             self.spent = spent._replace(crashes=spent.crashes + 1)
@@ -297,6 +370,8 @@ class _Run:
             if not isinstance(reached, Pause):
                 raise TypeError(f"{name} waits for something other than a pausing backend: {reached!r}")
             self.waiting[name] = reached
+            if reached.moment is Moment.BEFORE:
+                self.arrived.add(name)
             self.steps.append(f"{name} {at} until {reached}")
 
     def _end(self, name: str, step: str, ending: Ending) -> None:
