@@ -15,7 +15,7 @@ from eventsource_upstash import (
 )
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import Endings, pausing
-from tests.views.support import Desk, Game, Left
+from tests.views.support import Desk, Game, Left, Lent
 
 
 @functools.cache
@@ -72,6 +72,7 @@ class Table:
 
     def of_the_log(self, upto: int, parked: frozenset[tuple[str, int]] = frozenset()) -> dict[str, tuple[int, ...]]:
         made: dict[str, tuple[int, ...]] = {}
+        ended: set[str] = set()
         for recorded in self.desk.store.read():
             event, position = recorded.event, recorded.position
             if position > upto or (event.player, position) in parked:
@@ -80,7 +81,9 @@ class Table:
                 made.pop(event.player, None)
             else:
                 made[event.player] = (*made.get(event.player, ()), position)
-        return made
+            if isinstance(event, Lent) and event.until <= self.desk.clock.now:
+                ended.add(event.player)
+        return {player: folded for player, folded in made.items() if player not in ended}
 
     def parked(self) -> frozenset[tuple[str, int]]:
         return frozenset((each.key, each.position) for each in self.desk.projector.parked(self.desk.game.players))
@@ -90,12 +93,12 @@ class Table:
         status = self.desk.status()
         parked = self.parked()
         assert status.parked == len(parked), f"{len(parked)} events are parked, and {status.parked} are said to be"
-        found, made = self.folded(), self.of_the_log(status.checkpoint, parked)
+        documents = self.desk.documents()
+        found = {key: player.folded for key, player in documents.items()}
+        made = self.of_the_log(status.checkpoint, parked)
         assert found == made, f"at checkpoint {status.checkpoint} the view holds {found}, the log makes {made}"
-        index = self.desk.index("score")
-        assert index.count() == len(self.folded()), "the index has other entries than there are documents"
-        scores = [player.score for _, player in index.top(100)]
-        assert scores == sorted((each.score for each in self.desk.documents().values()), reverse=True)
+        top = [player.score for _, player in self.desk.index("score").top(100)]
+        assert top == sorted((each.score for each in documents.values()), reverse=True), f"the index has {top}"
         changed = self.desk.view().changes(after=self.cursor)
         if changed.reset:
             self.attach()
@@ -103,7 +106,7 @@ class Table:
             (self.keys.discard if change.deleted else self.keys.add)(change.key)
         self.cursor = changed.cursor
         assert not changed.more
-        assert self.keys == self.folded().keys(), "whoever follows the feed holds other keys than the view"
+        assert self.keys == documents.keys(), "whoever follows the feed holds other keys than the view"
 
     def settles(self) -> None:
         """Whatever has happened: catch-up leads to the head, and nothing is left half-done."""
