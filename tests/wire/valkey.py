@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -59,6 +60,7 @@ class Valkey:
         self.data.mkdir(exist_ok=True)
         options = {
             "port": "0",
+            "bind": "127.0.0.1",
             "unixsocket": f"{self._socket}/s",
             "dir": str(self.data),
             "save": "",
@@ -79,6 +81,17 @@ class Valkey:
                 time.sleep(0.005)
         self.pid = int(self.ask("INFO", "server")["process_id"])
         self.lives += 1
+
+    def listen(self) -> str:
+        """Have it listen on a port of this machine as well, for a replica."""
+        while True:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = str(free.getsockname()[1])
+            try:
+                self.ask("CONFIG", "SET", "port", port)
+            except redis.ResponseError:  # somebody was faster
+                continue
+            return port
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
