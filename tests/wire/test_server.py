@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
 from eventsource_upstash import UpstashRedis
 from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.history import History, Recorder
 from tests.searching import thorough
 from tests.wire.valkey import Valkey
@@ -61,8 +63,8 @@ def test_every_promise_is_kept(tmp_path: Path, trouble: Callable[[Valkey, Run], 
         recorders = [Recorder(f"client-{number}") for number in range(3)]
         totals = (0.3, 0.6, 1.5)
         clients = [
-            Client(recorder.process, backend(total), recorder, seed)
-            for recorder, total in zip(recorders, totals, strict=True)
+            Client(recorder.process, backend(total), recorder, seed, colour=colour)
+            for recorder, total, colour in zip(recorders, totals, cycle(Colour), strict=False)
         ]
         running = Run(clients, 30)
         with running():

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -51,15 +52,18 @@ def run(upstash: LocalUpstash, folder: Path, seed: int, *, lives: int, probabili
                     processes.append(stack.enter_context(start(WORKER, *arguments, str(life))))
                 for process in processes:
                     assert process.stdout is not None
-                    for _ in range(dice.randrange(4, 12)):
+                    for _ in range(dice.randrange(6, 12)):
                         assert process.stdout.readline() == "step\n"
+                    until = proxy.requests + dice.randrange(1, 4)
+                    while proxy.requests < until:
+                        time.sleep(0.0005)
                     process.send_signal(signal.SIGKILL)  # amid whatever it does now
                 for process in processes:
                     _, errors = process.communicate()
                     assert (process.returncode, errors) == (-signal.SIGKILL, "")
         proxy.settle()
         struck = dict(proxy.struck)
-    assert sum(struck.values()) >= lives
+    assert struck
     verdict = judge(History.read(folder), UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=namespace))
     sys.stdout.write(f"workers, seed {seed}: {2 * lives} killed; struck: {struck}\n{verdict}\n")
     return verdict
@@ -67,8 +71,7 @@ def run(upstash: LocalUpstash, folder: Path, seed: int, *, lives: int, probabili
 
 @pytest.mark.parametrize("seed", range(thorough()))
 def test_a_worker_is_killed_at_any_point(upstash: LocalUpstash, tmp_path: Path, seed: int) -> None:
-    verdict = run(upstash, tmp_path, seed, lives=2 + (thorough() > 1) * 4)
+    verdict = run(upstash, tmp_path, seed, lives=1 if thorough() == 1 else 8)
     verdict.raise_()
     assert verdict.counts["processes"] == 2
-    assert verdict.counts["appends acknowledged"] >= 5
-    assert verdict.counts["catch-ups"] >= 1
+    assert verdict.counts["appends acknowledged"] >= 2

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventsource_upstash import (
     ANY,
     EXISTS,
     App,
+    AsyncApp,
     ConcurrencyError,
     Expectation,
     OutcomeUnknown,
@@ -28,6 +30,7 @@ from eventsource_upstash import (
     Unavailable,
     UpstashRedis,
 )
+from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.history import Entry, History, Recorder, Verdict, View, check, entries
 
 
@@ -75,6 +78,43 @@ def fold(tally: object, entry: Entry) -> Tally:
     return (tally if isinstance(tally, Tally) else Tally()).and_(entry.event.mark)
 
 
+class OnALoop:
+    """A face for event loops as a blocking one: each call runs to its end on a loop of its caller's."""
+
+    def __init__(self, inner: object, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return self._called(found) if callable(found) else found
+
+    def _called(self, method: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            answer = method(*arguments, **options)
+            if isinstance(answer, AsyncIterator):
+                return self._loop.run_until_complete(_all(answer))
+            if isinstance(answer, Awaitable):
+                return self._loop.run_until_complete(_awaited(answer))
+            return OnALoop(answer, self._loop)  # a view
+
+        return call
+
+
+async def _all(answers: AsyncIterator[object]) -> list[object]:
+    return [answer async for answer in answers]
+
+
+async def _awaited(answer: Awaitable[object]) -> object:
+    return await answer
+
+
+class _Faces(NamedTuple):
+    event_store: Any
+    projection_store: Any
+    projector: Any
+
+
 class Client:
     """One who appends, reads and folds, by dice. What it meets counts as met, and it goes on.
 
@@ -85,6 +125,7 @@ class Client:
         seed: Of the dice.
         ahead: Seconds that its clock is ahead of the others.
         careless: Whether it sends again what nobody knows the outcome of, without a key.
+        colour: Which face it uses.
         notifier: What it notifies with when it has appended. Then it leaves the folding to others.
     """
 
@@ -100,14 +141,22 @@ class Client:
         ahead: float = 0.0,
         careless: bool = False,
         notifier: QStash | None = None,
+        colour: Colour = Colour.BLOCKING,
     ) -> None:
         self.name = name
         self.domain = domain()
         clock = lambda: time.time_ns() + int(ahead * 1e9)  # noqa: E731
-        self.app = App(backend, self.domain.registry, notifier, clock=clock)
-        self.store = recorder.event_store(self.app.event_store, mark_of=mark_of)
-        self.projections = recorder.projection_store(self.app.projection_store)
-        self.projector = recorder.projector(self.app.projector)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        app: Any  # of either colour; its faces are blocking ones in the end
+        if colour is Colour.BLOCKING:
+            app = App(backend, self.domain.registry, notifier, clock=clock)
+        else:
+            self.loop = asyncio.new_event_loop()
+            app = AsyncApp(backend, self.domain.registry, notifier, clock=clock)
+            app = _Faces(*(OnALoop(each, self.loop) for each in (app.event_store, app.projection_store, app.projector)))
+        self.store = recorder.event_store(app.event_store, mark_of=mark_of)
+        self.projections = recorder.projection_store(app.projection_store)
+        self.projector = recorder.projector(app.projector)
         self.dice = random.Random(f"{seed}/{name}")
         self.careless = careless
         self.folds = notifier is None
@@ -115,6 +164,11 @@ class Client:
         self.last = 0
         self.met: Counter[str] = Counter()
         self._count = 0
+
+    def close(self) -> None:
+        if self.loop is not None:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())  # with it the connections
+            self.loop.close()
 
     def step(self) -> None:
         """One operation."""
@@ -229,6 +283,8 @@ class Run:
         finally:
             for thread in self._threads:
                 thread.join()
+            for client in self.clients:
+                client.close()
         if self._errors:
             raise self._errors[0]
 
