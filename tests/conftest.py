@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.searching import examples
+from tests.watching import Watch
 
 # No deadline: a slow machine is no failure. In CI an example that failed is printed as a line that reproduces it
 # anywhere, since the database of examples is gone with the machine.
@@ -58,6 +59,12 @@ ONE_PYTHON = re.compile(
 
 # What each other Python runs of the rest: the logic, its contracts on the embedded backends, the faces, the endpoint.
 CORE = ("conformance", "corpus", "faces", "faults", "properties", "scenarios", "unit", "web")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    watch = Watch()
+    watch.watch_all()
+    config.pluginmanager.register(watch, "watch")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -98,9 +98,10 @@ def parts_of(url: str | Backend) -> Parts:
         )
     if scheme in ("kafka", "kafkas", "kafka+https", "kafka+http") and colon:
         return Parts(kafka(url, os.environ), _notices(os.environ))
-    # The rest of a URL may hold a password, so only the scheme is repeated.
+    # The rest of a URL may hold a password, so only the scheme is repeated; and what has none may be a token.
+    begins = f"starts with {scheme!r}" if colon and len(scheme) <= 16 else "has no known scheme"
     raise Misuse(
-        f"connect: no backend for a URL that starts with {scheme!r}; there is 'memory:', 'sqlite:FILE', 'upstash:' and "
+        f"connect: no backend for a URL that {begins}; there is 'memory:', 'sqlite:FILE', 'upstash:' and "
         "'kafka:'"
     )
 

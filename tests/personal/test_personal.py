@@ -44,6 +44,7 @@ from eventsource_upstash import (
 )
 from eventsource_upstash._flow import cipher
 from eventsource_upstash.ports import Backend, Keys, KeyStore, Port, SubjectKey
+from tests.canary import secret
 from tests.faults.driving import COLOURS, Colour, Driver
 
 
@@ -95,7 +96,7 @@ class Customer:
     rooms: int = 0
 
 
-BAKER = Address("221B Baker Street", "London")
+BAKER = Address(secret("221B Baker Street"), "London")
 RIVOLI = Address("1 Rue de Rivoli", "Paris")
 
 

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from eventsource_upstash import Signal
 from eventsource_upstash._io.port import HttpRequest, HttpResponse
+from tests.canary import secret
 
 T = TypeVar("T")
 
-TOKEN = "eyJ-a-token-that-nobody-may-see"
+TOKEN = secret("token-of-qstash")
 DESTINATION = "https://app.example.com/projections?a=b"
 
 

@@ -19,7 +19,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-PASSWORD = f"s3cret-{secrets.token_hex(8)}"
+from tests.canary import secret
+
+PASSWORD = secret(secrets.token_hex(8))
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
 # Neither of them runs as root. Another user than the tests' own needs a folder that it may enter.
 USER = "nobody" if os.getuid() == 0 else None

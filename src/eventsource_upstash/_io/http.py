@@ -59,11 +59,15 @@ def send(request: HttpRequest) -> HttpResponse:
                     raise httpx.ReadTimeout("the answer took too long", request=prepared)
         finally:
             response.close()
+    except httpx.LocalProtocolError as error:
+        wrong = type(error).__name__
     except httpx.HTTPError as error:
         _raise(error, request, body)
+    else:
+        return HttpResponse(response.status_code, dict(response.headers), b"".join(chunks))
     finally:
         POOLS.give_back(client)
-    return HttpResponse(response.status_code, dict(response.headers), b"".join(chunks))
+    raise _header_refused(request, wrong)
 
 
 async def send_async(request: HttpRequest) -> HttpResponse:
@@ -73,11 +77,15 @@ async def send_async(request: HttpRequest) -> HttpResponse:
     try:
         with anyio.fail_after(request.timeout):
             response = await client.http.send(prepared)
+    except httpx.LocalProtocolError as error:
+        wrong = type(error).__name__
     except (httpx.HTTPError, TimeoutError) as error:
         _raise(error, request, body)
+    else:
+        return HttpResponse(response.status_code, dict(response.headers), response.content)
     finally:
         await POOLS.give_back_async(client)
-    return HttpResponse(response.status_code, dict(response.headers), response.content)
+    raise _header_refused(request, wrong)
 
 
 @lru_cache(maxsize=64)
@@ -109,15 +117,17 @@ def _prepared(request: HttpRequest) -> tuple[httpx.Request, _Body]:
     return httpx.Request(request.method, target, headers=headers, stream=body, extensions={"timeout": timeouts}), body
 
 
+def _header_refused(request: HttpRequest, what: str) -> Misuse:
+    # The error's text quotes the header that is wrong, which may hold a token: it is not even behind this one.
+    return Misuse(f"{host_of(request.url)}: a header cannot be sent ({what}); check it for line breaks and spaces")
+
+
 def _raise(error: Exception, request: HttpRequest, body: _Body) -> NoReturn:
     # Only the host is named: paths and queries may hold what nobody else should read.
     where = host_of(request.url)
     what = type(error).__name__
     if isinstance(error, httpx.UnsupportedProtocol):
         raise Misuse(f"{where} cannot be asked over HTTP ({what}): a URL starts with https://") from error
-    if isinstance(error, httpx.LocalProtocolError):
-        # Its text quotes the header that is wrong, which may hold a token.
-        raise Misuse(f"{where}: a header cannot be sent ({what}); check it for line breaks and spaces") from None
     unreached = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
     if not body.begun or isinstance(error, unreached):
         raise Unavailable(f"{where} could not be reached ({what}); nothing was sent. Try again later") from error

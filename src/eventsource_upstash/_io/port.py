@@ -16,11 +16,13 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from .addresses import host_of
+
 T = TypeVar("T")
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
-    """A request on its way out.
+    """A request on its way out. Its `repr` tells nothing of headers, body and path, which may hold secrets.
 
     Attributes:
         method: "POST", in capitals.
@@ -40,13 +42,23 @@ class HttpRequest(msgspec.Struct, frozen=True):
     connect_timeout: float | None = None
     read_timeout: float | None = None
 
+    def __repr__(self) -> str:  # whoever reports an error with the locals of its frames would send them along
+        try:
+            where = host_of(self.url)
+        except ValueError:
+            where = "a URL"
+        return f"HttpRequest({self.method!r}, {where!r}, {len(self.body)} bytes)"
+
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """What came back. The headers' names are in lower case."""
+    """What came back. The headers' names are in lower case; its `repr` tells nothing of headers and body."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"HttpResponse({self.status}, {len(self.body)} bytes)"
 
 
 class Signal:

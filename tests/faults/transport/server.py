@@ -10,7 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-TOKEN = "AbC-the-token-of-this-database-XyZ"
+from tests.canary import secret
+
+TOKEN = secret("token-of-a-database")
 
 
 class Exchange:

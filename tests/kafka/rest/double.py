@@ -20,12 +20,13 @@ from eventsource_upstash._io.port import HttpRequest, HttpResponse
 from eventsource_upstash.backends.kafka.rest import Dialect, RestTopic
 from eventsource_upstash.backends.kafka.topic import NewRecord, OutOfRange, Record
 from eventsource_upstash.errors import Refused
+from tests.canary import secret
 from tests.kafka.memory_topic import MemoryTopic
 
 T = TypeVar("T")
 
 URL: Final = "https://kafka.example.com/base"
-USER, PASSWORD = "user-7", "s3cret-pass"
+USER, PASSWORD = "user-7", secret("password")
 CLUSTER: Final = "cluster-1"
 V2: Final = "application/vnd.kafka.v2+json"
 BINARY: Final = "application/vnd.kafka.binary.v2+json"

@@ -100,8 +100,13 @@ class Graveyard:
         transport = self._transport
         if transport.client is not None:
             raise Misuse("dead letters: with a client of the official package, ask that: client.dlq")
-        headers = {"authorization": f"Bearer {transport.token}"}
-        request = HttpRequest(method, f"{transport.url}/v2/dlq{path}", headers, b"", transport.timeout)
+        request = HttpRequest(
+            method,
+            f"{transport.url}/v2/dlq{path}",
+            {"authorization": f"Bearer {transport.token}"},
+            b"",
+            transport.timeout,
+        )
         return (await exchange(self._port, request, transport.token))[0]
 
 

@@ -96,18 +96,28 @@ class Publisher:
 
             return await publish_messages(self._port, transport.client, transport.namespace, chunk)
         token, timeout, namespace = transport.token, transport.timeout, transport.namespace
-        authorization = {"authorization": f"Bearer {token}"}
+        # No header with the token is a variable here: services that collect errors take along what a frame has.
         if len(chunk) == 1:
             ((message, destination),) = chunk
             url = f"{transport.url}/v2/publish/{destination}"  # as it is: QStash wants no percent-encoding
-            headers = {**authorization, **headers_of(message, namespace)}
-            request = HttpRequest("POST", url, headers, message.body, timeout)
+            request = HttpRequest(
+                "POST",
+                url,
+                {"authorization": f"Bearer {token}", **headers_of(message, namespace)},
+                message.body,
+                timeout,
+            )
             response, receipt = await exchange(self._port, request, token)
-            taken(response, destination)
+            taken(response, shown(destination))
             return receipt
         items = [_Item(url, headers_of(message, namespace), message.body.decode()) for message, url in chunk]
-        headers = {**authorization, "content-type": "application/json"}
-        request = HttpRequest("POST", f"{transport.url}/v2/batch", headers, msgspec.json.encode(items), timeout)
+        request = HttpRequest(
+            "POST",
+            f"{transport.url}/v2/batch",
+            {"authorization": f"Bearer {token}", "content-type": "application/json"},
+            msgspec.json.encode(items),
+            timeout,
+        )
         response, receipt = await exchange(self._port, request, token)
         if response.status == 404:
             raise Refused("QStash knows no batches (404). Is QSTASH_URL right?")

@@ -75,19 +75,25 @@ class Publishing:
         # Position and moment name this notification, so that QStash drops a re-send of it and nothing else. The
         # namespace has no part in that beyond keeping apps apart; digits and the last two hyphens end it.
         name = f"{self._namespace}-{int(position)}-{raised_us}"  # the text of a vector cannot stand in an id
-        headers = {**self._headers, "upstash-deduplication-id": name}
-        request = HttpRequest("POST", self._url, headers, message(position), self._timeout)
+        # No header with the token is a variable here: services that collect errors take along what a frame has.
+        request = HttpRequest(
+            "POST",
+            self._url,
+            {**self._headers, "upstash-deduplication-id": name},
+            message(position),
+            self._timeout,
+        )
         response, receipt = await exchange(self._port, request, self._token)
-        taken(response, self._destination)
+        taken(response, shown(self._destination))
         _log.info("notified: the log reached position %s", position)
         return receipt
 
 
 def taken(response: HttpResponse, destination: str) -> None:
-    """See that the message was taken. Raises `Refused` where the answer says otherwise."""
+    """See that the message was taken, for a destination as it is shown. Raises `Refused` where it was not."""
     if response.status == 404:
         raise Refused(
-            f"QStash knows no destination {shown(destination)!r} (404). "
+            f"QStash knows no destination {destination!r} (404). "
             + (
                 "Is QSTASH_URL right?"
                 if is_url(destination)
@@ -99,6 +105,6 @@ def taken(response: HttpResponse, destination: str) -> None:
     within = [answer] if isinstance(answer, _Message) and answer.messages is None else answer
     messages: list[_Message] = (within.messages or []) if isinstance(within, _Message) else within
     if not messages:
-        raise Refused(f"the URL group {shown(destination)!r} has no endpoint. Add one in the console")
+        raise Refused(f"the URL group {destination!r} has no endpoint. Add one in the console")
     if not any(one.id for one in messages):
-        raise Refused(f"QStash took no message for {shown(destination)!r}. Is QSTASH_URL right?")
+        raise Refused(f"QStash took no message for {destination!r}. Is QSTASH_URL right?")

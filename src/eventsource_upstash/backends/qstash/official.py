@@ -65,7 +65,10 @@ async def ask(port: Port, client: OfficialClient, work: Callable[[qstash.QStash]
     except EventSourceError:
         raise
     except Exception as error:
-        raise _meaning(error) from error
+        failure = error
+    # Neither its cause nor its context: the text of the package's error repeats what the service says, which may hold
+    # what was sent. A KeyError names a field.
+    raise _meaning(failure) from (failure if type(failure) is KeyError else None)
 
 
 def _meaning(error: Exception) -> Exception:

@@ -166,8 +166,14 @@ class Kept:
     ) -> tuple[HttpResponse, Receipt]:
         token = self._transport.token
         url = f"{self._transport.url}/v2/schedules{path}"
-        sent = {"authorization": f"Bearer {token}", **(headers or {})}
-        return await exchange(self._port, HttpRequest(method, url, sent, body, self._transport.timeout), token)
+        request = HttpRequest(
+            method,
+            url,
+            {"authorization": f"Bearer {token}", **(headers or {})},
+            body,
+            self._transport.timeout,
+        )
+        return await exchange(self._port, request, token)
 
 
 def _check_id(id: str) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..._io.port import Port
 from ...domain.events import FREE, Receipt
-from ...errors import CorruptLog
+from ...errors import CorruptLog, EventSourceError
 from ...ports import Keys, SubjectKey
 from .backend import UpstashRedis
 from .lua import script
@@ -79,9 +79,15 @@ class _Keys:
         answers: dict[str, SubjectKey | None] = {}
         receipt = FREE
         for subjects in _chunks(list(offered)):
-            args = [READMITTED, *(_text(offered[subject]) for subject in subjects)]
             keys = [self._key(subject) for subject in subjects]
-            reply, cost = await self._transport.script(self._create, keys, args)
+            try:
+                reply, cost = await self._transport.script(
+                    self._create, keys, [READMITTED, *(_text(offered[subject]) for subject in subjects)]
+                )
+            except EventSourceError as error:
+                # Without the frames below: their variables have the keys, and services that collect errors take along
+                # what a frame has.
+                raise error.with_traceback(None)  # noqa: B904  # it is the same error
             _, calls, kept = cast("tuple[str, int, list[str]]", reply)
             receipt += _billed(cost, calls)
             answers.update((subject, self._read(text)) for subject, text in zip(subjects, kept, strict=True))

@@ -181,6 +181,8 @@ class Transport:
                 outcome = await self._run(call, by("EVAL", script.plain))
         if isinstance(outcome, Refusal):
             self._refuse(call, outcome.text)
+        if isinstance(outcome.result, dict):  # no script answers so
+            raise Refused(f"{self.where}: what answers is no Redis. {replies.CHECK_URL}")
         return outcome.result, call.receipt()
 
     async def scripts(
