@@ -92,6 +92,11 @@ types: ## mypy and pyright, both strict, and the types of everything public
 	$(setup) setup test todo-test types
 	$(call all,"$(bin)/mypy $(typed)" "$(bin)/pyright --warnings $(typed)" "$(bin)/python .ci/verify_types.py")
 
+.PHONY: audit
+audit: ## ask whether a package that is installed is known to be vulnerable
+	$(setup) setup audit
+	@$(bin)/python .ci/audit.py
+
 .PHONY: docs
 docs: ## build the documentation into site/, where a warning is an error
 	$(setup) setup docs

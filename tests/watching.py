@@ -3,9 +3,8 @@
 It looks at what is captured of stdout and stderr, of this process and of those that it starts; at every log record of
 this library, whatever its level, and of all others from their own level on; at the message of every error that the
 library makes, of every other that a test expects, and of those that they were raised from; at the answers of the web
-endpoints, and at those that a test's own HTTP client reads; at warnings, at the reports of tests that fail, and at the
-tests' names. What is captured by Hypothesis is looked at in each example. A test that has to show a secret says so:
-`@pytest.mark.shows_secrets("why")`.
+endpoints, and at errors and pages that a test's own HTTP client reads; at warnings, at the reports of tests that fail,
+and at the tests' names. A test that has to show a secret says so: `@pytest.mark.shows_secrets("why")`.
 """
 
 from __future__ import annotations
@@ -60,6 +59,11 @@ class Watch:
         self.look_at_error(error.__cause__, seen)
         self.look_at_error(error.__context__, seen)
 
+    def look_at_answer(self, answer: httpx.Response, body: bytes) -> None:
+        """Look at what tells of a failure, and at pages. Who may ask for keys is answered keys."""
+        if answer.is_error or "html" in answer.headers.get("content-type", "") or "/dev" in str(answer._request):
+            self.look(f"an answer of {answer.status_code}", body)
+
     def after(self, owner: Any, name: str, look: Callable[[Any, Any], None]) -> None:
         """Have a method look at itself and at its result."""
         method = getattr(owner, name)
@@ -100,7 +104,7 @@ class Watch:
         self.after(
             pytest.CaptureFixture, "readouterr", lambda _, read: [self.look("the output", each) for each in read]
         )
-        self.after(httpx.Response, "read", lambda answer, body: self.look(f"an answer of {answer.status_code}", body))
+        self.after(httpx.Response, "read", self.look_at_answer)
         self.after(
             *(subprocess.Popen, "communicate"),
             lambda process, read: [self.look(f"the output of {process.args!r:.80}", each) for each in read],

@@ -101,8 +101,7 @@ def parts_of(url: str | Backend) -> Parts:
     # The rest of a URL may hold a password, so only the scheme is repeated; and what has none may be a token.
     begins = f"starts with {scheme!r}" if colon and len(scheme) <= 16 else "has no known scheme"
     raise Misuse(
-        f"connect: no backend for a URL that {begins}; there is 'memory:', 'sqlite:FILE', 'upstash:' and "
-        "'kafka:'"
+        f"connect: no backend for a URL that {begins}; there is 'memory:', 'sqlite:FILE', 'upstash:' and 'kafka:'"
     )
 
 

@@ -191,7 +191,6 @@ def rotate(upstash: LocalUpstash) -> tuple[str, str]:
     return keys.current, keys.next
 
 
-@pytest.mark.shows_secrets("QStash answers the keys to whoever may rotate them")
 def test_a_rotation_of_keys_loses_nothing(upstash: LocalUpstash, site: Site, caplog: pytest.LogCaptureFixture) -> None:
     app = App(Memory(), todo().registry, transport(upstash))
     before = Endpoint(app, verifier=transport(upstash).receiver())

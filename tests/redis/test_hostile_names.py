@@ -163,7 +163,7 @@ def opened(kind: str, upstash: LocalUpstash, folder: Path) -> App:
     registry = Registry()
     registry.event("noted")(Noted)
     notes = registry.projection("notes", Note)
-    notes.index("first", lambda note: note.texts[0] if note.texts and note.texts[0].isalnum() else None)
+    notes.index("first", lambda note: note.texts[0][:9] or None if note.texts and note.texts[0].isprintable() else None)
 
     @notes.on(Noted, key="key")
     def noted(note: Note | None, event: Noted) -> Note:

@@ -44,7 +44,7 @@ LEAKS = {
     """,
     "in_an_answer": "Response(200, {}, TOKEN.encode())",
     "in_a_header": "Response(200, {'x': TOKEN}, b'')",
-    "in_an_answer_of_a_server": "httpx.Response(200, content=TOKEN.encode(), request=None).read()",
+    "in_an_answer_of_a_server": "httpx.Response(404, content=TOKEN.encode()).read()",
     "printed_by_a_program": "subprocess.run([sys.executable, '-c', f'print({TOKEN!r})'], capture_output=True)",
     "of_a_person": "print(cipher.new_key().secret)",
     "of_the_local_upstash": "print(canary.LOCAL[0])",
