@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from eventsource_upstash import Misuse, ProjectionStopped, Reactor, RegistrationError, Registry, connect
+from eventsource_upstash import (
+    EventStore,
+    Memory,
+    Misuse,
+    ProjectionStopped,
+    ProjectionStore,
+    Projector,
+    Reactor,
+    RegistrationError,
+    Registry,
+    connect,
+)
 from eventsource_upstash.testing.colours import Colour, Face, settled
 from tests.reactors.shops import Shop
 from tests.reactors.support import Booked, Orders, Placed
@@ -43,18 +54,27 @@ def nothing(event: Placed) -> None: ...
             "on_error='ignore'; it is 'stop', 'park' or 'skip'",
         ),
         (lambda registry, _: registry.reactor("x", since=datetime(2026, 1, 1)), "a datetime with a time zone"),  # noqa: DTZ001
-        (lambda registry, _: registry.reactor("x", since=1_700_000_000), "a datetime with a time zone"),
+        (
+            lambda registry, _: registry.reactor("x", since=1_700_000_000),
+            "reactor 'x', since=.*a datetime with a time zone",
+        ),
+        (
+            lambda registry, _: registry.projection("x", Placed, on_error="ignore"),
+            "'x': on_error='ignore'; it is 'stop'",
+        ),
         (lambda registry, _: registry.projection("reactor~desk", Placed), "projection 'reactor~desk': its name has"),
         (lambda _, desk: desk.on(Unheard)(nothing), "reactor 'desk'.*Unheard"),
         (
             lambda _, desk: [desk.on(Placed)(nothing) for _ in range(2)],
-            "'placed' has a handler already",
+            r"reactor 'desk': event type 'placed' has a handler already \(nothing\)",
         ),
         (lambda _, desk: desk.on(Placed, key="place")(nothing), "reactor 'desk', handler nothing.*'place'"),
         (lambda _, desk: desk.on(Placed, key=7)(nothing), "reactor 'desk', handler nothing"),
         (lambda _, desk: desk.on(Placed)(lambda: None), "reactor 'desk'.*<lambda>"),
         (lambda _, desk: desk.on(Placed)(lambda document, event: None), "reactor 'desk'.*<lambda>"),
         (lambda _, desk: desk.on_recorded(Placed)(7), "reactor 'desk'"),
+        (lambda _, desk: desk.on(Placed)(lambda: None), r"cannot be called as <lambda>\(event\)"),
+        (lambda _, desk: desk.on_recorded(Placed)(lambda: None), r"cannot be called as <lambda>\(recorded\)"),
     ],
 )
 def test_a_mistake_is_told_at_once(register: Callable[[Any, Any], object], why: str) -> None:
@@ -98,6 +118,27 @@ def test_a_reactor_of_another_registry_is_refused(shop: Shop) -> None:
     for call in (shop.status, shop.retry, shop.discard):
         with pytest.raises(Misuse, match="'desk'"):
             call(other)
+
+
+def test_a_reactor_is_known_by_its_name() -> None:
+    since = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    made = Registry().reactor("desk", on_error="park", since=since)
+    assert (made.name, made.on_error, made.since) == ("desk", "park", since)
+
+
+def test_what_was_recorded_in_that_very_moment_is_reacted_to() -> None:
+    registry = Registry()
+    registry.event("placed")(Placed)
+    since = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    seen: list[Placed] = []
+    registry.reactor("desk", since=since).on(Placed)(seen.append)
+    backend = Memory()
+    start = round(since.timestamp()) * 1_000_000_000
+    for microseconds in (-1, 0, 1):
+        store = EventStore(backend, registry, clock=lambda at=microseconds: start + at * 1_000)
+        store.append("order-1", Placed(str(microseconds)))
+    Projector(EventStore(backend, registry), ProjectionStore(backend, registry)).catch_up()
+    assert [each.order for each in seen] == ["0", "1"]
 
 
 def test_a_reactor_without_handlers_costs_nothing() -> None:
