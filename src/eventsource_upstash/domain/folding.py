@@ -317,6 +317,7 @@ class Folding(Generic[D]):
         for key, handler, argument, row in plan.steps:
             if row is not before:
                 state.update(trial)
+                applied += len(trial)
                 trial = {}
                 before = row
             if key in parked:
@@ -333,14 +334,13 @@ class Folding(Generic[D]):
                 if self.on_error == "park":
                     parked.add(key)
                 error = None
-                continue
-            applied += 1
         checkpoint, stopped = plan.checkpoint, _stopped(plan.checkpoint + 1, plan.error)
         # By their places in the page: positions in different partitions say nothing of an order.
         order = {row[0]: place for place, row in enumerate(plan.rows)}
         if error is None:
             # Where nothing is set aside it went well the second time: the failure was not a matter of these events.
             state.update(trial)
+            applied += len(trial)
             error = plan.error
         elif before is not None:
             checkpoint, stopped = before[0] - 1, _stopped(before[0], error)
