@@ -66,7 +66,10 @@ def main(words: list[str]) -> int:
         path = SOURCE / module
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             mutants += mutants_of(str(file.relative_to(SOURCE)))
-    mutants = [each for each in mutants if zlib.crc32(each.name.encode()) % given.sample == 0]
+    if given.sample > 1:  # in no order of theirs, so that a run that was ended has seen some of everything
+        drawn = {each.name: zlib.crc32(each.name.encode()) for each in mutants}
+        mutants = [each for each in mutants if drawn[each.name] % given.sample == 0]
+        mutants.sort(key=lambda each: drawn[each.name])
     if not given.report:
         known, again = Known(), ALIVE if given.again else ()
         wanted = [each for each in mutants if (found := known.verdict(each)) is None or found in again]
