@@ -13,12 +13,15 @@ from typing import NoReturn
 
 from ..errors import Misuse, OutcomeUnknown, Unavailable
 from .addresses import host_of
+from .bodies import ACCEPTED, AnswerGarbled, AnswerTooLarge, Body
 from .pool import POOLS
 from .port import HttpRequest, HttpResponse
 
 try:
     import anyio
     import httpx
+
+    from .deadlines import until
 except ModuleNotFoundError as error:
     raise Misuse("HTTP needs the package httpx: pip install 'eventsource-upstash[upstash]'") from error
 
@@ -47,24 +50,26 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 def send(request: HttpRequest) -> HttpResponse:
     """Send a request and block for the answer. Raises as `Port.send`."""
     deadline = time.monotonic() + request.timeout
-    prepared, body = _prepared(request)
+    prepared, sent = _prepared(request)
     client = POOLS.take()
     try:
-        response = client.http.send(prepared, stream=True)
-        try:
-            chunks: list[bytes] = []
-            for chunk in response.iter_bytes():
-                chunks.append(chunk)
-                if time.monotonic() > deadline:  # each read has its own timeout, which a drip never meets
-                    raise httpx.ReadTimeout("the answer took too long", request=prepared)
-        finally:
-            response.close()
+        with until(deadline):
+            response = client.http.send(prepared, stream=True)
+            try:
+                body = Body(response.headers, request.max_answer)
+                for piece in response.iter_raw():  # not unpacked by httpx, which knows no limit
+                    body.add(piece)
+                    if time.monotonic() > deadline:  # what has come already is read without a look at the clock
+                        raise httpx.ReadTimeout("the answer took too long", request=prepared)
+                content = body.whole()
+            finally:
+                response.close()
     except httpx.LocalProtocolError as error:
         wrong = type(error).__name__
-    except httpx.HTTPError as error:
-        _raise(error, request, body)
+    except (httpx.HTTPError, AnswerTooLarge, AnswerGarbled) as error:
+        _raise(error, request, sent)
     else:
-        return HttpResponse(response.status_code, dict(response.headers), b"".join(chunks))
+        return HttpResponse(response.status_code, dict(response.headers), content)
     finally:
         POOLS.give_back(client)
     raise _header_refused(request, wrong)
@@ -72,17 +77,24 @@ def send(request: HttpRequest) -> HttpResponse:
 
 async def send_async(request: HttpRequest) -> HttpResponse:
     """Send a request and suspend until the answer is there. Raises as `Port.send`."""
-    prepared, body = _prepared(request)
+    prepared, sent = _prepared(request)
     client = await POOLS.take_async()
     try:
         with anyio.fail_after(request.timeout):
-            response = await client.http.send(prepared)
+            response = await client.http.send(prepared, stream=True)
+            try:
+                body = Body(response.headers, request.max_answer)
+                async for piece in response.aiter_raw():
+                    body.add(piece)
+                content = body.whole()
+            finally:
+                await response.aclose()
     except httpx.LocalProtocolError as error:
         wrong = type(error).__name__
-    except (httpx.HTTPError, TimeoutError) as error:
-        _raise(error, request, body)
+    except (httpx.HTTPError, TimeoutError, AnswerTooLarge, AnswerGarbled) as error:
+        _raise(error, request, sent)
     else:
-        return HttpResponse(response.status_code, dict(response.headers), response.content)
+        return HttpResponse(response.status_code, dict(response.headers), content)
     finally:
         await POOLS.give_back_async(client)
     raise _header_refused(request, wrong)
@@ -109,7 +121,7 @@ def _prepared(request: HttpRequest) -> tuple[httpx.Request, _Body]:
     headers = {
         "host": host,
         "user-agent": "eventsource-upstash",
-        "accept-encoding": "gzip, deflate",
+        "accept-encoding": ACCEPTED,
         "content-length": str(len(request.body)),
         **request.headers,
     }
@@ -129,6 +141,11 @@ def _raise(error: Exception, request: HttpRequest, body: _Body) -> NoReturn:
     if isinstance(error, httpx.UnsupportedProtocol):
         raise Misuse(f"{where} cannot be asked over HTTP ({what}): a URL starts with https://") from error
     unreached = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+    if isinstance(error, AnswerTooLarge):
+        raise OutcomeUnknown(
+            f"{where} answered with more than {request.max_answer} bytes, which were not read to their end; whether it "
+            "did what was asked is not known"
+        ) from error
     if not body.begun or isinstance(error, unreached):
         raise Unavailable(f"{where} could not be reached ({what}); nothing was sent. Try again later") from error
     raise OutcomeUnknown(

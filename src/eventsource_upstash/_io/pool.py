@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import ssl
+    from http.cookiejar import CookieJar
 
     import httpx
 
@@ -36,7 +37,12 @@ class Client:
     def __init__(self) -> None:
         import httpx
 
-        self.http: httpx.Client = httpx.Client(http2=False, verify=_ssl_context(), limits=_limits())
+        from .deadlines import keep_deadlines
+
+        self.http: httpx.Client = httpx.Client(
+            http2=False, verify=_ssl_context(), limits=_limits(), cookies=_no_cookies()
+        )
+        keep_deadlines(self.http)
         self.users = 0
         self.used_at = time.time()
         self.retired = False
@@ -50,7 +56,9 @@ class AsyncClient:
     def __init__(self) -> None:
         import httpx
 
-        self.http: httpx.AsyncClient = httpx.AsyncClient(http2=False, verify=_ssl_context(), limits=_limits())
+        self.http: httpx.AsyncClient = httpx.AsyncClient(
+            http2=False, verify=_ssl_context(), limits=_limits(), cookies=_no_cookies()
+        )
         self.keeper: AsyncGenerator[None, None] | None = None
         self.users = 0
         self.used_at = time.time()
@@ -171,6 +179,13 @@ def _limits() -> httpx.Limits:
     import httpx
 
     return httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE)
+
+
+def _no_cookies() -> CookieJar:
+    """A jar that takes none: nothing here sends them back, and what a server sets would be kept for good."""
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 _context: ssl.SSLContext | None = None

@@ -12,13 +12,17 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from .addresses import host_of
 
 T = TypeVar("T")
+
+
+MAX_ANSWER: Final = 32 * 1024 * 1024
+"""Most bytes of an answer: several times what any service here gives, and what a process can hold."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -32,6 +36,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
         timeout: Seconds for the whole exchange.
         connect_timeout: Seconds until the connection is there, of those; None for all of them.
         read_timeout: Seconds that the server may be silent, of those; None for all of them.
+        max_answer: Most bytes of the answer's body, unpacked.
     """
 
     method: str
@@ -41,6 +46,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     timeout: float
     connect_timeout: float | None = None
     read_timeout: float | None = None
+    max_answer: int = MAX_ANSWER
 
     def __repr__(self) -> str:  # whoever reports an error with the locals of its frames would send them along
         try:
@@ -143,7 +149,7 @@ class Port(Protocol):
 
         Raises:
             Unavailable: The server could not be reached; nothing was sent.
-            OutcomeUnknown: The request may have arrived, the answer did not.
+            OutcomeUnknown: The request may have arrived, the answer did not, or is larger than was agreed.
             Misuse: The URL cannot be asked over HTTP.
         """
         ...

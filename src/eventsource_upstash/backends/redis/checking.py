@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from ...errors import Refused
+from .answered import misread
 from .log import RedisLog
 from .lua import script
 from .reading import run
@@ -39,7 +40,10 @@ async def look_at(log: RedisLog, clock: Callable[[], float] = time.time) -> tupl
     before = clock()
     told, _ = await transport.command("TIME")
     after = clock()
-    doubts = [*_skew(cast("Sequence[str]", told), before, after)]
+    try:
+        doubts = [*_skew(cast("Sequence[str]", told), before, after)]
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise misread("the time", error) from error
     try:
         info, _ = await transport.command("INFO")
     except Refused:

@@ -13,6 +13,7 @@ from ...domain.indexes import NO_ENTRIES
 from ...errors import EventSourceError, TooLarge
 from ...ports import Commit, Committed, Outcome, Pull, Pulled
 from ..builds import judge
+from .answered import Turns
 from .documents import names_of, stored
 from .entries import to_text
 from .index import Leaf, Names, Spread
@@ -111,7 +112,9 @@ class Commits:
     async def _commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         records, own = self._records, self._records.own
         receipt = Receipt()
+        turns = Turns()
         while True:
+            turns.another()
             given = self._given(commits)
             if own is not None and then is not None:
                 asked = asking(records, own, then)

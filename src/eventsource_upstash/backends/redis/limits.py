@@ -17,6 +17,7 @@ from ...domain.events import FREE, Receipt
 from ...domain.limits import Rule
 from ...errors import Misuse
 from ...ports import Taken
+from .answered import checked
 from .keys import Keys
 from .scripts import Script
 from .transport import Transport
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from upstash_redis.asyncio import Redis
 
 
+@checked("take")
 class RedisLimiter:
     """Counts in Redis.
 

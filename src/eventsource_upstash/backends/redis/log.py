@@ -20,6 +20,7 @@ from ...ports import (
     Unmet,
 )
 from ..rules import bounded
+from .answered import Turns, checked
 from .archives import Archives
 from .entries import (
     STREAM_FIELDS,
@@ -58,6 +59,7 @@ _RECORD: Final = re.compile(r"([0-9a-f]*/[0-9]+-[0-9]+) ([0-9]{1,19}) ([0-9]{1,1
 """An idempotency record. No stream's name holds a line break."""
 
 
+@checked("append", "append_many", "keep", "settle", "withdraw")
 class RedisLog(ReadLog):
     """Events in Redis streams. Positions are counted from 1 without gaps.
 
@@ -92,7 +94,9 @@ class RedisLog(ReadLog):
         writing = Writing(append, self.keys, roll_at=self._roll_at, lost_after_us=self._lost_after_us)
         receipt = Receipt()
         tried = "0"
+        turns = Turns()
         while True:
+            turns.another()
             keys, arguments = writing.call(self.archives, tried)
             again = None if tried == "2" else [*arguments[:3], "1", *arguments[4:]]
             try:

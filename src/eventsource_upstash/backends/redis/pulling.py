@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, cast
 from ...domain.events import Receipt
 from ...errors import TooLarge
 from ...ports import Pull, Pulled
+from .answered import Turns
 from .log import RedisLog
 from .lua import script
 from .reading import run
@@ -68,7 +69,9 @@ def pulled_of(records: Records, own: RedisLog, pull: Pull, answer: Sequence[obje
 async def pull_beside(transport: Transport, records: Records, own: RedisLog, pull: Pull) -> Pulled:
     """`Views.pull`, where log and views are in one namespace. Cost: 1 request, 3 commands."""
     receipt = Receipt()
+    turns = Turns()
     while True:
+        turns.another()
         asked = asking(records, own, pull)
         try:
             answer, cost = await run(transport, PULL, asked.keys, asked.arguments)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, cast
 
 from ...domain.events import MAX_POSITION, Receipt, StoredEvent
-from ...errors import Refused, TooLarge
+from ...errors import OutcomeUnknown, Refused, TooLarge
 from ...ports import Page, Query, StreamPage
 from ..rules import bounded
+from .answered import Turns, checked, misread
 from .archives import Archives
 from .entries import lost_event, read_found, read_log, read_snapshot, read_stream
 from .keys import Keys
@@ -24,6 +26,7 @@ AT_ONCE: Final = 16
 """Archives of the log that one request of a query may look into."""
 
 
+@checked()
 class ReadLog:
     """What can be read of a log in Redis.
 
@@ -53,7 +56,9 @@ class ReadLog:
         if query is not None and not means_all(query):
             return await self._find(query, after, limit, max_bytes)
         receipt = Receipt()
+        turns = Turns()
         while True:
+            turns.another()
             archive = self.archives.reading  # looked at once: other threads read elsewhere
             keys = [self.keys.head, self.keys.log, self.keys.log_archive(archive)]
             size = min(max_bytes, self.archives.page_bytes)
@@ -75,7 +80,9 @@ class ReadLog:
     async def _find(self, query: Query, after: int, limit: int, max_bytes: int) -> Page:
         receipt = Receipt()
         words = arguments_of_query(query)
+        turns = Turns()
         while True:
+            turns.another()
             archive = self.archives.holding(after + 1)
             keys = [self.keys.head, self.keys.log, self.keys.marks]
             for index in range(archive, min(archive + AT_ONCE, len(self.archives.cuts) + 1)):
@@ -93,6 +100,9 @@ class ReadLog:
             _, _, head, found, reached, cuts = answer
             if not cuts:
                 rows = read_found(found, self.where)
+                places = [after, *[row[0] for row in rows]]
+                if any(place >= following for place, following in pairwise(places)):
+                    raise ValueError("events that were read before")  # whoever goes on behind them never ends
                 return Page(rows, int(cast("str", head)), receipt, max(after, int(cast("str", reached))))
             self.archives.learn_cuts(cast("str", cuts))
 
@@ -111,7 +121,9 @@ class ReadLog:
         """
         receipt = Receipt()
         archive = 0
+        turns = Turns()
         while True:
+            turns.another()
             keys = [self.keys.revision(stream), self.keys.stream(stream), self.keys.stream_archive(stream, archive)]
             if snapshot is not None:
                 keys.append(self.keys.snapshot(stream, snapshot))
@@ -171,9 +183,11 @@ async def run(
         Refused: What stands at the head's key is not this library's. Else what the transport raises.
     """
     result, receipt = await transport.script(script, keys, arguments, again=again)
-    answer = cast("Sequence[object]", result)
+    if not isinstance(result, list) or len(answer := cast("list[object]", result)) < 2 or type(answer[1]) is not int:
+        shape = TypeError("no list of a status and a count")
+        raise misread(f"script {script.name!r}", shape, Refused if script.reads else OutcomeUnknown) from shape
     # The EVAL itself is in both counts.
-    receipt += Receipt(commands=cast("int", answer[1]) - 1)
+    receipt += Receipt(commands=answer[1] - 1)
     if answer[0] == "foreign":
         raise foreign("the database", keys[cast("int", answer[3]) - 1 if len(answer) > 3 else 0])
     return answer, receipt

@@ -94,7 +94,7 @@ class Records:
         """Read a record that an answer holds. Raises `Refused` for what is none."""
         try:
             view = read_view(projection, cast("str | None", record))
-        except (ValueError, KeyError, msgspec.MsgspecError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
             raise foreign(f"namespace {self.keys.namespace!r}", self.keys.view(projection)) from error
         self._seen[projection] = view
         return view

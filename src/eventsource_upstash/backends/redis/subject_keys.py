@@ -12,6 +12,7 @@ from ..._io.port import Port
 from ...domain.events import FREE, Receipt
 from ...errors import CorruptLog, EventSourceError
 from ...ports import Keys, SubjectKey
+from .answered import checked
 from .backend import UpstashRedis
 from .lua import script
 
@@ -63,6 +64,7 @@ class UpstashKeys:
         """Nothing is held open here: connections belong to the process and to each event loop."""
 
 
+@checked("create_many", "forget", "readmit")
 class _Keys:
     def __init__(self, transport: Transport, namespace: str) -> None:
         self._transport = transport

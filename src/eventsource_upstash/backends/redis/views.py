@@ -28,6 +28,7 @@ from ...ports import (
 )
 from ..builds import dropping
 from ..rules import check_commits, pull_apart
+from .answered import Turns, checked
 from .archives import Archives
 from .commits import Commits
 from .documents import has_ended, read_entries
@@ -55,6 +56,7 @@ DROPPED_AT_ONCE: Final = 10_000
 """Most documents that one request deletes, so that it does not hold up others for long."""
 
 
+@checked("commit", "begin", "serve", "drop")
 class RedisViews:
     """Documents in keys of their own. The log may be in the same database and namespace, or anywhere else.
 
@@ -142,6 +144,8 @@ class RedisViews:
         receipt = Receipt()
         while len(found) < len(keys):
             part, cost = await self._get(keys[len(found) : len(found) + MANY], primary=True)
+            if not part:
+                raise ValueError("no contents of keys")
             found += part
             receipt += cost
         return found, receipt
@@ -190,6 +194,7 @@ class RedisViews:
         found: dict[str, str] = {}
         first: tuple[View, int | None] | None = None
         done, size = 0, MANY - len(beside)
+        turns = Turns()
         while first is None or done < len(names):
             part = names[done : done + size]
             start = start_of(projection, generation)
@@ -204,11 +209,14 @@ class RedisViews:
             view = self._records.read(projection, got[len(beside) - 1])
             if view.builds.serving.generation != generation:
                 # What was found before is of the build that served before.
+                turns.another()
                 generation = view.builds.serving.generation
                 found, first, done = {}, None, 0
                 continue
             first = first or (view, self._records.head(got[0]))
             contents = got[len(beside) :]
+            if part and not contents:
+                raise ValueError("no contents of keys")
             found.update([(name, text) for name, text in zip(part, contents, strict=False) if text is not None])
             done += len(contents)
         return found, *first, receipt

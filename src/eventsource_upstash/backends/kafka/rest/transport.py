@@ -22,6 +22,9 @@ ATTEMPTS: Final = 6
 LARGEST_RECORD: Final = 1_048_588
 """Bytes of a record that a broker of Kafka takes where nobody has told it otherwise (`message.max.bytes`)."""
 
+MAX_ANSWER: Final = 96 * 1024 * 1024
+"""Most bytes of an answer: the 64 MiB of records that are asked for at once at most, in base64."""
+
 NOT_AGAIN: Final = "It was not sent again: that would write it twice, if it was written"
 
 
@@ -137,7 +140,9 @@ class RestTransport:
         headers = {**self._headers, "accept": ask.accept}
         if ask.body:
             headers["content-type"] = ask.kind
-        request = HttpRequest(ask.method, self._url + ask.path, headers, ask.body, left, self._connect, self._read)
+        request = HttpRequest(
+            ask.method, self._url + ask.path, headers, ask.body, left, self._connect, self._read, MAX_ANSWER
+        )
         answer = await exchange(self.port, call, request)
         if isinstance(answer, Trouble):
             return answer
