@@ -46,7 +46,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # of steps of one logic, histories of any length, processes that are killed, and proofs that the suites can fail.
 ONE_PYTHON = re.compile(
     r"""
-    tests/(copying|docs|examples|history|kafka|local|packaging|redis|secrets|sharing|soak|sql|stepping|wire)/
+    tests/(attacks|copying|docs|examples|history|kafka|local|packaging|redis|secrets|sharing|soak|sql|stepping|wire)/
     | tests/properties/test_(app|order|queries|reactors|snapshots|views)
     | tests/views/.*upstash | tests/qstash/test_(agreement|delivered|schedules)
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)

@@ -61,12 +61,24 @@ class Codec(Generic[T]):
             holds what its type does not allow, what JSON cannot hold, or what would be read back as something else.
     """
 
-    __slots__ = ("_check", "_compare", "_loose", "_what", "cls", "decode", "encode", "encode_checked", "schema")
+    __slots__ = (
+        "_check",
+        "_compare",
+        "_deep",
+        "_loose",
+        "_what",
+        "cls",
+        "decode",
+        "encode",
+        "encode_checked",
+        "schema",
+    )
 
     def __init__(self, cls: type[T], what: str) -> None:
         self.cls: type[T] = cls
         self.schema: Schema = inspect_class(cls, what)
         self._loose = self.schema.loose
+        self._deep = self.schema.deep
         self._what = what
         self.encode: Callable[[T], bytes]
         self.decode: Callable[[bytes], T]
@@ -86,6 +98,8 @@ class Codec(Generic[T]):
     def _encode_checked(self, instance: T) -> bytes:
         try:
             encoded = self.encode(instance)
+            if self._deep:
+                check_depth(encoded)
             self._check(encoded)
         except Exception as error:
             raise InvalidEvent(f"{self._what} cannot be stored: {reason(error)}") from error
@@ -98,6 +112,8 @@ class Codec(Generic[T]):
         assert self._compare is not None
         try:
             encoded = self.encode(instance)
+            if self._deep:
+                check_depth(encoded)
             read = self._check(encoded)
             if self._loose and b"null" in encoded:
                 self._check_finite(instance)
@@ -140,6 +156,31 @@ def _twin_decoder(cls: type[object]) -> Callable[[bytes], object] | None:
     return msgspec.json.Decoder(twin, dec_hook=_from_builtin).decode
 
 
+MAX_DEPTH: Final = 100
+"""Most lists and objects within each other in what is stored, where types do not bound them.
+
+How deep a decoder can go depends on how deep the stack is that it is called on (Python bounds both together, at 1,000):
+what could just be stored by one caller, another one, some calls deeper, could never read again.
+"""
+
+_BRACKETS: Final = rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]'
+
+
+def check_depth(encoded: bytes) -> None:
+    """Refuse JSON that is nested more than `MAX_DEPTH` deep. Raises `ValueError`."""
+    if encoded.count(b"[") + encoded.count(b"{") <= MAX_DEPTH:
+        return  # as of nearly all there is
+    depth = 0
+    for found in re.finditer(_BRACKETS, encoded):
+        mark = encoded[found.start()]
+        if mark in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it is nested too deeply: at most {MAX_DEPTH} lists and objects within each other")
+        elif mark != 34:  # a string
+            depth -= 1
+
+
 def _encode_model(instance: object) -> bytes:
     return cast("_Model", instance).model_dump_json().encode()
 
@@ -168,6 +209,7 @@ def encode_metadata(metadata: Mapping[str, object]) -> bytes:
     """Metadata to bytes. Raises `InvalidEvent` when it is not plain JSON data with names for keys."""
     try:
         encoded = _encode(metadata)
+        check_depth(encoded)
         decoded: object = msgspec.json.decode(encoded)
     except Exception as error:
         raise InvalidEvent(f"metadata cannot be stored: {reason(error)}") from error

@@ -36,11 +36,13 @@ class Schema(msgspec.Struct, frozen=True):
     Attributes:
         immutable: No part of an instance can be changed, so one instance may be handed to several handlers.
         loose: Some part may hold a float or anything at all, where NaN could hide.
+        deep: Nothing in the types bounds how deep an instance is nested: some part may hold anything, or its own kind.
         info: What msgspec knows of it; None for a pydantic model.
     """
 
     immutable: bool
     loose: bool
+    deep: bool = True
     info: _inspect.StructType | _inspect.DataclassType | None = None
 
 
@@ -80,7 +82,7 @@ def inspect_class(cls: type[object], what: str) -> Schema:
         raise RegistrationError(f"{what}: {error}") from error
     walk = _Walk(what)
     immutable = walk.visit(info, _name(cls))
-    return Schema(immutable, walk.loose, cast("_inspect.StructType | _inspect.DataclassType", info))
+    return Schema(immutable, walk.loose, walk.deep, cast("_inspect.StructType | _inspect.DataclassType", info))
 
 
 def _name(cls: object) -> str:
@@ -96,6 +98,7 @@ class _Walk:
     def __init__(self, what: str) -> None:
         self.what = what
         self.loose = False
+        self.deep = False
         self.seen: dict[type[object], bool] = {}
 
     def visit(self, info: _inspect.Type, path: str) -> bool:
@@ -107,10 +110,10 @@ class _Walk:
                         f"{self.what}: field {path} has the type {cls.__name__}, which cannot be stored as JSON and "
                         "read back; use a dataclass, Struct, datetime, UUID, Decimal, Enum, list, dict or a plain type"
                     )
-                self.loose = True
+                self.loose = self.deep = True
                 return False
             case _inspect.AnyType() | _inspect.RawType():
-                self.loose = True
+                self.loose = self.deep = True
                 return False
             case _inspect.FloatType():
                 self.loose = True
@@ -141,6 +144,7 @@ class _Walk:
     def _fields(self, info: _inspect.StructType | _inspect.DataclassType, path: str) -> bool:
         cls = info.cls
         if cls in self.seen:
+            self.deep = True  # it may hold itself; whether it does, or stands there twice, makes no difference
             return self.seen[cls]
         self.seen[cls] = True  # for a class that holds itself: decided by its other fields
         if isinstance(info, _inspect.StructType):

@@ -143,8 +143,12 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
 
 
 def _headers(scope: Message) -> dict[str, str]:
-    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    headers: dict[str, str] = {}
+    for given_name, given_value in cast("list[tuple[bytes, bytes]]", scope["headers"]):
+        name, value = given_name.decode("latin-1").lower(), given_value.decode("latin-1")
+        # One that comes twice is a list (RFC 9110, section 5.3): which of two is meant, nobody may choose.
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def _url(scope: Message) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from typing import cast
 from urllib.parse import urlencode
@@ -49,7 +48,7 @@ def answer_of(event: Event, handle: Callable[[Request], Response]) -> dict[str, 
     multi_value = wants_multi_value_headers(event)
     try:
         request = request_of(event)
-    except binascii.Error:
+    except ValueError:
         answer = problem(400, "the body is not base64, although the event says so")
         return response_of(answer, multi_value=multi_value)
     return response_of(handle(request), multi_value=multi_value)
@@ -72,7 +71,8 @@ def request_of(event: Event) -> Request:
     headers = {str(name).lower(): str(value) for name, value in mapping(event.get("headers")).items()}
     for name, values in mapping(event.get("multiValueHeaders")).items():
         if isinstance(values, list) and values:
-            headers.setdefault(str(name).lower(), str(cast("list[object]", values)[-1]))
+            # One that comes twice is a list (RFC 9110, section 5.3); beside it, `headers` has the last one only.
+            headers[str(name).lower()] = ", ".join(map(str, cast("list[object]", values)))
     body = event.get("body")
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
     if event.get("isBase64Encoded"):

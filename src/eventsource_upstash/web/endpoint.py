@@ -15,7 +15,7 @@ from .._flow.notifying import Notifying
 from .._io.blocking import run
 from ..blocking import App
 from ..blocking.projector import Projector
-from ..domain.events import CatchUp
+from ..domain.events import MAX_POSITION, CatchUp
 from ..domain.jobs import NON_RETRYABLE
 from ..domain.positions import Vector, further, plain, read_position
 from ..errors import Misuse, ReactorStopped
@@ -69,7 +69,7 @@ class Response(NamedTuple):
 
 
 class _Message(msgspec.Struct, frozen=True):
-    position: Annotated[int, msgspec.Meta(ge=0)] | str = 0
+    position: Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)] | str = 0
 
 
 _decoder: Final = msgspec.json.Decoder(_Message)

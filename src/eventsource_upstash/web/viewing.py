@@ -255,6 +255,10 @@ class Viewing(Generic[D]):
             case ProjectionStopped():
                 _log.error("the view of projection %r has stopped", name, exc_info=error)
                 return problem(503, "this does not go on at the moment; read it without at_least")
+            case LogRewound(asked=True):
+                # Anybody can ask for a position that there never was: that is no operator's work.
+                _log.warning("a read of projection %r: %s", name, error)
+                return problem(409, "at_least is beyond the end of the log: forget it, and read again")
             case LogRewound():
                 _log.error("a read of projection %r met a log that is older than it", name, exc_info=error)
                 return problem(409, "at_least is beyond the end of the log: forget it, and read again")
@@ -308,7 +312,7 @@ def _value(text: str | None) -> float | str | None:
         return None
     try:
         value: object = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # too many digits, too many brackets: that is no number
         return text
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return cast("float | str", value) if number or isinstance(value, str) else text

@@ -100,10 +100,11 @@ class ReadLog:
             _, _, head, found, reached, cuts = answer
             if not cuts:
                 rows = read_found(found, self.where)
-                places = [after, *[row[0] for row in rows]]
-                if any(place >= following for place, following in pairwise(places)):
-                    raise ValueError("events that were read before")  # whoever goes on behind them never ends
-                return Page(rows, int(cast("str", head)), receipt, max(after, int(cast("str", reached))))
+                place = max(after, int(cast("str", reached)))
+                places = [after, *[row[0] for row in rows], place + 1]
+                if any(before >= behind for before, behind in pairwise(places)):
+                    raise ValueError("events out of place")  # who goes on behind them might never come to an end
+                return Page(rows, int(cast("str", head)), receipt, place)
             self.archives.learn_cuts(cast("str", cuts))
 
     def page(self, entries: object, after: int, head: int, limit: int, max_bytes: int) -> list[StoredEvent]:
