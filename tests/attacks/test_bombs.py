@@ -106,10 +106,13 @@ def test_how_deep_it_is(text: str, depth: int) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b'{"a":' * 100_000, b'{"data":' + b"[" * 5_000, b"[" * 100_000, b'{"specversion":' + b"9" * 10_000 + b"}"],
+    [
+        *(b'{"a":' * 100_000, b'{"data":' + b"[" * 5_000, b"[" * 100_000, b'{"specversion":' + b"9" * 10_000 + b"}"),
+        *(b'{"\xff":1}', b'{"specversion":"1.0","id":"1","source":"s","type":"\xff"}', b'{"specversion":"\\ud800"}'),
+    ],
     ids=lambda value: repr(value[:10]),
 )
-def test_a_record_of_kafka_that_is_nested_deeply_holds_up_nobody(value: bytes) -> None:
+def test_a_record_of_kafka_that_cannot_be_read_holds_up_nobody(value: bytes) -> None:
     """Whoever may write to a topic could have stopped its readers."""
     found, failed = Records("topic").decode([Record(0, 0, 0, b"k", value), Record(0, 1, 0, b"k", b"{}")])
     assert [row[0] for row in found.rows] == [1, 2]

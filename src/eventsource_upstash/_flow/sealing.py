@@ -257,7 +257,7 @@ def _header(row: StoredEvent) -> Sealed | None:
     """Whose data a sealed row holds; None where the header is none."""
     try:
         return _HEADERS.decode(row[9]).header
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -277,6 +277,6 @@ def _opened(row: StoredEvent, header: Sealed | None, keys: Mapping[str, SubjectK
         place = _place(row[1], row[5], row[6], header.subject, field)
         try:
             fields[field] = msgspec.Raw(decrypt(key, _VALUE.decode(fields[field]).data, place))
-        except (DoesNotFit, KeyError, msgspec.MsgspecError):
+        except (DoesNotFit, KeyError, ValueError, RecursionError):
             return UNOPENED + b"its ciphertext was changed, or is not of this place"
     return _encode(fields)

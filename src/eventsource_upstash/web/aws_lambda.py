@@ -71,8 +71,9 @@ def request_of(event: Event) -> Request:
     headers = {str(name).lower(): str(value) for name, value in mapping(event.get("headers")).items()}
     for name, values in mapping(event.get("multiValueHeaders")).items():
         if isinstance(values, list) and values:
-            # One that comes twice is a list (RFC 9110, section 5.3); beside it, `headers` has the last one only.
-            headers[str(name).lower()] = ", ".join(map(str, cast("list[object]", values)))
+            # One that comes twice is a list (RFC 9110, section 5.3); of those, `headers` has the last one only.
+            joined = ", ".join(map(str, cast("list[object]", values)))
+            headers[str(name).lower()] = joined if len(values) > 1 else headers.get(str(name).lower(), joined)
     body = event.get("body")
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
     if event.get("isBase64Encoded"):

@@ -194,7 +194,7 @@ class Records:
             value = record[4]
             try:
                 event = None if value is None else _ours(value)
-            except (msgspec.DecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 event = None
             identity = None if event is None or event.source != SOURCE else identity_of(event.id)
             payload = None
@@ -269,7 +269,7 @@ def _is_json(payload: bytes) -> bool:
     try:
         payload.decode()
         return bytes(_raw(payload)) == payload
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return False
 
 
@@ -289,7 +289,7 @@ def _cloud_event(value: bytes | None) -> tuple[_Theirs, bytes] | None:
         return None
     try:
         event = _theirs(value)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     payload = _payload(event.data, event.data_base64)
     if not event.specversion.startswith("1.") or not event.type or payload is None:

@@ -40,7 +40,7 @@ async def look_at(
     response, _ = await exchange(port, request, token)
     try:
         keys = msgspec.json.decode(response.body, type=_Keys)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(
             "QStash: the answer to a request for the signing keys is none of QStash's: check QSTASH_URL"
         ) from error

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from ...domain.codec import decode_tags
 from ...domain.queries import Query
 from ...ports import Append
@@ -39,7 +37,7 @@ def _tags(encoded: bytes | None) -> tuple[str, ...]:
     """Tags, each once; none where the bytes are not tags: those can be read back, and not be found by."""
     try:
         return tuple(dict.fromkeys(decode_tags(encoded)))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return ()
 
 

@@ -60,7 +60,7 @@ class Call(NamedTuple):
         """
         try:
             return msgspec.json.decode(self.body, type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise Refusal(400, f"the body is not what is expected here: {error}") from error
 
     def number(self, name: str, default: int) -> int:

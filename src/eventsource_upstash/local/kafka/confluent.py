@@ -208,7 +208,7 @@ class Confluent:
     async def _produce_one_v3(self, call: Call, topic: str, raw: bytes) -> dict[str, object]:
         try:
             asked = msgspec.json.decode(raw, type=_ProduceV3)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise Refusal(400, f"Bad Request: {error}") from error
         headers = tuple(
             (header.name, None if header.value is None else from_base64(header.value)) for header in asked.headers
@@ -308,5 +308,5 @@ def _bytes_v3(data: _Data | None) -> bytes | None:
 def _text(raw: msgspec.Raw) -> str | None:
     try:
         return msgspec.json.decode(raw, type=str | None)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refusal(400, "a key or value of the type STRING is a string") from error

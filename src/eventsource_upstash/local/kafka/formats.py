@@ -105,7 +105,7 @@ def decoded(value: msgspec.Raw, format: Format) -> bytes | None:
         return raw
     try:
         return from_base64(msgspec.json.decode(raw, type=str))
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refusal(422, "keys and values of the format binary are strings, in base64") from error
 
 

@@ -108,7 +108,7 @@ async def json_body(request: web.Request, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ApiError(400, f"invalid body: {problem}") from problem
 
 
