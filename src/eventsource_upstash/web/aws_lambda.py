@@ -72,8 +72,10 @@ def request_of(event: Event) -> Request:
     for name, values in mapping(event.get("multiValueHeaders")).items():
         if isinstance(values, list) and values:
             # One that comes twice is a list (RFC 9110, section 5.3); of those, `headers` has the last one only.
-            joined = ", ".join(map(str, cast("list[object]", values)))
-            headers[str(name).lower()] = joined if len(values) > 1 else headers.get(str(name).lower(), joined)
+            several = [str(value) for value in cast("list[object]", values)]
+            headers[str(name).lower()] = ", ".join(
+                several if len(several) > 1 else [headers.get(str(name).lower(), several[0])]
+            )
     body = event.get("body")
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else b""
     if event.get("isBase64Encoded"):
