@@ -109,6 +109,12 @@ browser: ## use the to-do page with headless Chromium
 	@bash .ci/chromium
 	@$(bin)/python -m pytest tests/browser $(ARGS)
 
+.PHONY: model
+model: ## search the model of the notification protocol, and let the real one do its behaviours again (needs Java)
+	$(setup) setup test model
+	@$(bin)/python -m tests.models.check
+	@$(bin)/python -m pytest -q tests/stepping/test_traces.py tests/redis/test_traces.py $(ARGS)
+
 .PHONY: bench
 bench: ## print the benchmark table
 	@"$(PYTHON)" -m benchmarks $(ARGS)

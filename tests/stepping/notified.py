@@ -106,6 +106,7 @@ class Wishes(NamedTuple):
         late: Whether one of the projections has everything before it, when the others have seen it.
         stopped: Whether one of the projections stops at the first event.
         hurried: Whether a delivery has time for one page of one event only.
+        page: Events of a page, where there is time.
         endpoint: What answers deliveries.
         named: See `Carrier`.
         withdraws: Whether a publish that failed is noted in the log.
@@ -118,6 +119,7 @@ class Wishes(NamedTuple):
     late: bool = False
     stopped: bool = False
     hurried: bool = False
+    page: int = 1_000
     endpoint: type[Handling] = Handling
     named: Callable[[int, int], str] = by_position_and_moment
     prepare: Callable[[Backend], Backend] = lambda backend: backend
@@ -158,7 +160,7 @@ class Notified:
         return AsyncEventStore(backend, self.registry, notifier=notifier, clock=self.clock)
 
     def projector(self, backend: Backend) -> AsyncProjector:
-        size = 1 if self.wishes.hurried else 1_000
+        size = 1 if self.wishes.hurried else self.wishes.page
         return AsyncProjector(
             self.store(backend), AsyncProjectionStore(backend, self.registry), page_size=size, clock=self.clock
         )
