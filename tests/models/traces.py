@@ -10,6 +10,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -98,11 +99,11 @@ def walks(constants: Mapping[str, str], count: int, depth: int = 60) -> list[Wal
 def walk(states: Sequence[Mapping[str, Any]]) -> Walk:
     """The steps between states, and what they do."""
     steps, does = [], set[object]()
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         name, who, what = after["act"]
         found = step(name, who, what, after)
         steps.append(found)
-        at = next((each[who] for each in (before["app"], before["work"]) if who in each), {})
+        at: Mapping[str, Any] = next((each[who] for each in (before["app"], before["work"]) if who in each), {})
         became = found.waits[ACTORS.index(who)] if who in ACTORS else ""
         flag = before["flag"]
         same = flag["pos"] == at.get("pos", 0)
@@ -136,8 +137,9 @@ def main(count: int) -> None:
     for name, constants in WORLDS.items():
         found = walks(constants, count)
         chosen = choose(found)
-        print(f"{name}: of {len(found)} walks {len(chosen)} do all that was seen to be done")
-        worlds.append(Traces(name, "Hurried" in constants, int(constants.get("Page", "9")), [each.steps for each in chosen]))
+        print(f"{name}: of {len(found)} walks {len(chosen)} do all that was seen to be done")  # noqa: T201  it is a command
+        page = int(constants.get("Page", "9"))
+        worlds.append(Traces(name, "Hurried" in constants, page, [each.steps for each in chosen]))
     KEPT.write_bytes(msgspec.json.encode(Kept(fingerprint(), worlds)) + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""The Redis backend does as the TLA+ model of the notification protocol: its behaviours are done again over the wire."""
+"""The Redis backend does as the TLA+ model of notifications: behaviours of the model are done again over the wire."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from tests.stepping.notified import Wishes
 from tests.stepping.traced import Traced
 
 Note = Callable[[str, object], None]
+Follow = Callable[[list[traces.Step], Wishes], None]
 
 KEPT: Final = traces.kept()
 EVERY: Final = max(1, 40 // thorough())
 
 
 @pytest.fixture
-def follow(upstash: LocalUpstash, caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[list[traces.Step], Wishes], None]]:
+def follow(upstash: LocalUpstash, caplog: pytest.LogCaptureFixture) -> Iterator[Follow]:
     """Does a trace again, in a namespace that nobody has used."""
     caplog.set_level(logging.CRITICAL, "eventsource_upstash")
     run, numbers = secrets.token_hex(6), itertools.count()
@@ -44,9 +45,7 @@ def follow(upstash: LocalUpstash, caplog: pytest.LogCaptureFixture) -> Iterator[
 
 
 @pytest.mark.parametrize("world", KEPT.worlds, ids=lambda world: world.world)
-def test_redis_does_as_the_model(
-    world: traces.Traces, follow: Callable[[list[traces.Step], Wishes], None], record_property: Note
-) -> None:
+def test_redis_does_as_the_model(world: traces.Traces, follow: Follow, record_property: Note) -> None:
     chosen = world.traces[::EVERY]
     record_property("traces", len(chosen))
     assert chosen
@@ -54,7 +53,7 @@ def test_redis_does_as_the_model(
         follow(trace, Wishes(hurried=world.hurried, page=world.page))
 
 
-def test_what_is_never_withdrawn_does_not(follow: Callable[[list[traces.Step], Wishes], None]) -> None:
+def test_what_is_never_withdrawn_does_not(follow: Follow) -> None:
     world = KEPT.worlds[0]
     trace = next(each for each in world.traces if any(step.name == "Withdraw" and not step.flag for step in each))
     with pytest.raises(AssertionError, match="and the model has"):

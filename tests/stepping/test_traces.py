@@ -59,8 +59,12 @@ WRONG: Final = {
 }
 
 
+def follow_all(wishes: Wishes, lost_after_us: float) -> None:
+    for world in KEPT.worlds:
+        follow(world, wishes, lost_after_us)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_protocol_does_not(name: str) -> None:
     with pytest.raises(AssertionError, match="and the model has"):
-        for world in KEPT.worlds:
-            follow(world, WRONG[name], math.inf if name == "never lost" else LOST_AFTER_US)
+        follow_all(WRONG[name], math.inf if name == "never lost" else LOST_AFTER_US)

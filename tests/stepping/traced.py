@@ -7,6 +7,7 @@ and what the log, the views and the carrier hold then.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
@@ -122,7 +123,7 @@ class Traced:
 
     def do(self, step: Step) -> None:
         actor = self.actors.setdefault(step.who, Actor())
-        getattr(self, f"do_{step.name}", self.do_call)(actor, step)
+        getattr(self, "do" + re.sub("([A-Z])", r"_\1", step.name).lower(), self.do_call)(actor, step)
         if step.who in self.messages and actor.running is None:  # a delivery is answered
             message = self.messages.pop(step.who)
             if actor.ended == 200 and message in self.world.carrier.waiting:
@@ -164,39 +165,39 @@ class Traced:
         assert step.name in ("Repeat", "Publish", "Withdraw", "Pull", "Commit", "Notify"), step.name
         actor.call()
 
-    def do_Append(self, actor: Actor, step: Step) -> None:
+    def do_append(self, actor: Actor, step: Step) -> None:
         self.appends += 1
         # The stream is new each time, so that its first idempotency key is, too.
         actor.begin(self.world.appender(f"{step.who}-{self.appends}", 1))
         actor.call()
 
-    def do_AppendUnknown(self, actor: Actor, step: Step) -> None:
+    def do_append_unknown(self, actor: Actor, step: Step) -> None:
         self.appends += 1
         actor.begin(self.world.appender(f"{step.who}-{self.appends}", 1))
         actor.lose()
 
-    def do_PublishUnknown(self, actor: Actor, step: Step) -> None:
+    def do_publish_unknown(self, actor: Actor, step: Step) -> None:
         actor.lose()
 
-    def do_PublishRefused(self, actor: Actor, step: Step) -> None:
+    def do_publish_refused(self, actor: Actor, step: Step) -> None:
         actor.refuse()
 
-    def do_WithdrawRefused(self, actor: Actor, step: Step) -> None:
+    def do_withdraw_refused(self, actor: Actor, step: Step) -> None:
         actor.refuse()
 
-    def do_AppenderDies(self, actor: Actor, step: Step) -> None:
+    def do_appender_dies(self, actor: Actor, step: Step) -> None:
         actor.die()
 
-    def do_Deliver(self, actor: Actor, step: Step) -> None:
+    def do_deliver(self, actor: Actor, step: Step) -> None:
         message = self.found(step)
         assert message in self.world.carrier.waiting
-        self.do_DeliverAgain(actor, step)
+        self.do_deliver_again(actor, step)
 
-    def do_DeliverAgain(self, actor: Actor, step: Step) -> None:
+    def do_deliver_again(self, actor: Actor, step: Step) -> None:
         message = self.messages[step.who] = self.found(step)
         actor.begin(self.world._answered(self.world.stepped, message))
 
-    def do_WorkerFails(self, actor: Actor, step: Step) -> None:
+    def do_worker_fails(self, actor: Actor, step: Step) -> None:
         """Killed, and every other time a call of it fails."""
         if self.appends % 2:
             actor.die()
@@ -205,18 +206,18 @@ class Traced:
             actor.refuse()
             assert actor.ended == 500
 
-    def do_GiveUp(self, actor: Actor, step: Step) -> None:
+    def do_give_up(self, actor: Actor, step: Step) -> None:
         self.world.carrier.waiting.remove(self.found(step))
 
-    def do_Expire(self, actor: Actor, step: Step) -> None:
+    def do_expire(self, actor: Actor, step: Step) -> None:
         self.world.now_us += LOST_AFTER_US + 1_000_000
 
-    def do_Read(self, actor: Actor, step: Step) -> None:
+    def do_read(self, actor: Actor, step: Step) -> None:
         views = ProjectionStore(self.world.still, self.world.registry)
         projection = {each.name: each for each in self.world.registry.projections}[READ[step.who]]
         views.view(projection).count(at_least=self.head())
 
-    def do_Heal(self, actor: Actor, step: Step) -> None:
+    def do_heal(self, actor: Actor, step: Step) -> None:
         pauses, self.world.carrier.pauses = self.world.carrier.pauses, None
         blocking.run(self.world.store(self.world.still).append("healing", Paid(1)))
         self.world.carrier.pauses = pauses

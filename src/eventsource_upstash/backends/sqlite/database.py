@@ -26,6 +26,8 @@ PAUSE: Final = 0.01
 MAX_TIMEOUT: Final = 2_000_000.0
 """Longest timeout, in seconds: SQLite counts milliseconds in 32 bits."""
 
+WRITING: Final = "BEGIN IMMEDIATE"
+
 _leaked: Final[list[object]] = []
 """Connections that a parent process opened: closing them here could remove the parent's locks and its WAL."""
 
@@ -78,6 +80,9 @@ class Database:
     A connection belongs to whoever took it until the step is done, in whatever thread that runs; idle ones wait in a
     list, each by its cursor. Writers of this process queue on a lock, which is fair and quick, before they queue on
     the file's.
+
+    Where another file is put in the place of this one, a connection goes on with the one that it opened, which nobody
+    else will ever see. So each step looks at whether it is still there, a write once more when it has been committed.
     """
 
     def __init__(self, path: str, timeout: float, synchronous: Synchronous) -> None:
@@ -85,6 +90,7 @@ class Database:
         self.timeout = timeout
         self._synchronous = synchronous
         self._idle: list[sqlite3.Cursor] = []
+        self._opened: tuple[int, int] | None = None  # which file that is; None while none is open
         self._write_lock = threading.Lock()
         _databases.add(self)
         weakref.finalize(self, _close_all, self._idle)
@@ -100,18 +106,19 @@ class Database:
             Unavailable: Another writer held the file for longer than the timeout. Nothing was written.
             OutcomeUnknown: The disk failed during the commit itself.
             Refused: The disk is full, or the file cannot be written.
-            CorruptLog: The file is damaged.
+            CorruptLog: The file is damaged, or another one was put in its place.
         """
         if not self._write_lock.acquire(timeout=self.timeout):
             raise self._busy()
         try:
-            return self._transact("BEGIN IMMEDIATE", work)
+            return self._transact(WRITING, work)
         finally:
             self._write_lock.release()
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections. What is opened then may be another file."""
         _close_all(self._idle)
+        self._opened = None
 
     def _transact(self, begin: str, work: Callable[[sqlite3.Cursor], T]) -> T:
         thread = _enter()
@@ -127,10 +134,13 @@ class Database:
             cursor = self._open().cursor()
         committing = False
         try:
+            self._must_be_there("Nothing was written")
             cursor.execute(begin)
             result = work(cursor)
             committing = True
             cursor.execute("COMMIT")
+            if begin is WRITING:
+                self._must_be_there("What was just written is in the file that was there before, and lost with it")
         except BaseException as error:
             self._give_up(cursor.connection)
             self._raise(error, committing=committing)
@@ -163,6 +173,24 @@ class Database:
             connection.close()
             self._raise(error, committing=False)
         return connection
+
+    def _must_be_there(self, outcome: str) -> None:
+        """Raise `CorruptLog` unless the file is the one that was opened. Takes a microsecond or two."""
+        try:
+            found = os.stat(self.path)  # noqa: PTH116  a `Path` takes three times as long
+        except OSError:
+            there = None
+        else:
+            there = found.st_dev, found.st_ino
+        if self._opened is None:
+            self._opened = there
+        if there is not None and there == self._opened:
+            return
+        raise CorruptLog(
+            f"SQLite file {self.path!r} was removed, or another one was put in its place, while this process had it "
+            f"open. {outcome}. Stop every process that uses it, see that the file is the right one and that no -wal or "
+            '-shm of another lies beside it, and start again. To restore a live file use: sqlite3 FILE ".restore COPY"'
+        )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make sure that the file is ours, of a version that we know, and in WAL mode."""
@@ -269,6 +297,7 @@ class Database:
         """Let go of what the parent process opened, without closing it."""
         _leaked.extend(self._idle)
         self._idle.clear()
+        self._opened = None
         self._write_lock = threading.Lock()
 
 
