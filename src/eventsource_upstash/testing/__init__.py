@@ -9,6 +9,7 @@
   They need pytest: `pip install eventsource-upstash[testing]`. See `eventsource_upstash.testing.conformance`.
 - **Corpus**: `check_corpus(registry, folder)` reads what older releases of an app have written; `add_to_corpus` adds
   the samples of a new version.
+- **Histories**: `eventsource_upstash.testing.history` records what several processes do, and checks what they leave.
 - **Wrapping**: `BackendWrapper`, `LogWrapper` and `ViewsWrapper` put a fault into a backend that works.
 """
 

@@ -36,6 +36,9 @@ STEP: Final = 0.1
 BETWEEN_KILLS: Final = 2.0
 """Seconds from one kill to the next, on average."""
 
+WORKED: Final = 4_000
+"""Bytes of a history after which a process has done something: some twenty calls."""
+
 STOP: Final = "stop"
 """The file that tells the processes to stop."""
 
@@ -167,7 +170,7 @@ class _Process:
     @property
     def works(self) -> bool:
         """Whether it has come up, and has done something."""
-        return self._size() > self._before + 200
+        return self._size() > self._before + WORKED
 
     @property
     def over(self) -> bool:
