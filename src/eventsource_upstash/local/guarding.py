@@ -33,6 +33,14 @@ def _host(authority: str) -> str | None:
         return None
 
 
+def _authority(origin: str) -> str:
+    """Host and port of an origin; "" of what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Middleware, outermost.
@@ -48,10 +56,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
             return _refused("this server does not answer pages of other sites")
         return await _answered(request, handler)
-    if not is_loopback(urlsplit(origin).hostname):
+    if not is_loopback(_host(_authority(origin))):
         return _refused("this server does not answer pages of other sites")
     if request.path == "/dev" or request.path.startswith("/dev/"):
-        if urlsplit(origin).netloc != request.host:
+        if _authority(origin) != request.host:
             return _refused("what is below /dev/ is for this server's own page")
         return await _answered(request, handler)
     if request.method == "OPTIONS":
