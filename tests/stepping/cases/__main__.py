@@ -59,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.stepping.cases", description=__doc__)
     parser.add_argument("--place", action="append", metavar="NAME", help="only there, as in --place SQLite")
     parser.add_argument("--case", metavar="TEXT", default="", help="only the cases that have it in their name")
+    parser.add_argument("--trouble", action="append", metavar="NAME", help="only with that, as in --trouble none")
     parser.add_argument("--most", type=int, metavar="N", help="leave a cell after so many schedules")
     parser.add_argument("--missing", action="store_true", help="only what is not noted yet")
     parser.add_argument("--write", action="store_true", help="note the numbers, and write the table")
@@ -68,6 +69,7 @@ def main() -> None:
         cell
         for cell in cells()
         if (not options.place or cell.place in options.place)
+        and (not options.trouble or cell.trouble in options.trouble)
         and options.case in cell.case
         and not (options.missing and cell in present)
     ]

@@ -24,7 +24,7 @@ TROUBLES: Final[Mapping[str, Mapping[str, int]]] = {
 }
 
 # What CI runs: those of which there are so few. All of them with THOROUGH=2 or more, and by the command.
-QUICK: Final = {MEMORY: 60, MODEL: 60, SQLITE: 10, KAFKA: 20, TOPIC: 20, REDIS: 4, CUT: 2, TOLD: 4}
+QUICK: Final = {MEMORY: 30, MODEL: 30, SQLITE: 6, KAFKA: 8, TOPIC: 8, REDIS: 5, CUT: 2, TOLD: 5}
 
 
 class Case(NamedTuple):
