@@ -28,8 +28,10 @@ def page() -> str:
             lines.append(f"| {name} | {place} | {shown} |")
     lines += [
         "",
-        f"{total:,} schedules, and each of them passed. `more`: not run to its end yet; "
-        "`python -m tests.stepping.cases --missing --write` goes on with it.",
+        (
+            f"{total:,} schedules, and each of them passed. `more`: not run to its end yet; "
+            "`python -m tests.stepping.cases --missing --write` goes on with it."
+        ),
         "",
         "| what is wrong on purpose | caught by | with | on | in a schedule of so many steps |",
         "| --- | --- | --- | --- | ---: |",
