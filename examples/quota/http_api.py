@@ -178,6 +178,9 @@ def _body(type: type[T]) -> T:
     data = flask.request.get_data()
     if len(data) > MAX_BODY:
         flask.abort(413, f"A body has at most {MAX_BODY:,} bytes.")
+    if data and not flask.request.is_json:
+        # A form of somebody else's page can post text, and not JSON without asking first (CORS).
+        flask.abort(415, "The body has to be JSON: Content-Type: application/json.")
     try:
         return msgspec.json.decode(data or b"{}", type=type)
     except (ValueError, RecursionError) as error:

@@ -320,6 +320,13 @@ def test_cursors_in_a_circle() -> None:
     assert liar.asked == 3
 
 
+@pytest.mark.parametrize("reset", [2**62, -1, 10**300])
+def test_a_limit_that_ends_at_no_time(reset: int) -> None:
+    """Found by every lie at every place: a moment that no calendar has."""
+    answer = HttpResponse(200, {}, json.dumps({"result": [5, reset]}).encode())
+    told(REDIS["bucket"], Liar([answer], 0, answer.body))
+
+
 def test_the_lies_are_many() -> None:
     assert len(CHANGES) == len(WILD) + 4
     assert examples(1) >= 1

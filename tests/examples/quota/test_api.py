@@ -146,3 +146,10 @@ def test_the_page_is_served_with_what_keeps_it_to_itself(client: FlaskClient) ->
         reply = client.get(path)
         assert reply.status_code == 200
         assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_form_of_another_page_can_do_nothing(client: FlaskClient, kind: str) -> None:
+    reply = client.post("/users", data='{"user": "eve"}', content_type=kind)
+    assert reply.status_code == 415
+    assert client.post("/users", json={"user": "eve"}).status_code == 201  # nobody had made her

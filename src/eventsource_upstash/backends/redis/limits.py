@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec.structs import replace
 
@@ -25,6 +25,10 @@ from .transport import Transport
 if TYPE_CHECKING:
     from upstash_ratelimit import FixedWindow, SlidingWindow, TokenBucket
     from upstash_redis.asyncio import Redis
+
+
+_LAST_MS: Final = 253_402_214_400_000
+"""The last day of the year 9999, in milliseconds since 1970."""
 
 
 @checked("take")
@@ -56,6 +60,8 @@ class RedisLimiter:
         now_ms = self._now_ms()
         answer = await ratelimit.limit(identifier, cost)
         receipt = replace(carrier.receipt, commands=carrier.receipt.commands + carrier.calls(cost))
+        if not 0 <= answer.reset <= _LAST_MS:
+            raise ValueError("no moment that a calendar has")
         return Taken(answer.allowed, answer.remaining, round(answer.reset * 1_000), now_ms, receipt)
 
 
