@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import importlib
 import os
 import resource
 import shutil
@@ -58,6 +59,8 @@ class Killing:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
+        for module in {mutant.module for mutant in self._mutants}:  # some are imported by whoever needs them first
+            importlib.import_module("eventsource_upstash." + module.removesuffix(".py").replace("/", "."))
         functions: dict[CodeType, list[FunctionType]] = defaultdict(list)
         caches = []
         source = str(SOURCE.resolve())
@@ -179,7 +182,8 @@ def verdict_of(code: int) -> str:
 
 
 def swap(mutant: Mutant, functions: dict[CodeType, list[FunctionType]]) -> bool:
-    """Give the functions of the mutated module the mutant's code; whether that could be done."""
+    """Give the functions of the mutated module the mutant's code; whether that could be done, and there were any."""
+    swapped = False
     source, old = _compiled(mutant.module)
     try:
         new = compile(mutant.applied(source), old.co_filename, "exec", dont_inherit=True)
@@ -189,9 +193,10 @@ def swap(mutant: Mutant, functions: dict[CodeType, list[FunctionType]]) -> bool:
         for before, after in _pairs(old, new):
             for function in functions.get(before, ()):
                 function.__code__ = after
+                swapped = True
     except ValueError:  # it closes over something else
         return False
-    return True
+    return swapped
 
 
 @functools.cache

@@ -40,6 +40,7 @@ def test_a_mutant_takes_the_place_of_the_function() -> None:
     finally:
         is_position.__code__ = code
     assert not swap(mutant("position >= 0", "position >="), held), "it is no Python"
+    assert not swap(mutant("position >= 0", "position > 0"), {}), "there is no function to be the mutant"
 
 
 @pytest.mark.parametrize(
