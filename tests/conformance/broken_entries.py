@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import msgspec
 
 from eventsource_upstash.backends.memory.views import MemoryViews
-from eventsource_upstash.domain.indexes import NUMBERS, Entries, decode_value
+from eventsource_upstash.domain.indexes import NUMBERS, Entries
 from eventsource_upstash.domain.projections import ProjectionId
 from eventsource_upstash.ports import (
     Commit,
@@ -145,7 +146,12 @@ class Ordering(MemoryViews):
 
 class OrdersNumbersByTheirDigits(Ordering):
     def order(self, place: Place) -> tuple[object, ...]:
-        return (str(decode_value(place[0])), place[1])
+        value = place[0]
+        if value.startswith("s"):
+            return (value[1:], place[1])
+        bits = int(value[1:], 16)
+        bits ^= 1 << 63 if bits & 1 << 63 else (1 << 64) - 1
+        return (str(struct.unpack(">d", struct.pack(">Q", bits))[0]), place[1])
 
 
 class OrdersByUtf16(Ordering):

@@ -14,7 +14,7 @@ import os
 import resource
 import shutil
 import signal
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType
 from typing import Any
@@ -37,7 +37,7 @@ class Killing:
     Args:
         mutants: In what order they are tried.
         reach: Which tests can tell.
-        budget: Seconds, as measured, of tests that one mutant is tried with; the quickest come first.
+        budget: Seconds, as measured, of tests that one mutant is tried with; the narrowest come first.
         jobs: How many at once.
         told: Is called with each verdict: `killed`, `timeout`, `survived`, `unreached` or `invalid`, and the test.
     """
@@ -55,6 +55,8 @@ class Killing:
         self._budget = budget
         self._jobs = jobs
         self._told = told
+        # A test that runs few lines is about these; one that runs many passes by.
+        self._width = Counter(test for lines in reach.tests.values() for tests in lines.values() for test in tests)
         self._killers: dict[str, list[str]] = defaultdict(list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -100,15 +102,15 @@ class Killing:
         return True
 
     def _chosen(self, mutant: Mutant) -> list[str]:
-        """The tests to try, those first which have killed a neighbour; then one of each file, the quickest first."""
+        """The tests to try, those first which have killed a neighbour; then one of each file, the narrowest first."""
         reached = self._reach.of(mutant.module, mutant.lines)
         first = [test for test in self._killers[f"{mutant.module} {mutant.function}"] if test in reached]
         first += [test for test in self._killers[mutant.module] if test in reached and test not in first][:5]
         by_file: dict[str, list[str]] = defaultdict(list)
-        for test in sorted(reached.difference(first), key=self._reach.seconds.__getitem__):
+        for test in sorted(reached.difference(first), key=self._width.__getitem__):
             by_file[test.split("::")[0]].append(test)
         ranked = sorted(
-            ((rank, self._reach.seconds[test], test) for tests in by_file.values() for rank, test in enumerate(tests))
+            (rank, self._width[test], test) for tests in by_file.values() for rank, test in enumerate(tests)
         )
         chosen, seconds = [], 0.0
         for test in [*first, *(test for _, _, test in ranked)]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from eventsource_upstash import Misuse, Registry, connect
-from eventsource_upstash.domain.indexes import decode_value, encode_value
+from eventsource_upstash.domain.indexes import encode_value
 
 
 class Status(str, enum.Enum):
@@ -38,7 +38,7 @@ def test_documents_are_found_by_a_value_of_an_enum_of_strings() -> None:
     app.projector.catch_up()
     index = app.projection_store.view(cases).index("status")
     assert dict(index.equal("open")) == dict(index.equal(Status.OPEN)) == {"a": Case(Status.OPEN)}
-    assert decode_value(encode_value(Status.DONE, "a test")) == "done"
+    assert encode_value(Status.DONE, "a test") == "sdone"
 
 
 @pytest.mark.parametrize("value", ["", "secret" * 50, "secret\x01", "secret\ud800"])

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from eventsource_upstash import InProcess, Memory, Misuse, ProjectionStopped, Registry, SQLite, connect
 from eventsource_upstash.blocking import App
-from eventsource_upstash.domain.names import check_idempotency_key, check_key, check_stream, check_tags
+from eventsource_upstash.domain.names import (
+    MAX_KEY,
+    MAX_NAME,
+    check_idempotency_key,
+    check_key,
+    check_stream,
+    check_tags,
+)
 
 LONGEST_STREAM = 255
 LONGEST_KEY = 1024
@@ -243,3 +250,11 @@ def test_every_name_that_is_accepted_comes_back(tmp_path_factory: pytest.TempPat
             the.projector.catch_up()
             assert the.projection_store.view(notes).get(text) == Note("x")
             assert (text, Note("x")) in list(the.projection_store.view(notes).items())
+
+
+def test_a_key_and_a_tag_of_the_greatest_length() -> None:
+    check_key("k" * MAX_KEY)
+    check_tags(("t" * MAX_NAME,))
+    for refused in (lambda: check_key("k" * (MAX_KEY + 1)), lambda: check_tags(("t" * (MAX_NAME + 1),))):
+        with pytest.raises(Misuse, match=rf"({MAX_KEY + 1}|{MAX_NAME + 1}) characters"):
+            refused()

@@ -14,7 +14,17 @@ import msgspec
 import pydantic
 import pytest
 
-from eventsource_upstash import Aggregate, Misuse, Projection, RegistrationError, Registry, connect
+from eventsource_upstash import (
+    Aggregate,
+    EventStore,
+    Memory,
+    Misuse,
+    Projection,
+    RegistrationError,
+    Registry,
+    UnknownEventType,
+    connect,
+)
 
 
 @dataclass(frozen=True)
@@ -320,3 +330,40 @@ def test_reprs_name_things_without_their_contents() -> None:
     assert repr(aggregate) == "<Aggregate account of Account>"
     assert registry.projections == (projection,)
     assert (projection.name, projection.version, projection.handles("opened")) == ("accounts", 1, False)
+
+
+def test_a_projection_folds_as_an_aggregate_with_the_handlers_to_come_too() -> None:
+    registry, projection, aggregate = accounts()
+    registry.event("closed")(Closed)
+    aggregate.on(Opened)(lambda state, event: Account(event.id, event.amount))
+    projection.fold_as(aggregate)
+    aggregate.on(Closed)(lambda state, event: None)
+    with connect("memory:", registry) as app:
+        view = app.projection_store.view(projection)
+        app.event_store.append("account-1", Opened("1", 7))
+        app.projector.catch_up()
+        assert view.get("account-1") == Account("1", 7) == app.event_store.load(aggregate, "account-1").state
+        app.event_store.append("account-1", Closed("1"))
+        app.projector.catch_up()
+        assert view.get("account-1") is None
+
+
+def test_tags_that_a_type_declares_are_those_of_its_events() -> None:
+    registry = Registry()
+    registry.event("opened", tags=lambda event: (f"account:{event.id}",))(Opened)
+    with connect("memory:", registry) as app:
+        app.event_store.append("account-1", Opened("1"))
+        assert [each.tags for each in app.event_store.read()] == [("account:1",)]
+
+
+def test_an_event_that_nobody_registered_is_told_with_its_place() -> None:
+    registry, *_ = accounts()
+    backend = Memory()
+    EventStore(backend, registry).append("account-1", Opened("1"), Opened("1"))
+    strange = Registry()
+    with pytest.raises(UnknownEventType) as told:
+        list(EventStore(backend, strange).read(after=1))
+    error = told.value
+    assert (error.type, error.version, error.stream, error.position) == ("opened", 1, "account-1", 2)
+    strange.ignore("opened")
+    assert list(EventStore(backend, strange).read()) == []

@@ -18,7 +18,6 @@ NUMBERS: Final = ("n", "n~")
 STRINGS: Final = ("s", "s\U0010ffff")
 """Bounds of all strings, both inclusive."""
 
-_SIGN: Final = 1 << 63
 _ALL: Final = (1 << 64) - 1
 _pack: Final = struct.Struct(">d").pack
 
@@ -70,13 +69,3 @@ def encode_value(value: object, where: str) -> str:
         return "n" + _pack(-abs(number)).hex()
     (bits,) = struct.unpack(">Q", _pack(number))
     return f"n{bits ^ _ALL:016x}"
-
-
-def decode_value(value: str) -> float | str:
-    """The value that was encoded, a number as a float."""
-    if value.startswith("s"):
-        return value[1:]
-    bits = int(value[1:], 16)
-    bits ^= _SIGN if bits & _SIGN else _ALL
-    (number,) = struct.unpack(">d", struct.pack(">Q", bits))
-    return float(number)
