@@ -182,6 +182,7 @@ class Store:
     async def _write_after(self, previous: asyncio.Task[None] | None) -> None:
         if previous is not None:
             await asyncio.wait([previous])
+            previous = None  # a failure would hold on to the one before it, and so to all since Valkey went away
         self._writing, self._next = self._next, None
         pending, self._pending = self._pending, {}
         lines, self._lines = self._lines, []
