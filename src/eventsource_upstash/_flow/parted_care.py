@@ -118,6 +118,7 @@ class PartedRebuild(Rebuild):
             begun[number], cost = await self._of(number).begin(part)
             receipt += cost
         behind = await look(self._partitions, (projection,), count)
+        receipt += behind.receipt
         watch = _Watch(projection, begun, behind.heads, progress)
         complete = True
         stopped: ProjectionStopped | None = None

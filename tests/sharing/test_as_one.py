@@ -1,0 +1,183 @@
+"""How far a view in parts is, and what builds it has, told as of one view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+import pytest
+
+from eventsource_upstash._flow.parted_care import _Watch
+from eventsource_upstash._flow.partitions import builds_in_one, in_one, position_in
+from eventsource_upstash._flow.rebuilding import Rebuilding
+from eventsource_upstash._io.blocking import run
+from eventsource_upstash.domain.positions import Vector, position_at, vector
+from eventsource_upstash.domain.progress import NO_NOTES, Notes, ProjectionId, Stopped
+from eventsource_upstash.ports import Progress, Role
+from tests.sharing.support import Game, Scored, app, in_partition, kafka, topic_of
+
+VIEW = ProjectionId("players", 1)
+
+
+def part(
+    number: int,
+    place: int,
+    generation: int = 1,
+    *,
+    edition: int = 0,
+    role: Role = Role.SERVING,
+    met: bool = True,
+    notes: Notes = NO_NOTES,
+) -> Progress:
+    """How far one part is."""
+    at = position_at(number, place) if place else 0
+    return Progress(VIEW.part(number), generation, at, edition=edition, role=role, met=met, notes=notes)
+
+
+def places(progress: Progress, count: int) -> list[int]:
+    return [vector(progress.checkpoint).at(number) for number in range(count)]
+
+
+def test_one_view_is_where_its_parts_are() -> None:
+    one = in_one(VIEW, {0: part(0, 4, 2), 1: part(1, 0, 7), 2: part(2, 5, 3)}, 3)
+    assert one.projection == VIEW
+    assert places(one, 3) == [4, 0, 5]
+    assert (one.generation, one.role, one.met) == (7, Role.SERVING, True)
+    assert [number for number, _ in one.parts] == [0, 1, 2]
+    kept = in_one(VIEW, {1: part(1, 3, 2, role=Role.KEPT), 0: part(0, 2, 2, role=Role.KEPT, met=False)}, 2)
+    assert (kept.role, kept.met, [number for number, _ in kept.parts]) == (Role.KEPT, False, [0, 1])
+
+
+def test_of_no_part_nothing_was_folded() -> None:
+    one = in_one(VIEW, {}, 3)
+    assert (one.generation, one.checkpoint, one.role, one.met, one.parts) == (1, Vector(), Role.SERVING, True, ())
+    assert (one.notes.shape, one.notes.stopped) == ("", None)
+
+
+def test_of_one_partition_it_is_a_number() -> None:
+    one = in_one(VIEW, {0: part(0, 4)}, 1)
+    assert (one.checkpoint, type(one.checkpoint)) == (4, int)
+    assert position_in({}, 1) == 0
+    assert position_in({0: 3}, 2) == Vector().moved({0: 3})
+
+
+def test_another_state_of_any_part_has_another_edition() -> None:
+    parts = {0: part(0, 4), 1: part(1, 5)}
+    states = [
+        parts,
+        {**parts, 0: part(0, 5)},
+        {**parts, 1: part(1, 4)},
+        {**parts, 1: part(1, 5, edition=1)},
+        {**parts, 0: part(0, 4, edition=1)},
+        {**parts, 0: part(0, 4, 2)},
+        {0: parts[0]},
+        {1: parts[1]},
+    ]
+    assert len({in_one(VIEW, each, 2).edition for each in states}) == len(states)
+    assert in_one(VIEW, dict(reversed(parts.items())), 2).edition == in_one(VIEW, parts, 2).edition
+
+
+def test_notes_are_summed_and_what_has_stopped_is_told_of_each() -> None:
+    def noted(number: int, place: int, stopped: bool, shape: str) -> Progress:
+        why = Stopped(position_at(number, 9), f"boom {number}", 100 + number) if stopped else None
+        notes = msgspec.structs.replace(NO_NOTES, stopped=why, parked=number + 1, skipped=10, shape=shape)
+        return part(number, place, notes=notes)
+
+    one = in_one(VIEW, {2: noted(2, 3, True, "a b c"), 1: noted(1, 4, True, "c b"), 0: noted(0, 0, False, "x")}, 3)
+    assert (one.notes.parked, one.notes.skipped) == (6, 30)
+    assert one.notes.shape in ("b c", "c b")  # by what the documents of each part that was folded are found
+    stopped = one.notes.stopped
+    assert stopped is not None
+    assert (stopped.position, stopped.since_us) == (position_at(1, 9), 101)
+    assert stopped.reason == "in partition 1: boom 1 (also stopped: partition 2)"
+
+
+def test_all_builds_of_the_parts_are_builds_of_the_view() -> None:
+    building, kept, dropped = Role.BUILDING, Role.KEPT, Role.DROPPED
+    builds = {
+        0: [part(0, 9, 2), part(0, 4, 3, role=building), part(0, 8, 1, role=kept)],
+        1: [part(1, 7, 3), part(1, 6, 2, role=kept), part(1, 5, 1, role=dropped)],
+        2: [part(2, 3, 2), part(2, 0, 3, role=building), part(2, 2, 1, role=kept)],
+    }
+    serving, rebuilt, second, first = builds_in_one(VIEW, builds, 3)
+    assert (serving.generation, serving.role, places(serving, 3)) == (3, Role.SERVING, [9, 7, 3])
+    # Of the part in which the rebuild has taken its place, that counts.
+    assert (rebuilt.generation, rebuilt.role, places(rebuilt, 3)) == (3, building, [4, 7, 0])
+    assert (second.generation, second.role, places(second, 3)) == (2, kept, [0, 6, 0])
+    assert (first.generation, first.role, places(first, 3)) == (1, dropped, [8, 5, 2])
+
+
+def test_without_a_rebuild_there_is_none() -> None:
+    builds = {0: [part(0, 9, 2), part(0, 8, 1, role=Role.KEPT)], 1: [part(1, 7, 2)]}
+    assert [(each.generation, each.role) for each in builds_in_one(VIEW, builds, 2)] == [
+        (2, Role.SERVING),
+        (1, Role.KEPT),
+    ]
+
+
+def watch(told: list[Rebuilding] | None, begun: Mapping[int, Progress], heads: Mapping[int, int]) -> _Watch:
+    return _Watch(Game().players, begun, heads, None if told is None else told.append)
+
+
+def test_a_rebuild_of_all_parts_tells_how_far_all_of_them_are() -> None:
+    told: list[Rebuilding] = []
+    watched = watch(told, {0: part(0, 2, 3), 1: part(1, 0, 4)}, {0: 6, 1: 4})
+    assert (watched.generation, watched.position, watched.head) == (4, Vector((2,)), Vector((6, 4)))
+    of = watched.of(1)
+
+    def page(position: int, head: int) -> Rebuilding:
+        of(Rebuilding("players", 4, position_at(1, position), position_at(1, head), 0.0, None))
+        return told[-1]
+
+    first = page(0, 4)
+    assert (first.position, first.head, first.remaining) == (Vector((2,)), Vector((6, 4)), None)
+    second = page(3, 5)
+    assert (second.projection, second.generation) == ("players", 4)
+    assert (second.position, second.head) == (Vector((2, 3)), Vector((6, 5)))
+    # Three of nine places are done that were to be done: twice as long is left as it took.
+    assert second.remaining == pytest.approx(second.elapsed * 6 / 3)
+    assert page(1, 1).position == Vector((2, 3))  # never back
+    watched.note(0, position_at(0, 6), position_at(0, 6))
+    assert len(told) == 3  # that is for whoever rebuilds
+    last = page(5, 5)
+    assert (last.position, last.remaining) == (Vector((6, 5)), 0.0)
+
+
+def test_a_rebuild_with_nothing_to_do_has_nothing_left() -> None:
+    told: list[Rebuilding] = []
+    watched = watch(told, {0: part(0, 6)}, {0: 6})
+    watched.of(0)(Rebuilding("players", 1, 6, 6, 0.0, None))
+    assert (told[0].position, told[0].head, told[0].remaining, told[0].fraction) == (6, 6, 0.0, 1.0)
+    watch(None, {0: part(0, 6)}, {0: 6}).of(0)(told[0])  # nobody wants to know
+
+
+def test_what_an_answer_about_keys_has_to_have_reached_is_their_partitions_place() -> None:
+    game = Game(teams=True)
+    backend = kafka(3)
+    one = app(game, backend)
+    keys = [in_partition(one, number)[0] for number in range(3)]
+    for key in keys * 2:
+        one.event_store.append(key, Scored(1))
+    one.projector.catch_up()
+    partitions = one.projection_store.partitions
+    assert partitions is not None
+    assert game.teams is not None
+    head = one.event_store.head()
+
+    def needed(*wanted: str, of: ProjectionId = game.players.id) -> list[int]:
+        reached = run(partitions.needed(of, wanted, head))
+        return [vector(reached).at(number) for number in range(3)]
+
+    assert needed(keys[1]) == [0, 2, 0]
+    assert needed(keys[0], keys[2]) == [2, 0, 2]
+    assert needed(*keys) == [2, 2, 2]
+    assert needed(keys[1], of=game.teams.id) == [2, 2, 2]  # a whole view needs all of it
+    topic_of(backend).grow(4)
+    assert needed(keys[1]) == [2, 2, 2]  # its events may be in another one by now
+    fresh = app(Game(), kafka(2))
+    other = fresh.projection_store.partitions
+    assert other is not None
+    (key,) = in_partition(fresh, 1)
+    token = Vector((3, 4))
+    assert run(other.needed(game.players.id, [key], cast("int", token))) == Vector((0, 4))  # before its first fold

@@ -1,0 +1,153 @@
+"""What an answer says it cost is the sum of all that was asked for it: of the views, and of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+import msgspec
+import pytest
+
+from eventsource_upstash import Memory, ProjectionStopped
+from eventsource_upstash._flow.querying import NUMBERS
+from eventsource_upstash._flow.wiring import any_of
+from eventsource_upstash._io.blocking import run
+from eventsource_upstash.backends.kafka.backend import Kafka
+from eventsource_upstash.blocking import App
+from eventsource_upstash.domain.events import FREE, Receipt
+from eventsource_upstash.ports import Span, Views
+from eventsource_upstash.testing import BackendWrapper
+from tests.kafka.memory_topic import MemoryTopic
+from tests.sharing.support import Clock, Game, Scored, app, in_partition, names
+
+T = TypeVar("T")
+
+
+class Till(BackendWrapper):
+    """Each call costs a request."""
+
+    def __init__(self) -> None:
+        super().__init__(Memory())
+        self.calls = 0
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        self.calls += 1
+        return dearer(await step(), Receipt(requests=1))
+
+
+def dearer(answer: T, cost: Receipt) -> T:
+    """An answer whose receipt has grown, wherever it stands in it."""
+    held = cast("Any", answer)  # of any of the ports' answers
+    if isinstance(held, Receipt):
+        return cast("T", held + cost)
+    if isinstance(held, msgspec.Struct):
+        return cast("T", msgspec.structs.replace(held, receipt=held.receipt + cost))  # type: ignore[attr-defined]
+    if hasattr(held, "_replace"):
+        return cast("T", held._replace(receipt=held.receipt + cost))
+    assert sum(isinstance(each, Receipt) for each in held) == 1
+    return cast("T", tuple(each + cost if isinstance(each, Receipt) else each for each in held))
+
+
+class Priced:
+    """A game over partitions where each call to the views costs a request, and each to the topic a command."""
+
+    def __init__(self, game: Game, partitions: int = 3) -> None:
+        self.till = Till()
+        self.topic = MemoryTopic("game", partitions)
+        self.topic.receipt = Receipt(commands=1)
+        self.clock = Clock()
+        self.app: App = self.open(game)
+
+    def open(self, game: Game) -> App:
+        return app(game, Kafka(self.topic, views=self.till), self.clock)
+
+    def adds_up(self, doing: Callable[[], Receipt]) -> None:
+        """What is asked meanwhile is what the receipt tells."""
+        calls, asked = self.till.calls, len(self.topic.calls)
+        told = doing()
+        assert told == Receipt(requests=self.till.calls - calls, commands=len(self.topic.calls) - asked)
+        assert told != FREE
+
+
+def test_of_all_work_on_parts() -> None:
+    game = Game(teams=True)
+    priced = Priced(game)
+    one = priced.app
+    for name in names(9):
+        one.event_store.append(name, Scored(1))
+    priced.adds_up(lambda: one.projector.catch_up().receipt)
+    priced.adds_up(lambda: one.projector.catch_up().receipt)
+    one.event_store.append("player-1", Scored(2))
+    head = one.event_store.head()
+    priced.adds_up(lambda: one.projector.catch_up(until=head).receipt)
+    priced.adds_up(lambda: one.projector.rebuild(game.players).receipt)
+    priced.adds_up(lambda: one.projector.drop_generations(game.players).receipt)
+    one.projector.rebuild(game.players)
+    again = Game(teams=True)
+    other = priced.open(again)  # which knows of nothing yet
+    priced.adds_up(lambda: run(other.projector.rebuilding.go_back(any_of(again.players), None))[1])
+    priced.adds_up(lambda: other.projector.drop_generations(again.players, generation=3).receipt)
+    newer = priced.open(Game(version=2))
+    priced.adds_up(lambda: newer.projector.drop_version("players", 1).receipt)
+    priced.adds_up(lambda: newer.projector.catch_up().receipt)
+
+
+def test_of_what_stops() -> None:
+    game = Game()
+    priced = Priced(game)
+    one = priced.app
+    bad = [in_partition(one, partition)[0] for partition in (1, 2)]
+    for name in names(9):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    game.bad.update(bad)
+    for name in bad:
+        one.event_store.append(name, Scored(1))
+
+    def stopped(doing: Callable[[], object]) -> Receipt:
+        with pytest.raises(ProjectionStopped) as error:
+            doing()
+        return error.value.result.receipt
+
+    priced.adds_up(lambda: stopped(one.projector.catch_up))
+    priced.adds_up(lambda: stopped(lambda: one.projector.rebuild(game.players)))
+
+
+def test_of_parked_events() -> None:
+    game = Game(on_error="park")
+    priced = Priced(game)
+    one = priced.app
+    bad = [in_partition(one, partition)[0] for partition in range(3)]
+    game.bad.update(bad)
+    for name in bad:
+        one.event_store.append(name, Scored(1))
+    priced.adds_up(lambda: one.projector.catch_up().receipt)
+    priced.adds_up(lambda: one.projector.retry_parked(game.players).receipt)
+    game.bad.clear()
+    priced.adds_up(lambda: one.projector.retry_parked(game.players, key=bad[0]).receipt)
+    priced.adds_up(lambda: one.projector.discard_parked(game.players).receipt)
+
+
+@pytest.mark.parametrize("partitioned", [True, False])
+def test_of_queries(partitioned: bool) -> None:
+    game = Game(partitioned=partitioned)
+    priced = Priced(game)
+    for name in names(9):
+        priced.app.event_store.append(name, Scored(1))
+    priced.app.projector.catch_up()
+    known, span = game.players.id, Span("score", *NUMBERS)
+
+    def asks(ask: Callable[[Views], Coroutine[object, None, Any]]) -> None:
+        for _ in range(2):  # how many parts there are is known the second time
+            priced.adds_up(lambda: run(ask(views)).receipt)
+
+    for ask in (
+        lambda views: views.get_many(known, names(9), 0),
+        lambda views: views.items(known, None, 100, 1 << 20, 0),
+        lambda views: views.find(known, span, None, 100, 1 << 20, 0, reverse=False),
+        lambda views: views.count(known, None, 0),
+        lambda views: views.rank(known, span, "player-1", 0),
+        lambda views: views.rank(known, span, "nobody", 0),
+    ):
+        views = cast("Views", priced.open(game).projection_store.views)
+        asks(ask)

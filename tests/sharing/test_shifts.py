@@ -1,0 +1,86 @@
+"""What stops one partition of a worker is tried again after a pause that grows, and holds up no other one."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventsource_upstash._flow import parting
+from eventsource_upstash._flow.parting import Shift
+from eventsource_upstash._flow.sharing import Sharing
+from eventsource_upstash._io.blocking import run
+from tests.sharing.support import Boom, Clock, Game, Scored, app, in_partition, kafka, names
+
+
+class Moments:
+    """The clock of a module, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def moments(monkeypatch: pytest.MonkeyPatch) -> Moments:
+    held = Moments()
+    monkeypatch.setattr(parting, "time", held)
+    return held
+
+
+class Staying:
+    """A worker over three partitions, whose rounds are made by hand."""
+
+    def __init__(self, game: Game) -> None:
+        self.one = app(game, kafka(3))
+        flow = self.one.projector.flow
+        assert flow.parting is not None
+        membership = Sharing(flow.parting.partitions.whole, Clock())
+        self.shift = Shift(flow.parting, flow, self.one.registry.subscriptions, membership, 1.0)
+
+    def go(self) -> bool:
+        return run(self.shift.go())
+
+
+def test_a_partition_that_stops_is_tried_again_after_a_pause_that_doubles_while_others_go_on(
+    moments: Moments, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = Game(teams=True)
+    staying = Staying(game)
+    (bad,), (good,) = in_partition(staying.one, 1), in_partition(staying.one, 2)
+    game.bad.add(bad)
+    staying.one.event_store.append(bad, Scored(1))
+    tried: list[float] = []
+    for _ in range(32):
+        staying.one.event_store.append(good, Scored(1))
+        before = game.calls
+        assert not staying.go()
+        if game.calls - before > 1:  # the good one, and the bad one
+            tried.append(moments.now)
+        moments.now += 1
+    assert tried == [0.0, 2.0, 6.0, 14.0, 30.0]
+    (told,) = caplog.records  # the same trouble once more is not news
+    assert "'players' stopped at position" in told.getMessage()
+    assert isinstance(told.exc_info, tuple)
+    assert isinstance(told.exc_info[1], Boom)
+    assert dict(staying.one.projection_store.view(game.players).items())[good].score == 32
+    game.bad.clear()
+    moments.now += 100
+    staying.go()
+    assert staying.one.projection_store.status()[0].state == "current"
+    game.bad.add(bad)
+    staying.one.event_store.append(bad, Scored(1))
+    staying.go()
+    moments.now += 2.0  # the first pause is short again
+    before = game.calls
+    staying.go()
+    assert game.calls > before
+
+
+def test_a_worker_has_more_to_do_as_long_as_something_is_left(moments: Moments) -> None:
+    game = Game(teams=True)
+    staying = Staying(game)
+    for name in names(9):
+        staying.one.event_store.append(name, Scored(1))
+    assert not staying.go()
+    assert game.calls == game.team_calls == 9
