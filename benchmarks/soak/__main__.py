@@ -25,7 +25,7 @@ from benchmarks.soak.report import RESULT
 from benchmarks.soak.results import Sample
 from benchmarks.soak.running import Plan, Result, Run
 from benchmarks.soak.services import DidNotStart
-from benchmarks.soak.trouble import LONGEST, ROUNDS
+from benchmarks.soak.trouble import LONGEST, ROUNDS, SHORTEST
 from eventsource_upstash.local.engine import find_server
 
 RESULTS = Path("soak-results")
@@ -86,7 +86,7 @@ def main() -> int:
         options.every,
         folder,
         options.app,
-        round=min(LONGEST, seconds / ROUNDS),
+        round=min(LONGEST, max(SHORTEST, seconds / ROUNDS)),
     )
     (folder / "about.json").write_bytes(msgspec.json.format(msgspec.json.encode(about(plan))))
     print(f"seed {plan.seed}, results in {folder}", flush=True)

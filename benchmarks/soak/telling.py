@@ -31,7 +31,6 @@ def table(result: Result) -> str:
     redis, qstash = result.metrics["redis"], result.metrics["qstash"]
     apps = [numbers for caller, numbers in redis.items() if caller.startswith("app-")]
     commands, requests = (sum(numbers.get(name, 0) for numbers in apps) for name in ("commands", "requests"))
-    unread = ("look: no answer", "sent again though answered")
     rows = {
         "ran": f"{result.seconds / 60:.1f} minutes",
         "commands acknowledged": f"{result.acknowledged:,}: {result.acknowledged / result.seconds:.1f} a second",
@@ -44,7 +43,7 @@ def table(result: Result) -> str:
         ),
         "sent again, by the status before": listed(of(result.counts, "sent again after "), "none"),
         "reads, by freshness and status": listed(of(result.counts, "read "), "none"),
-        "further": listed({name: result.counts.get(name, 0) for name in unread}, "none"),
+        "sent again though answered": f"{result.counts.get('sent again though answered', 0):,}",
         "faults of Redis over REST": listed(of(result.faults, "redis "), "none"),
         "faults of QStash": listed(of(result.faults, "qstash "), "none"),
         "done to processes": listed(dict(sorted(result.done.items())), "nothing"),

@@ -49,8 +49,8 @@ QSTASH: Mapping[str, tuple[float, float]] = {
 ROUNDS = 90
 """A short run is cut into so many rounds; in each of them a process is hurt."""
 
-LONGEST = 40.0
-"""Seconds of a round, at most."""
+SHORTEST, LONGEST = 1.0, 40.0
+"""Seconds of a round, at least and at most."""
 
 
 class Troubles:
