@@ -96,6 +96,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     (folder / RESULT).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    if not (folder / "view.json").exists():
+        print(*result.problems, sep="\n", file=sys.stderr)  # there is nothing to hold the records against
+        return 1
     print("checking what was recorded", flush=True)
     code = report.main(folder)
     if code == 0:
