@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from eventsource_upstash import (
+    Append,
     Misuse,
     ProjectionStopped,
+    Query,
     ReactorStopped,
     Refused,
+    Registry,
     Unavailable,
 )
 from eventsource_upstash.testing.colours import Face, settled
@@ -242,3 +245,53 @@ def test_delays_count_from_the_event(shop: Shop) -> None:
     assert (first.retries, first.body, first.headers) == (0, b"text", {"content-type": "text/plain; charset=utf-8"})
     assert (second.destination, second.body, second.not_before_us) == ("https://b.example", b"x", 1893456000_000_000)
     assert callable(remind)
+
+
+def test_what_is_asked_of_one_key_is_done_to_that_key_alone(shop: Shop) -> None:
+    orders = Orders("execute", on_error="park")
+    orders.out_of_stock = {"1", "2", "3"}
+    orders.broken = {"4", "5"}
+    shop.open(orders)
+    shop.place("1", "2", "3", "4", "5")
+    shop.catch_up()
+    orders.out_of_stock = set()
+    orders.broken = set()
+    again = shop.retry(orders, key="order-2")
+    assert (again.done, again.left, again.failed) == (1, 4, ())
+    assert [each.event.order for each in shop.events(Shipped)] == ["2"]
+    assert (shop.discard(orders, key="order-4").done, shop.discard(orders, key="order-1").done) == (1, 1)
+    assert shop.retry(orders, key="order-5").done == 1
+    assert shop.retry(orders).left == 0
+    assert shop.catch_up().complete
+    assert {each.event.order for each in shop.events(Shipped)} == {"2", "3", "5"}
+
+
+@pytest.mark.parametrize("tags", [(), ("vip",)])
+def test_each_event_that_is_appended_has_its_own_tags(shop: Shop, tags: tuple[str, ...]) -> None:
+    registry = Registry()
+    registry.event("placed")(Placed)
+    registry.event("booked", tags=lambda event: [f"amount-{event.amount}"])(Booked)
+    registry.event("shipped")(Shipped)
+    reactor = registry.reactor("desk")
+
+    @reactor.on(Placed)
+    def placed(event: Placed) -> list[Append]:
+        return [
+            Append("mixed", Booked("1", 1), Shipped("1"), Booked("1", 2), tags=tags),
+            Append("alike", Booked("2", 3), Booked("2", 3), tags=tags),
+            Append("plain", Shipped("2"), tags=tags),
+        ]
+
+    shop.face = Face(shop.colour, shop.backend, registry, shop.carrier)
+    shop.place("1")
+    assert shop.catch_up().complete
+
+    def tagged(*wanted: str) -> list[object]:
+        return [each.event for each in shop.run(shop.face.read(query=Query.of(tags=list(wanted))))]
+
+    assert tagged("amount-1") == [Booked("1", 1)]
+    assert tagged("amount-2") == [Booked("1", 2)]
+    assert tagged("amount-3") == [Booked("2", 3), Booked("2", 3)]
+    if tags:
+        assert len(tagged("vip")) == 6
+        assert tagged("vip", "amount-2") == [Booked("1", 2)]

@@ -80,6 +80,11 @@ def test_of_all_work_on_parts() -> None:
     one.event_store.append("player-1", Scored(2))
     head = one.event_store.head()
     priced.adds_up(lambda: one.projector.catch_up(until=head).receipt)
+    one.projector.catch_up()
+    fresh = priced.open(Game())
+    before = len(priced.topic.calls)
+    priced.adds_up(lambda: fresh.projector.catch_up().receipt)
+    assert "fetch" not in priced.topic.calls[before:]  # nothing of it ends: there is nothing to look for
     priced.adds_up(lambda: one.projector.rebuild(game.players).receipt)
     priced.adds_up(lambda: one.projector.drop_generations(game.players).receipt)
     one.projector.rebuild(game.players)
@@ -143,6 +148,7 @@ def test_of_queries(partitioned: bool) -> None:
 
     for ask in (
         lambda views: views.get_many(known, names(9), 0),
+        lambda views: views.get_many(known, [], 0),
         lambda views: views.items(known, None, 100, 1 << 20, 0),
         lambda views: views.find(known, span, None, 100, 1 << 20, 0, reverse=False),
         lambda views: views.count(known, None, 0),
