@@ -64,6 +64,7 @@ def test_a_store_that_cannot_be_reached(
         backend.error = error
         answer = limit.check()
         assert (answer.allowed, answer.counted) == (on_failure == "allow", False)
+        assert answer.remaining == (2 if on_failure == "allow" else 0)
         assert ("Retry-After" in answer.headers) is (on_failure == "deny")
     assert [record.levelname for record in caplog.records] == ["WARNING"], "it is said once"
     if on_failure == "deny":

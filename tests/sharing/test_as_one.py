@@ -8,6 +8,7 @@ from typing import cast
 import msgspec
 import pytest
 
+from eventsource_upstash import Misuse
 from eventsource_upstash._flow.parted_care import _Watch
 from eventsource_upstash._flow.partitions import builds_in_one, in_one, position_in
 from eventsource_upstash._flow.rebuilding import Rebuilding
@@ -181,3 +182,17 @@ def test_what_an_answer_about_keys_has_to_have_reached_is_their_partitions_place
     (key,) = in_partition(fresh, 1)
     token = Vector((3, 4))
     assert run(other.needed(game.players.id, [key], cast("int", token))) == Vector((0, 4))  # before its first fold
+
+
+def test_going_back_to_a_generation_is_done_where_each_part_has_it_or_serves_it() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for number in range(3):
+        one.event_store.append(in_partition(one, number)[0], Scored(1))
+    one.projector.catch_up()
+    one.projector.rebuild(game.players)
+    for _ in range(2):  # the second time it serves already
+        assert one.projector.go_back(game.players, generation=1) == 1
+    with pytest.raises(Misuse, match=r"generation 9 of its view is not kept of partition 0, 1, 2"):
+        one.projector.go_back(game.players, generation=9)
+    assert one.projection_store.status()[0].generation == 1
