@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -211,6 +212,23 @@ class Open(pydantic.BaseModel, extra="allow"):
     name: str
 
 
+class Beyond(pydantic.BaseModel):
+    """Of a type that pydantic knows, and msgspec does not."""
+
+    item: LooseModel | Person | Flat | None = None
+
+
+class Shortened(pydantic.BaseModel):
+    """Writes less than it holds."""
+
+    many: list[Any] = []
+    anything: Any = None
+
+    @pydantic.field_serializer("many", "anything")
+    def _without_the_last(self, value: Any) -> Any:
+        return value[:-1] if value else value
+
+
 @dataclass
 class Checked:
     """Built by its own code, so that the class itself checks it."""
@@ -247,7 +265,25 @@ def test_an_untyped_value_in_a_pydantic_model_that_would_change(name: str) -> No
     value, told = CHANGED[name]
     assert f"field $.anything{told}" in refused(LooseModel(anything=value))
     assert f"field $.inner[1].anything{told}" in refused(Within(inner=[LooseModel(), LooseModel(anything=value)]))
+    assert f"field $.item.anything{told}" in refused(Beyond(item=LooseModel(anything=value)))
     assert "cannot be stored" in refused(Open(name="x", more=value))
+
+
+def test_a_key_that_is_none() -> None:
+    assert "$.anything has a key that is None, which would be read back as a str" in refused(
+        LooseModel(anything={None: 1})
+    )
+
+
+def test_a_number_that_is_not_finite_within_a_pydantic_model() -> None:
+    told = "field $.anything.1 is not a finite number"
+    assert told.replace(".1", "[1]") in refused(LooseModel(anything=[1.0, math.nan]))
+    assert told in refused(LooseModel(anything={1: math.inf}))
+
+
+@pytest.mark.parametrize("field", ["many", "anything"])
+def test_a_model_that_writes_less_than_it_holds(field: str) -> None:
+    assert "cannot be stored" in refused(Shortened(**{field: [1, 2]}))
 
 
 @pytest.mark.parametrize(

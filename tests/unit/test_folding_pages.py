@@ -263,3 +263,39 @@ def test_what_is_no_key_is_named(key: object, kind: str) -> None:
     plan = notes.plan([row(1, "x")], 0, None)
     assert plan.checkpoint == 0
     assert f"several of them, not {kind}" in str(plan.error)
+
+
+@KINDS
+@pytest.mark.parametrize("on_error", ["park", "skip"])
+def test_a_page_in_which_one_is_set_aside_and_a_later_one_is_not_known(on_error: OnError, found: bool) -> None:
+    done = folded(notes_of(on_error, found=found), row(3, "bad", "b"), row(5, "x"), row(7, "y", type="unheard"))
+    assert (done.checkpoint, done.applied, texts(done)) == (6, 1, {"a": ("x",)})
+    assert [each.row[0] for each in done.aside] == [3]
+    assert done.stopped == Stopped(7, str(done.error))
+
+
+@KINDS
+def test_a_handler_is_given_the_event_whichever_way_a_page_is_folded(found: bool) -> None:
+    """One that never fails, so that nothing is folded a second time."""
+    registry = Registry()
+    registry.event("noted")(Noted)
+    notes = registry.projection("notes", Notes)
+
+    @notes.on(Noted)
+    def noted(document: Notes | None, event: Noted) -> Notes:
+        return Notes((*(document.texts if document else ()), str(event)))
+
+    if found:
+        notes.index("count", lambda document: len(document.texts))
+    expected = tuple(str(Noted(("a",), text)) for text in "xy")
+    rows = row(1, "x"), row(2, "y")
+    assert texts(folded(notes, *rows)) == {"stream": expected}
+    state, done, error = notes.fold_waiting(rows, "stream", None, Entries())
+    assert state.document is not None
+    assert (msgspec.json.decode(state.document, type=Notes).texts, done, error) == (expected, 2, None)
+
+
+def test_a_page_without_events_leaves_the_checkpoint_where_it_is() -> None:
+    notes = notes_of()
+    for each in (notes, notes.part(0, lambda _: 0)):
+        assert each.plan((), 7, None).checkpoint == 7

@@ -22,6 +22,7 @@ from eventsource_upstash.domain.names import (
     check_key,
     check_stream,
     check_tags,
+    is_subject,
 )
 
 LONGEST_STREAM = 255
@@ -255,6 +256,13 @@ def test_every_name_that_is_accepted_comes_back(tmp_path_factory: pytest.TempPat
 def test_a_key_and_a_tag_of_the_greatest_length() -> None:
     check_key("k" * MAX_KEY)
     check_tags(("t" * MAX_NAME,))
+    check_idempotency_key("i" * MAX_NAME)
+    check_stream("s" * MAX_NAME)
     for refused in (lambda: check_key("k" * (MAX_KEY + 1)), lambda: check_tags(("t" * (MAX_NAME + 1),))):
         with pytest.raises(Misuse, match=rf"({MAX_KEY + 1}|{MAX_NAME + 1}) characters"):
             refused()
+
+
+def test_the_subject_of_a_key_is_a_name_as_others_are() -> None:
+    assert all(is_subject(subject) for subject in (*GOOD, "s", "s" * MAX_NAME))
+    assert not any(is_subject(subject) for subject in (*BAD, "", "s" * (MAX_NAME + 1)))

@@ -14,6 +14,7 @@ import pydantic
 import pytest
 
 from eventsource_upstash import Misuse, RegistrationError, Registry
+from eventsource_upstash.domain.schema import inspect_class
 
 if TYPE_CHECKING:
     from somewhere import Unimportable  # type: ignore[import-not-found]
@@ -248,3 +249,47 @@ def test_a_type_is_an_event_or_ignored() -> None:
     registry.ignore("closed")
     registry.ignore("closed")  # in two modules, say
     refused("was declared as ignored", lambda: registry.event("closed")(Closed))
+
+
+@attrs.define
+class ChangingAttrs:
+    id: str
+
+
+@dataclass
+class Changing:
+    id: str
+
+
+class ChangingStruct(msgspec.Struct):
+    id: str
+
+
+@dataclass(frozen=True)
+class Deep:
+    first: OpenedStruct
+    second: tuple[OpenedAttrs, ...]
+    third: Opened | None
+
+
+@dataclass(frozen=True)
+class DeepAndChanging:
+    inner: tuple[ChangingAttrs | None, ...]
+
+
+@pytest.mark.parametrize(
+    ("cls", "immutable"),
+    [
+        (Opened, True),
+        (OpenedStruct, True),
+        (OpenedAttrs, True),
+        (Deep, True),
+        (Changing, False),
+        (ChangingStruct, False),
+        (ChangingAttrs, False),
+        (DeepAndChanging, False),
+        (OpenedModel, False),
+    ],
+)
+def test_whether_one_instance_can_be_handed_to_several(cls: type, immutable: bool) -> None:
+    assert inspect_class(cls, "event type 'x'").immutable is immutable

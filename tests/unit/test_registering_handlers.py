@@ -25,6 +25,7 @@ from eventsource_upstash import (
     UnknownEventType,
     connect,
 )
+from eventsource_upstash.domain.outgoing import NotHere, command_class, has_command
 
 
 @dataclass(frozen=True)
@@ -301,6 +302,24 @@ def test_decide_handlers() -> None:
         return Opened(command.id)
 
     refused("async or generator", lambda: aggregate.decide(Closed)(waits))
+    assert aggregate.decide_handler(Open("1")) == "decide"
+    assert aggregate.decide_handler(Closed("1")) is None
+    aggregate.on(Opened)(lambda state, _: state)
+    assert aggregate.fold_handler("opened") == "<lambda>"
+    assert aggregate.fold_handler("unheard") is None
+
+
+def test_the_class_of_a_command_is_found_by_its_name_where_there_is_one_of_it() -> None:
+    _, _, aggregate = accounts()
+    another = type("Open", (Open,), {})
+    aggregate.decide(Closed)(lambda _, command: Opened(command.id))
+    assert command_class(aggregate, "Closed") is Closed
+    aggregate.decide(Open)(lambda _, command: Opened(command.id))
+    aggregate.decide(another)(lambda _, command: Opened(command.id))
+    assert not has_command(aggregate, "Open")
+    for name, told in (("Open", "2 decide handlers for classes called 'Open'"), ("X", "no decide handler for a class")):
+        with pytest.raises(NotHere, match=told):
+            command_class(aggregate, name)
 
 
 def test_a_decide_handler_may_be_a_generator_only_if_it_is_called_at_once() -> None:

@@ -26,6 +26,7 @@ from eventsource_upstash import (
     Unavailable,
 )
 from eventsource_upstash._io import blocking
+from eventsource_upstash.domain.snapshots import Snapshots, Unusable
 from eventsource_upstash.errors import TooLarge
 from eventsource_upstash.ports import MAX_SNAPSHOT_BYTES, Append, Backend, Conflict, KeyReused, Log, Snapshot, Unmet
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
@@ -284,6 +285,27 @@ class Renamed:
     """What was kept of a `Sum` does not decode into it."""
 
     sum: int
+
+
+class Hooked(pydantic.BaseModel):
+    """No JSON schema can tell what it holds."""
+
+    total: int
+    hook: Callable[[], int] | None = None
+
+
+class HookedAndCounted(pydantic.BaseModel):
+    total: int
+    count: int = 0
+    hook: Callable[[], int] | None = None
+
+
+def test_a_snapshot_of_another_class_without_a_schema_is_not_used() -> None:
+    snapshots = Snapshots[Any]("sums@1", Hooked, 2, "a state")
+    kept = snapshots.encode(Hooked(total=3), (1, 2))
+    assert snapshots.decode(kept) == (Hooked(total=3), (1, 2))
+    with pytest.raises(Unusable, match="HookedAndCounted"):
+        Snapshots[Any]("sums@1", HookedAndCounted, 2, "a state").decode(kept)
 
 
 @pytest.mark.parametrize("state", [Counted, Renamed])

@@ -144,7 +144,8 @@ def test_code_of_yesterday_stops_at_the_event_of_tomorrow() -> None:
     assert next(reading).event == NamedV1("Ada Lovelace")
     with pytest.raises(UnknownEventType, match="version 2 is newer than the registered version 1") as caught:
         next(reading)
-    assert (caught.value.type, caught.value.version, caught.value.position) == ("named", 2, 2)
+    told = caught.value
+    assert (told.type, told.version, told.stream, told.position) == ("named", 2, "person-1", 2)
 
 
 def loses_the_name(data: dict[str, object]) -> dict[str, object]:

@@ -197,6 +197,6 @@ def _microseconds(given: object) -> int | None:
         return (given.days * 86_400 + given.seconds) * 1_000_000 + given.microseconds
     if type(given) is int:
         return given * 1_000_000
-    if type(given) is float and math.isfinite(given):
-        return round(given * 1_000_000)
+    if type(given) is float and math.isfinite(microseconds := given * 1_000_000):
+        return round(microseconds)
     return None
