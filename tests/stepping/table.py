@@ -97,6 +97,9 @@ class Table:
         found = {key: player.folded for key, player in documents.items()}
         made = self.of_the_log(status.checkpoint, parked)
         assert found == made, f"at checkpoint {status.checkpoint} the view holds {found}, the log makes {made}"
+        assert self.desk.index("score").count() == len(documents), (
+            "the index has other entries than there are documents"
+        )
         top = [player.score for _, player in self.desk.index("score").top(100)]
         assert top == sorted((each.score for each in documents.values()), reverse=True), f"the index has {top}"
         changed = self.desk.view().changes(after=self.cursor)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from eventsource_upstash.local import EngineUnavailable, KafkaSettings, LocalUpstash
 from eventsource_upstash.local.kafka.broker import Broker, find_broker
+from eventsource_upstash.local.kafka.cluster import Cluster
+from eventsource_upstash.local.kafka.records import KafkaFailed, Outgoing, Placed
 from tests.local.kafka.conftest import Kafka
 from tests.local.test_engine import ended, wait_until
 
@@ -46,6 +50,31 @@ def test_nobody_answers_where_a_broker_is_said_to_be() -> None:
     upstash = LocalUpstash(kafka=KafkaSettings(address))
     with pytest.raises(EngineUnavailable, match=f"no Kafka broker answers at {address}"):
         upstash.start()
+
+
+@pytest.mark.parametrize("name", ["_MSG_TIMED_OUT", "PRODUCER_FENCED", "_FATAL"])
+def test_a_record_that_is_lost_to_its_producer_does_not_end_the_others(
+    name: str, upstash: LocalUpstash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write() -> None:
+        cluster = Cluster(upstash.kafka.bootstrap_servers, bundled=True)
+        await cluster.open()
+        try:
+            topic = f"lost-{name.lower()}"
+            await cluster.create(topic, 1)
+            record = Outgoing(topic, b"1", b"", ())
+            with monkeypatch.context() as patched:
+                lost: Future[Placed | KafkaFailed] = Future()
+                lost.set_result(KafkaFailed(name, "it was lost"))
+                patched.setattr(cluster, "_send", lambda record: lost)
+                before = cluster._producer
+                assert [type(each) for each in await cluster.produce([record])] == [KafkaFailed]
+            assert cluster._producer is not before, "all that follows would fail likewise"
+            assert [type(each) for each in await cluster.produce([record])] == [Placed]
+        finally:
+            await cluster.close()
+
+    asyncio.run(write())
 
 
 def test_any_broker_will_do_and_goes_on_without_us() -> None:

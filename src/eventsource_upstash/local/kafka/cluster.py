@@ -34,6 +34,22 @@ __all__ = ["Cluster"]
 
 _T = TypeVar("_T")
 
+_ENDS_A_PRODUCER: Final = frozenset(
+    {
+        "_FATAL",
+        "_FENCED",
+        "_GAPLESS_GUARANTEE",
+        "_MSG_TIMED_OUT",
+        "_TIMED_OUT",
+        "INVALID_PRODUCER_EPOCH",
+        "OUT_OF_ORDER_SEQUENCE_NUMBER",
+        "PRODUCER_FENCED",
+        "UNKNOWN_PRODUCER_ID",
+    }
+)
+"""After these its numbering has a hole, or it has none any more, which not every broker lets it mend: all that follows
+would fail."""
+
 _GLANCE: Final = 0.05
 """Seconds between two looks for records that did not come through this server."""
 
@@ -70,6 +86,7 @@ class Cluster:
         self._admin: Admin
         self._readers = Readers(self._settings)
         self._producer: Producer
+        self._former: list[Producer] = []  # of which somebody still waits for answers
         self._ended = threading.Event()
         self._polling: threading.Thread | None = None
         self._arrived = asyncio.Event()
@@ -89,6 +106,11 @@ class Cluster:
         self._knock()
         self._admin = Admin(self._settings, bundled=self._bundled)
         self.id = self._admin.cluster()
+        self._producer = self._new_producer()
+        self._polling = threading.Thread(target=self._poll, name="local-upstash-kafka-written", daemon=True)
+        self._polling.start()
+
+    def _new_producer(self) -> Producer:
         settings: dict[str, str | int | bool] = {
             **self._settings,
             "enable.idempotence": True,
@@ -99,9 +121,7 @@ class Cluster:
             "message.max.bytes": _LARGEST,
             "message.timeout.ms": int(TIMEOUT * 1000),
         }
-        self._producer = Producer(settings)
-        self._polling = threading.Thread(target=self._poll, name="local-upstash-kafka-written", daemon=True)
-        self._polling.start()
+        return Producer(settings)
 
     def _knock(self) -> None:
         """See that somebody listens: the client goes on trying for long where nobody does, and does not say why."""
@@ -117,6 +137,10 @@ class Cluster:
     def _poll(self) -> None:
         while not self._ended.is_set():
             self._producer.poll(0.1)
+            for producer in list(self._former):
+                producer.poll(0)
+                if not len(producer):
+                    self._former.remove(producer)
 
     async def close(self) -> None:
         """Let go of everything, threads and connections."""
@@ -125,7 +149,8 @@ class Cluster:
 
     def _close(self) -> None:
         if self._polling is not None:
-            self._producer.flush(2.0)
+            for producer in (self._producer, *self._former):
+                producer.flush(2.0)
             self._ended.set()
             self._polling.join()
             self._polling = None
@@ -191,11 +216,20 @@ class Cluster:
 
     async def produce(self, records: Sequence[Outgoing]) -> list[Placed | KafkaFailed]:
         """Write records, in order; answers for each where it is, or why it is not."""
+        producer = self._producer
         waiting = [asyncio.wrap_future(self._send(record)) for record in records]
         answers = [await each for each in waiting]
+        if any(isinstance(each, KafkaFailed) and each.name in _ENDS_A_PRODUCER for each in answers):
+            self._replace(producer)
         arrived, self._arrived = self._arrived, asyncio.Event()
         arrived.set()
         return answers
+
+    def _replace(self, producer: Producer) -> None:
+        """Go on with a new producer, if nobody has done so yet."""
+        if self._producer is producer:
+            self._producer = self._new_producer()
+            self._former.append(producer)
 
     def _send(self, record: Outgoing) -> Future[Placed | KafkaFailed]:
         answer: Future[Placed | KafkaFailed] = Future()

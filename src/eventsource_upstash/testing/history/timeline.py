@@ -27,7 +27,7 @@ class Floor:
     """
 
     def __init__(self) -> None:
-        self.position = 0
+        self.position: int = 0
         self.operation: Operation | None = None
 
     def copy(self) -> Floor:

@@ -18,7 +18,7 @@ from ...domain.projections import Projection
 from ...domain.registry import Registry
 from ...errors import ConcurrencyError, OutcomeUnknown, Refused, StaleView, Unavailable
 from ...ports import Backend
-from .faces import RecordedEventStore, RecordedProjector
+from .faces import RecordedEventStore, RecordedProjector, RecordedView
 from .histories import History
 from .recorder import Recorder
 from .records import AppendCall, Entry
@@ -141,20 +141,20 @@ class Life:
 
     def __init__(self, backend: Backend, recorder: Recorder, dice: random.Random, streams: int = 4) -> None:
         the = workload()
-        self.app = App(backend, the.registry, None)
+        self.app: App = App(backend, the.registry, None)
         self.recorder = recorder
         self.dice = dice
-        self.streams = [f"stream-{number}" for number in range(1, streams + 1)]
+        self.streams: list[str] = [f"stream-{number}" for number in range(1, streams + 1)]
         plain: EventStore = self.app.event_store
         self.store: RecordedEventStore = recorder.event_store(plain, mark_of=mark_of)
-        self.views = [
+        self.views: list[RecordedView[Tally]] = [
             recorder.projection_store(self.app.projection_store).view(each) for each in (the.streams, the.shared)
         ]
         # Small pages, so that catch-ups meet in their middle.
         projector = Projector(plain, self.app.projection_store, page_size=dice.choice([3, 20, 1000]))
         self.projector: RecordedProjector = recorder.projector(projector)
         self.known: dict[str, int] = {}
-        self.token = 0
+        self.token: int = 0
         self._count = 0
         self._moves: list[Callable[[], object]] = []
         for move, weight in (

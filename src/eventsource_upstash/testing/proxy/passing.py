@@ -139,7 +139,7 @@ class Client:
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=1024 * 1024)
-        self.open = True
+        self.open: bool = True
 
     async def head(self) -> h11.Request | None:
         """The next request's beginning; None when the client has closed the connection."""
