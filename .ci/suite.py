@@ -37,7 +37,7 @@ PARTS = {
 }
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS = 5  # pytest's exit code where its arguments leave nothing to run: no failure of one run among several
-FEWER = {"FEWER_EXAMPLES": "1"}  # see tests/searching.py
+FEWER = {"FEWER_EXAMPLES": "1", "BYTECODE": "lazily"}  # see tests/searching.py and .ci/setup
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Iterator
 
 from eventsource_upstash.local.qstash import settings
@@ -42,6 +43,7 @@ def spellings(text: str) -> Iterator[str]:
 SPELLINGS = tuple(dict.fromkeys(spelling for text in (CANARY, *LOCAL) for spelling in spellings(text)))
 
 
+@functools.lru_cache(4096)  # the same few errors are made a hundred thousand times
 def find(text: str) -> str:
     """What stands around the first secret in a text, with every one blotted out; "" where there is none."""
     for spelling in SPELLINGS:

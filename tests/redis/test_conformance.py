@@ -80,9 +80,8 @@ class ViewsInOneColour(OneColour, ViewsCommitting, ViewsPulling, ViewsReading, V
     """The contract of views and the promises, without the tests of every order of steps."""
 
 
-class InOneColour(
-    ViewsInOneColour,
-    NotificationsContract,
+class LogInOneColour(
+    OneColour,
     LogAppending,
     LogRepeating,
     LogExpecting,
@@ -100,6 +99,10 @@ class InOneColour(
     LogConcurrency,
     LogCompeting,
 ):
+    """The contract of logs, without the tests of every order of steps."""
+
+
+class InOneColour(ViewsInOneColour, NotificationsContract, LogInOneColour):
     """Every contract, without the tests of every order of steps."""
 
 
@@ -141,7 +144,7 @@ class TestUpstashRedisRolling(OnUpstash, InOneColour, LogStepping, LogCompetingS
         return UpstashRedis(url, token, namespace=namespace_of(folder), roll_at=ROLLS_SOON)
 
 
-class TestUpstashRedisRollingEachTime(OnUpstash, InOneColour, AppendsManyContract):
+class TestUpstashRedisRollingEachTime(OnUpstash, LogInOneColour, PromisesContract, AppendsManyContract):
     """Every append begins a key of the log, and of its stream."""
 
     whole_pages = False
@@ -167,8 +170,16 @@ class TestUpstashRedisWithAClient(OnUpstash, InOneColour, BuildsInOneColour, App
             client.close()  # type: ignore[no-untyped-call]
 
 
-class TestUpstashRedisWithoutKeyLocking(OnUpstash, InOneColour, BuildsInOneColour, AppendsManyContract):
-    """A server that refuses the flag, as a plain Redis behind a REST proxy does."""
+class TestUpstashRedisWithoutKeyLocking(
+    OnUpstash,
+    LogInOneColour,
+    NotificationsContract,
+    ViewsCommitting,
+    ViewsPulling,
+    BuildsInOneColour,
+    AppendsManyContract,
+):
+    """A server that refuses the flag, as a plain Redis behind a REST proxy does: each script, without it."""
 
     @pytest.fixture(autouse=True)
     def _running(self, plain_upstash: LocalUpstash) -> None:
