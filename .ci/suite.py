@@ -1,11 +1,13 @@
 """Runs the test suite on each supported Python that is installed, five runs side by side.
 
 Called as ``.venv/bin/python .ci/suite.py [pytest's arguments]``. The Python of ``.venv`` is the primary one. It runs
-the suite in four parts: what one Python is enough for (``tests/conftest.py``), whose output is shown as it comes, but
-for what runs over Redis or Kafka; these two; and the rest. The core of the rest is what each other Python runs too, in
-an environment of its own, ``.venv-3.X``, with fewer examples of Hypothesis. Of all runs but the first the output is
-shown only where something failed. A version that is not installed is named. The last line has the form of pytest's own
-summary, and is the sum of the parts of the primary Python.
+the suite in five parts: what one Python is enough for (``tests/conftest.py``), whose output is shown as it comes, but
+for what runs over Redis or Kafka, and what tries every order, fault and attack; these three; and the rest. The core of
+the rest is what each other Python runs too, in an environment of its own, ``.venv-3.X``, with fewer examples of
+Hypothesis. Of all runs but the first the output is shown only where something failed. A version that is not installed
+is named. The last line has the form of pytest's own summary, and is the sum of the parts of the primary Python.
+
+What waits for a broker with a time limit goes first where processors are few: the others are nice.
 """
 
 from __future__ import annotations
@@ -26,14 +28,16 @@ from pathlib import Path
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 SIDE_BY_SIDE = 5  # on two cores: much of its time a run waits for what it started
 GROUPS = ("test", "todo-test")
-ONCE = "one_python and not over_redis and not over_kafka"
+ONCE = "one_python and not over_redis and not over_kafka and not proof"
+PROOF = "one_python and proof"
 OVER_REDIS, OVER_KAFKA, REST = "one_python and over_redis", "one_python and over_kafka", "not one_python"
 ELSEWHERE = "core and not one_python"
 PARTS = {
     ONCE: "what one Python is enough for,",
     OVER_REDIS: "that over Redis,",
-    REST: "the rest,",
     OVER_KAFKA: "what of Kafka one Python is enough for,",
+    PROOF: "every order, fault and attack,",
+    REST: "the rest,",
 }
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS = 5  # pytest's exit code where its arguments leave nothing to run: no failure of one run among several
@@ -138,7 +142,8 @@ def pytest(python: Path, part: str, arguments: Sequence[str]) -> list[str]:
     """The command that runs a part of the suite with `python`. Runs side by side need a cache each."""
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     cache = ["-o", f"cache_dir={python.parent.parent / '.pytest_cache' / part.replace(' ', '_')}"]
-    return [str(python), "-m", "pytest", *cache, *colour, "-m", part, *arguments]
+    nice = [] if part == OVER_KAFKA else ["nice", "-n", "5"]
+    return [*nice, str(python), "-m", "pytest", *cache, *colour, "-m", part, *arguments]
 
 
 def main(arguments: Sequence[str]) -> int:

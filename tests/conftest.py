@@ -68,6 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(watch, "watch")
 
 
+# A part of its own, for its length: what tries every order, every fault, every attack, or for a while.
+PROOF = ("attacks", "history", "secrets", "soak", "stepping", "wire")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         over_broker = "broker" in getattr(item, "fixturenames", ())
@@ -75,6 +79,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.one_python)
         if item.nodeid.split("/")[1] in CORE:
             item.add_marker(pytest.mark.core)
+        if item.nodeid.split("/")[1] in PROOF:
+            item.add_marker(pytest.mark.proof)
         if item.nodeid.startswith("tests/redis/"):
             item.add_marker(pytest.mark.over_redis)
         if item.nodeid.startswith(("tests/kafka/", "tests/local/kafka/", "tests/sharing/", "tests/copying/")):

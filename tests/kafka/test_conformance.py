@@ -104,7 +104,7 @@ class TestOverABroker(
         if folder not in self.topics:
             self.topics[folder] = self.broker.topic(1)
         options = {**ONE_RECORD_A_BATCH, "message.max.bytes": 4_000_000}
-        topic = NativeTopic(self.broker.address, self.topics[folder], options=options)
+        topic = NativeTopic(self.broker.address, self.topics[folder], timeout=100, options=options)
         return Kafka(topic, views=SQLite(folder / "views.db"))
 
     def check_receipt(self, action: str, receipt: Receipt) -> None:

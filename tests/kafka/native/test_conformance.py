@@ -50,7 +50,7 @@ class OnABroker:
         if folder not in self.names:
             self.names[folder] = (self.broker.topic(self.partitions), Memory())
         name, views = self.names[folder]
-        topic = NativeTopic(self.broker.address, name, timeout=30, options=OPTIONS)
+        topic = NativeTopic(self.broker.address, name, timeout=100, options=OPTIONS)
         self.backends.append(Kafka(topic, views=views))
         return self.backends[-1]
 
