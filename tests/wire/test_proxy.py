@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -221,21 +223,22 @@ def test_a_schedule_is_checked_when_it_is_made() -> None:
 
 
 def test_the_command_says_where_it_listens_and_what_struck(
-    upstash: LocalUpstash, capsys: pytest.CaptureFixture[str], key: str
+    upstash: LocalUpstash, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     stop = threading.Event()
     arguments = [upstash.redis_url, "--seed", "7", "--probability", "1", "--kinds", "error-503"]
-    running = threading.Thread(target=main, args=(arguments,), kwargs={"stop": stop})
-    running.start()
-    said = ""
-    while not said.endswith("\n"):
-        said += capsys.readouterr().out
-    url, _, rest = said.partition(" ")
-    assert rest == "(seed 7)\n"
-    assert httpx.post(url, json=["INCR", key]).status_code == 503
-    stop.set()
-    running.join()
-    assert capsys.readouterr().out == "1 requests, 0 passed on; faults: error-503 1\n"
+    running = threading.Thread(target=main, args=(arguments,), kwargs={"stop": stop}, daemon=True)
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as said, os.fdopen(writing, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        running.start()
+        url, _, rest = said.readline().partition(" ")
+        assert rest == "(seed 7)\n"
+        assert httpx.post(url, json=["INCR", key]).status_code == 503
+        stop.set()
+        running.join()
+        output.flush()
+        assert said.readline() == "1 requests, 0 passed on; faults: error-503 1\n"
 
 
 def test_the_command_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
