@@ -1,11 +1,12 @@
 """Mutation testing: is each line of the logic held by a test that runs in a moment?
 
-    python -m tests.mutants [MODULE ...] [--again] [--budget SECONDS] [--jobs N] [--reach] [--sample N]
+    python -m tests.mutants [MODULE ...] [--again] [--budget SECONDS] [--jobs N] [--reach] [--sample N[:K]]
 
 A module is a part or a file of `src/eventsource_upstash`, `domain` or `_flow/parking.py`; without one, all parts. What
 was found is kept in `.mutants/`: a run that was ended goes on where it was, and a function that has not changed is not
-tried again (its survivors are, with `--again`). `--sample 8` tries one of eight, for a first look. Exits with 1 if
-fewer than 90 % were killed, or if one survives that `survivors.toml` does not tell the reason of.
+tried again (its survivors are, with `--again`). `--sample 8` tries one of eight, for a first look, and `--sample 8:3`
+the fourth such eighth. Exits with 1 if fewer than 90 % were killed, or if one survives that `survivors.toml` does not
+tell the reason of.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--reach", action="store_true", help="measure anew which test runs which line")
     parser.add_argument("--report", action="store_true", help="only tell what was found")
-    parser.add_argument("--sample", type=int, default=1, metavar="N", help="try one of N only, always the same ones")
+    parser.add_argument("--sample", default="1", metavar="N[:K]", help="try one of N only, the draw K of the N")
     given = parser.parse_args(words)
     os.environ["FEWER_EXAMPLES"] = "1"
 
@@ -66,9 +67,10 @@ def main(words: list[str]) -> int:
         path = SOURCE / module
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             mutants += mutants_of(str(file.relative_to(SOURCE)))
-    if given.sample > 1:  # in no order of theirs, so that a run that was ended has seen some of everything
+    size, _, draw = given.sample.partition(":")
+    if int(size) > 1:  # in no order of theirs, so that a run that was ended has seen some of everything
         drawn = {each.name: zlib.crc32(each.name.encode()) for each in mutants}
-        mutants = [each for each in mutants if drawn[each.name] % given.sample == 0]
+        mutants = [each for each in mutants if drawn[each.name] % int(size) == int(draw or 0)]
         mutants.sort(key=lambda each: drawn[each.name])
     if not given.report:
         known, again = Known(), ALIVE if given.again else ()

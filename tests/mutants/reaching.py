@@ -143,7 +143,7 @@ class Measuring:
                 for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
                     timers.callback(signal.setitimer, timer, 0)
                 signal.setitimer(signal.ITIMER_PROF, 1.5 * MOST, 0.3)  # again, where it was swallowed
-                signal.setitimer(signal.ITIMER_REAL, 60)
+                signal.setitimer(signal.ITIMER_REAL, 20, 1)
                 reports = runtestprotocol(item, nextitem=Root(session), log=False)  # type: ignore[arg-type]
             for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
                 signal.setitimer(timer, 0)
