@@ -7,7 +7,8 @@ the rest is what each other Python runs too, in an environment of its own, ``.ve
 Hypothesis. Of all runs but the first the output is shown only where something failed. A version that is not installed
 is named. The last line has the form of pytest's own summary, and is the sum of the parts of the primary Python.
 
-What waits for a broker with a time limit goes first where processors are few: the others are nice.
+Each run collects its own folders only, unless the arguments name some: to collect all tests takes twenty seconds of a
+processor. What waits for a broker with a time limit goes first where processors are few: the others are nice.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ from pathlib import Path
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 SIDE_BY_SIDE = 3  # on two cores: with more, brokers and processes that tests start miss their time limits
 GROUPS = ("test", "todo-test")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests import parts as folders  # noqa: E402
+
 ONCE = "one_python and not over_redis and not over_kafka and not proof"
 PROOF = "one_python and proof"
 OVER_REDIS, OVER_KAFKA, REST = "one_python and over_redis", "one_python and over_kafka", "not one_python"
@@ -39,7 +45,13 @@ PARTS = {
     PROOF: "every order, fault and attack,",
     REST: "the rest,",
 }
-ROOT = Path(__file__).resolve().parent.parent
+APART = (*folders.OVER_REDIS, *folders.OVER_KAFKA, *folders.PROOF)
+FOLDERS = {
+    OVER_REDIS: folders.OVER_REDIS,
+    OVER_KAFKA: folders.OVER_KAFKA,
+    PROOF: folders.PROOF,
+    ELSEWHERE: folders.CORE,
+}
 NO_TESTS = 5  # pytest's exit code where its arguments leave nothing to run: no failure of one run among several
 FEWER = {"FEWER_EXAMPLES": "1", "BYTECODE": "lazily"}  # see tests/searching.py and .ci/setup
 
@@ -143,7 +155,13 @@ def pytest(python: Path, part: str, arguments: Sequence[str]) -> list[str]:
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     cache = ["-o", f"cache_dir={python.parent.parent / '.pytest_cache' / part.replace(' ', '_')}"]
     nice = [] if part == OVER_KAFKA else ["nice", "-n", "5"]
-    return [*nice, str(python), "-m", "pytest", *cache, *colour, "-m", part, *arguments]
+    if any(argument and (ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+        where = []
+    elif part in FOLDERS:
+        where = [f"tests/{folder}" for folder in FOLDERS[part]]
+    else:
+        where = [f"--ignore=tests/{folder}" for folder in APART]
+    return [*nice, str(python), "-m", "pytest", *cache, *colour, "-m", part, *arguments, *where]
 
 
 def main(arguments: Sequence[str]) -> int:

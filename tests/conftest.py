@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import parts
 from tests.searching import examples
 from tests.watching import Watch
 
@@ -58,9 +59,6 @@ ONE_PYTHON = re.compile(
     re.VERBOSE,
 )
 
-# What each other Python runs of the rest: the logic, its contracts on the embedded backends, the faces, the endpoint.
-CORE = ("conformance", "corpus", "faces", "faults", "properties", "scenarios", "unit", "web")
-
 
 def pytest_configure(config: pytest.Config) -> None:
     watch = Watch()
@@ -68,20 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(watch, "watch")
 
 
-# A part of its own, for its length: what tries every order, every fault, every attack, or for a while.
-PROOF = ("attacks", "history", "secrets", "soak", "stepping", "wire")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        over_broker = "broker" in getattr(item, "fixturenames", ())
-        if over_broker or ONE_PYTHON.search(item.nodeid):
+        if "broker" in getattr(item, "fixturenames", ()) or ONE_PYTHON.search(item.nodeid):
             item.add_marker(pytest.mark.one_python)
-        if item.nodeid.split("/")[1] in CORE:
-            item.add_marker(pytest.mark.core)
-        if item.nodeid.split("/")[1] in PROOF:
-            item.add_marker(pytest.mark.proof)
-        if item.nodeid.startswith("tests/redis/"):
-            item.add_marker(pytest.mark.over_redis)
-        if item.nodeid.startswith(("tests/kafka/", "tests/local/kafka/", "tests/sharing/", "tests/copying/")):
-            item.add_marker(pytest.mark.over_kafka)
+        for mark, folders in parts.MARKS.items():
+            if item.nodeid.startswith(parts.below(folders)):
+                item.add_marker(mark)

@@ -23,6 +23,7 @@ import socket
 import subprocess
 import time
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from typing_extensions import Self
@@ -109,6 +110,13 @@ class Broker:
     def pause(self) -> None:
         """Have it stand still: it takes connections and bytes, and answers nothing."""
         os.kill(self._pid, signal.SIGSTOP)
+        while self._goes_on():
+            time.sleep(0.001)
+
+    def _goes_on(self) -> bool:
+        """Whether one of its threads has not been told yet; where the system does not say, they all have."""
+        threads = Path(f"/proc/{self._pid}/task").glob("*/stat")
+        return any(each.read_text().rpartition(")")[2].split()[0] not in "TtZX" for each in threads)
 
     def resume(self) -> None:
         """Have it go on."""
