@@ -88,7 +88,7 @@ def workers(*only: str, count: int = 2, placed: int = 1) -> Callable[[], World]:
 
 @pytest.mark.parametrize("only", [("append",), ("execute",), ("send",)], ids=lambda only: only[0])
 def test_two_workers_and_one_outbox(only: tuple[str, ...], record_property: Note) -> None:
-    explored = explore(workers(*only), switches=2)
+    explored = explore(workers(*only), switches=2, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 30
 
@@ -96,13 +96,13 @@ def test_two_workers_and_one_outbox(only: tuple[str, ...], record_property: Note
 @pytest.mark.parametrize("only", [("append",), ("execute",), ("send", "append")], ids="-".join)
 @pytest.mark.parametrize("trouble", ["crashes", "lost_answers", "refusals"])
 def test_one_worker_in_trouble_at_each_step(only: tuple[str, ...], trouble: str, record_property: Note) -> None:
-    explored = explore(workers(*only, count=1, placed=2), **{trouble: 1})
+    explored = explore(workers(*only, count=1, placed=2), merging=True, **{trouble: 1})
     record_property("schedules", explored.schedules)
     assert getattr(explored, trouble) >= 5
 
 
 def test_a_worker_that_crashes_while_another_one_works(record_property: Note) -> None:
-    explored = explore(workers("send", "append"), crashes=1, switches=1)
+    explored = explore(workers("send", "append"), crashes=1, switches=1, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.crashes >= 20
 
@@ -146,9 +146,9 @@ def porters(wants: str, on_error: OnError) -> Callable[[], World]:
 def test_a_command_without_effect_has_none_later_either(
     wants: str, on_error: OnError, trouble: dict[str, int], record_property: Note
 ) -> None:
-    explored = explore(porters(wants, on_error), **trouble)  # three switches, 18,978 schedules, were run once
+    explored = explore(porters(wants, on_error), merging=True, **trouble)
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 500
+    assert explored.schedules >= 250
 
 
 def rescuers(on_error: OnError, rescue: str) -> Callable[[], World]:
@@ -187,6 +187,6 @@ def rescuers(on_error: OnError, rescue: str) -> Callable[[], World]:
 
 @pytest.mark.parametrize(("on_error", "rescue"), [("park", "retry"), ("stop", "discard")])
 def test_who_tries_again_or_gives_up_meets_a_worker(on_error: OnError, rescue: str, record_property: Note) -> None:
-    explored = explore(rescuers(on_error, rescue), switches=2)
+    explored = explore(rescuers(on_error, rescue), switches=2, merging=True)
     record_property("schedules", explored.schedules)
-    assert explored.schedules >= 200
+    assert explored.schedules >= 80

@@ -42,25 +42,25 @@ def rebuilding(*, catch_ups: int, page_size: int = 2, append: bool = True, read:
 
 
 def test_a_rebuild_two_catch_ups_and_an_append(record_property: Note) -> None:
-    explored = explore(rebuilding(catch_ups=2), switches=1)
+    explored = explore(rebuilding(catch_ups=2), switches=1, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
 
 
 def test_a_rebuild_and_a_catch_up_in_every_order(record_property: Note) -> None:
-    explored = explore(rebuilding(catch_ups=1, page_size=1_000, append=False))
+    explored = explore(rebuilding(catch_ups=1, page_size=1_000, append=False), merging=True)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 30
 
 
 def test_a_rebuild_that_crashes_anywhere(record_property: Note) -> None:
-    explored = explore(rebuilding(catch_ups=1), crashes=1, switches=1)
+    explored = explore(rebuilding(catch_ups=1), crashes=1, switches=1, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.crashes >= 50
 
 
 def test_readers_never_see_what_is_being_built(record_property: Note) -> None:
-    explored = explore(rebuilding(catch_ups=0, page_size=2, read=True), switches=2)
+    explored = explore(rebuilding(catch_ups=0, page_size=2, read=True), switches=2, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
 
@@ -81,7 +81,7 @@ def test_two_rebuilds(record_property: Note) -> None:
         actors = {name: table.projector().rebuild(table.desk.game.players) for name in ("left", "right")}
         return World(actors, check)
 
-    explored = explore(world, crashes=1, switches=2)
+    explored = explore(world, crashes=1, switches=2, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
 
@@ -127,6 +127,7 @@ def test_a_retry_and_a_catch_up(record_property: Note) -> None:
         ),
         crashes=1,
         switches=2,
+        merging=True,
     )
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
@@ -142,6 +143,7 @@ def test_two_retries_and_a_catch_up(record_property: Note) -> None:
             }
         ),
         switches=2,
+        merging=True,
     )
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
@@ -157,6 +159,7 @@ def test_a_retry_and_a_rebuild(record_property: Note) -> None:
         ),
         crashes=1,
         switches=2,
+        merging=True,
     )
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
@@ -178,7 +181,7 @@ def test_an_end_and_a_fold_that_revives(record_property: Note) -> None:
 
         return World({name: table.projector().catch_up() for name in ("left", "right")}, check)
 
-    explored = explore(world, crashes=1, switches=2)
+    explored = explore(world, crashes=1, switches=2, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
 
@@ -204,6 +207,6 @@ def test_strong_reads_and_catch_ups(record_property: Note) -> None:
         writer = table.store().append("game", Scored("ada", 3))
         return World({**readers, "projector": table.projector().catch_up(), "writer": writer}, check)
 
-    explored = explore(world, switches=1)
+    explored = explore(world, switches=1, merging=True)
     record_property("schedules", explored.schedules)
     assert explored.schedules >= 50
