@@ -12,11 +12,14 @@ import inspect
 import json
 import pickle
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 
 from eventsource_upstash import Misuse, QStash, Signal, UpstashKeys, UpstashRedis, connect
@@ -215,6 +218,49 @@ def test_a_header_that_cannot_be_sent_is_not_kept_behind_the_error() -> None:
             asyncio.run(event_loop.PORT.send(request))
     for error in (blocked.value, awaited.value):
         assert texts(error) + variables(error) == []
+
+
+@pytest.mark.parametrize("face", ["blocking", "awaited"])
+def test_what_the_http_client_logs_of_a_request_is_its_host_only(face: str, caplog: pytest.LogCaptureFixture) -> None:
+    """httpx logs each URL at INFO, which many apps show: QStash's has the destination in it, with its key."""
+    caplog.set_level("DEBUG")
+    with answering() as url:
+        place = f"{url}/publish/https://app.example.com/p?key={TOKEN}"
+        request = HttpRequest("POST", place, {"authorization": f"Bearer {TOKEN}"}, b"{}", 10.0)
+        if face == "blocking":
+            assert blocking.run(blocking.PORT.send(request)).status == 200
+        else:
+            assert asyncio.run(event_loop.PORT.send(request)).status == 200
+    logged = [record for record in caplog.records if record.name == "httpx"]
+    assert [record.getMessage() for record in logged] == [f'HTTP Request: POST {url} "HTTP/1.1 200 OK"']
+    assert not canary.find(caplog.text)
+
+
+@pytest.mark.shows_secrets("it sees that it shows")
+def test_what_it_would_log_else(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with answering() as url:
+        httpx.post(f"{url}/p?key={TOKEN}")
+    assert canary.find(caplog.text)
+
+
+@contextmanager
+def answering() -> Iterator[str]:
+    """A server that answers 200 to one request, whatever its target."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as connection:
+                asked = b""
+                while b"\r\n\r\n" not in asked:
+                    asked += connection.recv(65_536)
+                assert TOKEN.encode() in asked.splitlines()[0], "it is sent, if not told"
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(60)
 
 
 URLS = (

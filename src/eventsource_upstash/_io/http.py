@@ -47,6 +47,13 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         yield self.content
 
 
+class _Target(httpx.URL):
+    """A URL whose text is its origin: httpx logs the URL of every request, and a path or query may hold a secret."""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc.decode('ascii')}"
+
+
 def send(request: HttpRequest) -> HttpResponse:
     """Send a request and block for the answer. Raises as `Port.send`."""
     deadline = time.monotonic() + request.timeout
@@ -101,8 +108,8 @@ async def send_async(request: HttpRequest) -> HttpResponse:
 
 
 @lru_cache(maxsize=64)
-def _target(url: str) -> tuple[httpx.URL, str]:
-    target = httpx.URL(url)
+def _target(url: str) -> tuple[_Target, str]:
+    target = _Target(url)
     host_of(url)  # refuses some that httpx would ask the network about
     target.raw_host.decode("ascii").encode("idna")  # as does the system's look-up, with an error that is no HTTP's
     return target, target.netloc.decode("ascii")
@@ -126,7 +133,9 @@ def _prepared(request: HttpRequest) -> tuple[httpx.Request, _Body]:
         **request.headers,
     }
     timeouts = {"connect": connect, "pool": connect, "read": read, "write": read}
-    return httpx.Request(request.method, target, headers=headers, stream=body, extensions={"timeout": timeouts}), body
+    prepared = httpx.Request(request.method, target, headers=headers, stream=body, extensions={"timeout": timeouts})
+    prepared.url = target  # else it is a copy, of httpx's own kind
+    return prepared, body
 
 
 def _header_refused(request: HttpRequest, what: str) -> Misuse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -140,7 +141,7 @@ class Dev:
                 "dead_letters": [
                     {
                         "id": letter.id,
-                        "url": letter.message.url,
+                        "url": _shown(letter.message.url),
                         "failed_at": letter.failed_at,
                         "labels": letter.message.options.labels,
                         "status": letter.answer.status,
@@ -155,7 +156,7 @@ class Dev:
         answer = last.get(message.id)
         return {
             "id": message.id,
-            "url": message.url,
+            "url": _shown(message.url),
             "due": message.due,
             "labels": message.options.labels,
             "attempt": message.retried + 1,
@@ -187,6 +188,13 @@ class Dev:
     async def _page(self, _: web.Request) -> web.Response:
         page = resources.files("eventsource_upstash.local").joinpath("page.html").read_text("utf-8")
         return web.Response(text=page, content_type="text/html", headers=_PAGE_HEADERS)
+
+
+def _shown(url: str) -> str:
+    """A destination as whoever has no token may see it: without its user, and without what is behind its path."""
+    found = urlsplit(url)
+    more = "?…" if found.query or found.fragment else ""
+    return f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}{more}"
 
 
 def _said(answer: Answer) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ANONYMOUS", "CALLER_HEADER", "TOTAL", "Meter", "Snapshot"]
+__all__ = ["ANONYMOUS", "CALLER_HEADER", "TOTAL", "Meter", "Snapshot", "caller_name"]
 
 CALLER_HEADER: Final = "X-Dev-Caller"
 """A request that carries this header is counted under that name. Without it, under the name after `~` in its token."""
@@ -15,8 +16,16 @@ CALLER_HEADER: Final = "X-Dev-Caller"
 ANONYMOUS: Final = "anonymous"
 TOTAL: Final = "total"
 
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
 Snapshot = dict[str, dict[str, int]]
 """Numbers by caller, and under `total` those of all callers together."""
+
+
+def caller_name(header: str | None, behind_token: str) -> str:
+    """The name under which a request is counted: that of its header, or the one behind `~` in its token."""
+    name = header or behind_token
+    return name if _NAME.fullmatch(name) else ANONYMOUS
 
 
 class Meter:

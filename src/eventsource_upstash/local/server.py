@@ -16,6 +16,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from .dev import Dev
+from .discretion import LOGGER
 from .engine import Engine
 from .faults import Faults, Half
 from .kafka.half import KafkaHalf, KafkaSettings
@@ -211,7 +212,7 @@ class LocalUpstash:
             listener.close()
             raise PortTaken(half, port, error.strerror) from error
         # What was asked is done, even if the asker has gone: as at the service.
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=2.0)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=2.0, logger=LOGGER)
         await runner.setup()
         self._runners.append(runner)
         stack.push_async_callback(runner.cleanup)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import re
 from collections import Counter
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -15,7 +14,7 @@ from aiohttp import web
 
 from ..faults import Faults, misbehaving
 from ..guarding import guard
-from ..metering import ANONYMOUS, CALLER_HEADER, Meter
+from ..metering import CALLER_HEADER, Meter, caller_name
 from .answering import Call, Refusal, answer
 from .cluster import Cluster
 from .confluent import Confluent
@@ -31,7 +30,6 @@ CONFLUENT: Final = "/confluent"
 
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _METHODS: Final = frozenset({"GET", "POST", "DELETE"})
-_CALLER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Login(NamedTuple):
@@ -93,8 +91,7 @@ class _Rest:
         known = hmac.compare_digest(username.encode(), self._login.username.encode())
         if not hmac.compare_digest(password.encode(), self._login.password.encode()) or not known:
             return None
-        name = request.headers.get(CALLER_HEADER) or name or ANONYMOUS
-        return name if _CALLER.fullmatch(name) else ANONYMOUS
+        return caller_name(request.headers.get(CALLER_HEADER), name)
 
 
 def _words(request: web.Request) -> tuple[list[str], bool]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from aiohttp import web
 from redis.asyncio import Redis
 
+from ..discretion import LOGGER
 from ..faults import Faults
 from ..metering import Meter
 from .broker import Broker
@@ -68,7 +69,7 @@ class QStashServer:
         await self.open()
         # A handler whose client has gone away goes on: the service would have stored the message as well.
         self._runner = web.AppRunner(
-            self.application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0
+            self.application, access_log=None, handler_cancellation=False, shutdown_timeout=1.0, logger=LOGGER
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from ..metering import ANONYMOUS, CALLER_HEADER
+from ..metering import ANONYMOUS, CALLER_HEADER, caller_name
 from .broker import Broker
 from .errors import ApiError
 from .expressions import DAY
@@ -45,10 +45,12 @@ def empty(status: int = 200) -> web.Response:
 async def guarding(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse who has no token, answer errors as JSON, count, and say that this is no service."""
     broker = request.app[BROKER]
+    caller = ANONYMOUS  # who is not let in has no name
     numbers = {"requests": 1, "bytes_in": request.content_length or 0, "bytes_out": 0, "errors": 0}
     try:
         if not request.path.startswith("/dev/"):  # there, `guard` lets this machine in only
             _authorise(request, broker.settings.token)
+            caller = agent_of(request)
         response = await handler(request)
     except ApiError as refused:
         response = _problem(refused.status, refused.message)
@@ -56,17 +58,17 @@ async def guarding(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as refused:
         response = _problem(refused.status, refused.reason)
     except RedisError:
-        _log.exception("%s %s failed: Valkey did not take it", request.method, request.path)
+        _log.exception("%s failed: Valkey did not take it", _asked(request))
         response = _problem(500, "internal error: the database of the local QStash did not answer")
     except Exception:
-        _log.exception("%s %s failed", request.method, request.path)
+        _log.exception("%s failed", _asked(request))
         response = _problem(500, "internal error of the local QStash: see its log")
     if response.status >= 400:
         numbers["errors"] = 1
     if isinstance(response, web.Response) and isinstance(response.body, bytes):
         numbers["bytes_out"] = len(response.body)
     if not request.path.startswith("/dev/"):
-        broker.meter.add(agent_of(request), numbers)
+        broker.meter.add(caller, numbers)
     if not response.prepared:
         response.headers.update(DEVELOPMENT)
     return response
@@ -75,7 +77,7 @@ async def guarding(request: web.Request, handler: Handler) -> web.StreamResponse
 def agent_of(request: web.Request) -> str:
     """The name under which the cost of a request is counted."""
     _, _, name = _token(request).partition("~")
-    return plain(request.headers.get(CALLER_HEADER) or name or ANONYMOUS)
+    return caller_name(request.headers.get(CALLER_HEADER), name)
 
 
 def query_of(request: web.Request) -> list[tuple[str, str]]:
@@ -126,6 +128,12 @@ def quota(now: int) -> web.Response:
         content_type="application/json",
         headers={"RateLimit-Limit": "1000", "RateLimit-Remaining": "0", "RateLimit-Reset": str(reset)},
     )
+
+
+def _asked(request: web.Request) -> str:
+    """What was asked for, without what stands in the path: a destination may hold a password."""
+    route = request.match_info.route.resource
+    return f"{request.method} {'?' if route is None else route.canonical}"
 
 
 def _problem(status: int, message: str) -> web.Response:

@@ -39,5 +39,11 @@ def application(broker: Broker) -> web.Application:
 async def _unknown(request: web.Request) -> web.StreamResponse:
     for beginning, why in NOT_SERVED.items():
         if request.path.startswith(beginning):
-            raise ApiError(501, f"the local QStash does not serve {request.path}: {why}")
-    raise ApiError(404, f"{request.method} {request.path} is not part of the QStash API")
+            raise ApiError(501, f"the local QStash does not serve {_beginning(request.path)}: {why}")
+    raise ApiError(404, f"{request.method} {_beginning(request.path)} is not part of the QStash API")
+
+
+def _beginning(path: str) -> str:
+    """The words of a path that say what is asked for: a destination may follow, and hold a password."""
+    words = path.split("/")
+    return "/".join(words[:3]) + ("/…" if len(words) > 3 else "")

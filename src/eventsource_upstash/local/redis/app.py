@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ..faults import Faults, misbehaving
 from ..guarding import guard
-from ..metering import ANONYMOUS, CALLER_HEADER, Meter
+from ..metering import CALLER_HEADER, Meter, caller_name
 from .commands import QUOTA_EXCEEDED, WRONG_TOKEN, name_of
 from .execution import Done, Execution
 from .replies import as_json, as_resp2
@@ -27,7 +27,6 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Of a request; the limit of each command in it is lower."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT"})
-_CALLER: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SYNC_TOKEN: Final = "Upstash-Sync-Token"  # noqa: S105 - a header's name
 _STREAMS: Final = frozenset({"subscribe", "psubscribe", "monitor"})
@@ -124,8 +123,7 @@ class _Rest:
         read_only = hmac.compare_digest(given, self._tokens.read_only.encode())
         if not full and not read_only:
             return None
-        name = request.headers.get(CALLER_HEADER) or name or ANONYMOUS
-        return _Caller(name if _CALLER.fullmatch(name) else ANONYMOUS, not full)
+        return _Caller(caller_name(request.headers.get(CALLER_HEADER), name), not full)
 
     async def _answer(self, request: web.Request, body: bytes, caller: _Caller, billed: Counter[str]) -> web.Response:
         encoding = request.headers.get("Upstash-Encoding", "")
