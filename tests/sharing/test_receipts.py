@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
-import msgspec
 import pytest
 
-from eventsource_upstash import Memory, ProjectionStopped
+from eventsource_upstash import ProjectionStopped
 from eventsource_upstash._flow.querying import NUMBERS
 from eventsource_upstash._flow.wiring import any_of
 from eventsource_upstash._io.blocking import run
@@ -16,36 +15,9 @@ from eventsource_upstash.backends.kafka.backend import Kafka
 from eventsource_upstash.blocking import App
 from eventsource_upstash.domain.events import FREE, Receipt
 from eventsource_upstash.ports import Span, Views
-from eventsource_upstash.testing import BackendWrapper
 from tests.kafka.memory_topic import MemoryTopic
+from tests.priced import Till
 from tests.sharing.support import Clock, Game, Scored, app, in_partition, names
-
-T = TypeVar("T")
-
-
-class Till(BackendWrapper):
-    """Each call costs a request."""
-
-    def __init__(self) -> None:
-        super().__init__(Memory())
-        self.calls = 0
-
-    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
-        self.calls += 1
-        return dearer(await step(), Receipt(requests=1))
-
-
-def dearer(answer: T, cost: Receipt) -> T:
-    """An answer whose receipt has grown, wherever it stands in it."""
-    held = cast("Any", answer)  # of any of the ports' answers
-    if isinstance(held, Receipt):
-        return cast("T", held + cost)
-    if isinstance(held, msgspec.Struct):
-        return cast("T", msgspec.structs.replace(held, receipt=held.receipt + cost))  # type: ignore[attr-defined]
-    if hasattr(held, "_replace"):
-        return cast("T", held._replace(receipt=held.receipt + cost))
-    assert sum(isinstance(each, Receipt) for each in held) == 1
-    return cast("T", tuple(each + cost if isinstance(each, Receipt) else each for each in held))
 
 
 class Priced:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import pytest
 
 from eventsource_upstash import (
+    App,
     CatchUp,
     Memory,
     MemoryKeys,
     Misuse,
     Personal,
     ProjectionStopped,
+    Receipt,
     Registry,
     Unavailable,
     connect,
@@ -21,8 +23,9 @@ from eventsource_upstash import (
 )
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.backends.memory import InProcess
-from eventsource_upstash.ports import Followed, Log
+from eventsource_upstash.ports import Backend, Followed, Log
 from eventsource_upstash.testing.colours import Colour, Face
+from tests.priced import Till
 from tests.unit.todo import TaskCreated, todo
 
 
@@ -143,6 +146,58 @@ def test_without_a_projection_they_are_brought_up_all_the_same() -> None:
     assert (result.applied, result.position, result.complete) == (3, 3, True)
     result = app.projector.catch_up()
     assert (result.applied, result.position, result.head, result.complete) == (2, 5, 5, True)
+
+
+def alone(*followers: Counts, backend: Backend | None = None) -> App:
+    """An app without a projection, which is followed."""
+    registry = Registry()
+    registry.event("task-created")(TaskCreated)
+    app = connect(backend or Memory(), registry)
+    for each in followers:
+        app.projector.follow(each)
+    return app
+
+
+def test_alone_they_are_told_of_as_far_as_the_rearmost_of_them_is() -> None:
+    one, slow = Counts("one"), Counts("slow", page=2)
+    app = alone(one, slow)
+    assert app.projector.catch_up() == CatchUp(0, 0, 0, complete=True)
+    app.event_store.append("task-1", *[TaskCreated(str(n), "a") for n in range(5)])
+    result = app.projector.catch_up(time_budget=60.0)  # a page each
+    assert (result.applied, result.position, result.head, result.complete) == (5 + 2, 2, 5, False)
+    result = app.projector.catch_up(until=5, time_budget=60.0)
+    assert (result.applied, result.position, result.complete) == (2, 4, False)
+    result = app.projector.catch_up(until=5)
+    assert (result.applied, result.position, result.complete) == (1, 5, True)
+    result = app.projector.catch_up(until=9)
+    assert (result.position, result.head, result.complete) == (5, 5, False)  # nothing is there yet
+
+
+def test_alone_their_receipt_tells_all_that_was_asked() -> None:
+    class Priced(Counts):
+        async def follow(self, port: Port, log: Log, head: int, deadline: float | None) -> Followed:
+            followed = await super().follow(port, log, head, deadline)
+            return followed._replace(receipt=Receipt(commands=7))
+
+    till = Till()
+    app = alone(Priced("one"), Priced("other"), backend=till)
+    app.event_store.append("task-1", *[TaskCreated(str(n), "a") for n in range(5)])
+    for until, reads in ((3, 2), (None, 2), (None, 0)):
+        till.calls = 0
+        receipt = app.projector.catch_up(until=until).receipt
+        assert (receipt.requests, receipt.commands) == (till.calls - reads, 14)  # who follows pays for its own reads
+
+
+def test_alone_they_stop_where_one_fails_and_go_on_later() -> None:
+    gone, well = Counts("gone", error=Unavailable("away")), Counts("well")
+    app = alone(gone, well)
+    app.event_store.append("task-1", TaskCreated("1", "a"))
+    gone.error = ProjectionStopped(projection="gone", position=1, reason="why", result=CatchUp(0, 0, 0, complete=False))
+    with pytest.raises(ProjectionStopped) as raised:
+        app.projector.catch_up()
+    assert (raised.value.result.applied, raised.value.result.complete, well.checkpoint) == (1, False, 1)
+    gone.error = None
+    assert app.projector.catch_up().complete
 
 
 def test_what_is_appended_while_they_follow_alone_is_not_missed() -> None:
