@@ -118,11 +118,19 @@ class Measuring:
                 finally:
                     os._exit(0)
             running[pid] = path
+        whole = True
         while running:
-            path = running.pop(os.wait()[0], None)
-            if path is not None and path.exists():
+            pid, status = os.wait()
+            path = running.pop(pid, None)
+            if path is None:
+                continue
+            whole = whole and not status and path.exists()
+            if path.exists():
                 self.reach.add(Reach.read(path))
                 path.unlink()
+        if not whole:  # what is not known to be measured would stand there as what reaches nothing
+            self._told("a fork has ended before it had measured everything: nothing of it is kept")
+            return True
         self.reach.files |= files
         self.reach.write(self._path)
         return True
@@ -147,6 +155,9 @@ class Measuring:
                 reports = runtestprotocol(item, nextitem=Root(session), log=False)  # type: ignore[arg-type]
             for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
                 signal.setitimer(timer, 0)
+            passed = bool(reports) and all(report.passed for report in reports)
+            if not passed:
+                _unlock(measured)
             if not reports:  # what it set up may stand there still
                 with contextlib.suppress(BaseException):
                     session._setupstate.teardown_exact(None)
@@ -156,7 +167,7 @@ class Measuring:
                 self._told(f"{number} of {len(items)}: {item.nodeid}")
             if seconds > MOST:
                 self._told(f"left out, since it takes too long: {item.nodeid}")
-            elif reports and all(report.passed for report in reports):
+            elif passed:
                 reach.seconds[item.nodeid] = seconds
             else:
                 self._told(f"left out, since it does not pass: {item.nodeid}")
@@ -169,6 +180,13 @@ class Measuring:
                 line: usable.intersection(contexts) for line, contexts in data.contexts_by_lineno(file).items()
             }
         return reach
+
+
+def _unlock(measured: Any) -> None:
+    """Let go of the lock that a test was interrupted with, amid what coverage does for it."""
+    lock = measured._collector.data_lock
+    if lock is not None and lock.locked():
+        lock.release()
 
 
 def _too_long(number: int, frame: object) -> None:

@@ -6,8 +6,11 @@ import random
 from collections.abc import Sequence
 
 from eventsource_upstash import Memory, View
+from eventsource_upstash._flow.querying import NUMBERS
+from eventsource_upstash._io.blocking import run
 from eventsource_upstash.blocking import App
-from eventsource_upstash.ports import Backend
+from eventsource_upstash.ports import Backend, Span
+from tests.priced import Till
 from tests.sharing.support import BEGIN, Clock, Game, Left, Lent, Player, Scored, app, kafka, names, partition_of
 
 PLAYERS = names(60)
@@ -108,3 +111,58 @@ def test_the_state_of_a_view_in_parts_has_a_name_that_changes_with_it() -> None:
     one.projector.rebuild(game.players)
     states.append(view.version())
     assert len(set(states)) == len(states) == 14
+
+
+def test_a_page_is_full_where_keys_are_spread_and_costs_one_step_for_each_part() -> None:
+    game, till = Game(), Till()
+    one = app(game, kafka(4, till))
+    for name in names(300):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    views, known = one.projection_store.views, game.players.id
+    run(views.count(known, None, 0))  # how many parts there are is known from here on
+    every = sorted(names(300))
+    for limit in (10, 100, 200):
+        till.calls = 0
+        page = run(views.items(known, None, limit, 1 << 20, 0))
+        assert till.calls == page.receipt.requests == 4
+        assert [key for key, _ in page.documents] == every[:limit]
+        assert (page.more, page.last) == (True, ("", every[limit - 1]))
+
+
+def test_a_page_holds_no_more_bytes_than_asked_and_one_document_at_least() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for name in names(60):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    views, known, every = one.projection_store.views, game.players.id, sorted(names(60))
+    size = min(len(document) for _, document in run(views.items(known, None, 100, 1 << 20, 0)).documents)
+    for room, most in ((1, 1), (5 * size, 6), (1 << 20, 60)):
+        found: list[str] = []
+        after: str | None = None
+        while True:
+            page = run(views.items(known, after, 1000, room, 0))
+            assert 1 <= len(page.documents) <= most
+            found += [key for key, _ in page.documents]
+            if not page.more:
+                break
+            assert page.last is not None
+            after = page.last[1]
+        assert found == every
+
+
+def test_what_nobody_has_is_nowhere_in_an_index_and_the_others_are_counted_all_the_same() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for name in names(7):
+        one.event_store.append(name, Scored(5))
+    one.projector.catch_up()
+    index = one.projection_store.view(game.players).index("score")
+    assert index.rank("nobody") is None
+    views, span = one.projection_store.views, Span("score", *NUMBERS)
+    counted = run(views.rank(game.players.id, span, "nobody", 0))
+    assert (counted.count, counted.total) == (None, 7)
+    assert run(views.count(game.players.id, span, 0)).count == 7
+    assert run(views.count(game.players.id, None, 0)).total == 7
+    assert [run(views.rank(game.players.id, span, name, 0)).count for name in sorted(names(7))] == list(range(7))
