@@ -92,9 +92,27 @@ UPSTASH = Suite(
         "tests/redis/test_index.py",
         "tests/redis/test_snapshots.py",
         "tests/redis/test_partitions.py",
+        "tests/redis/test_checking.py",
+        "tests/redis/test_costs.py",
+        "tests/redis/test_hostile_names.py",
+        "tests/redis/test_reactors.py",
+        "tests/redis/test_review.py",
+        "tests/redis/test_traces.py",
+        "tests/redis/test_views_costs.py",
+        "tests/faults/transport/test_official.py",
+        "tests/faults/transport/test_lost.py",
+        "tests/limits",
+        "tests/personal",
+        "tests/unit/test_connect.py",
+        "tests/unit/test_sending.py",
+        "tests/attacks/test_answers.py",
         "tests/redis/test_conformance.py::TestUpstashRedis",  # of its kinds the usual one: hundreds of tests each
     ],
-    words=["event-loop", "finds_a", "any_order", "any_step"],
+    ["tests/limits/test_agreement.py"],
+    [
+        *("event-loop", "finds_a", "any_order", "any_step"),
+        *("different_frequency", "look_at_every_event", "less_than_it_has_seen"),  # slow
+    ],
     upstash=True,
 )
 
