@@ -53,7 +53,7 @@ ONE_PYTHON = re.compile(
     | tests/conformance/(test_(guards|limits|mailbox) | .*TestViewsInAnotherFile | .*TestTheModelOfNotifications)
     | test_scenario.kafka_rest | tests/limits/.*(agreement|upstash)
     | tests/reactors/test_kills | tests/faults/test_processes | test_the_machine_finds_
-    | tests/faults/test_sqlite_histories | tests/faults/transport/test_official
+    | tests/faults/test_sqlite_histories | tests/faults/transport/test_official | tests/unit/test_redis_
     | test_history_goes_on | test_a_reader_that_was_away | test_a_long_history
     """,
     re.VERBOSE,

@@ -28,7 +28,7 @@ import tomllib
 
 from tests.mutants.judging import ALIVE, report, say
 from tests.mutants.mutant import SOURCE, Mutant
-from tests.mutants.suites import EMBEDDED, UPSTASH, Examples, Suite, suite_of
+from tests.mutants.suites import EMBEDDED, UPSTASH, Suite, suite_of
 
 HERE = Path(__file__).parent
 KEPT = Path(".mutants")
@@ -102,7 +102,7 @@ def _in_a_process(suite: Suite, mutants: list[Mutant], given: argparse.Namespace
 def _measure(suite: Suite, reach: Path, mutants: list[Mutant], given: argparse.Namespace) -> None:
     from tests.mutants.reaching import Measuring
 
-    pytest.main(suite.arguments, plugins=[Examples(), Measuring(reach, given.jobs, say)])
+    pytest.main(suite.arguments, plugins=[*suite.plugins(), Measuring(reach, suite.jobs(given.jobs), say)])
 
 
 def _kill(suite: Suite, reach: Path, mutants: list[Mutant], given: argparse.Namespace) -> None:
@@ -123,8 +123,8 @@ def _kill(suite: Suite, reach: Path, mutants: list[Mutant], given: argparse.Name
                 spent = f"{time.time() - began:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of a processor"
                 say(f"{counts.total()} of {len(mutants)} in {spent}: {dict(counts)}")
 
-        killing = Killing(mutants, Reach.read(reach), given.budget, given.jobs, told)
-        pytest.main(suite.arguments, plugins=[Examples(), killing])
+        killing = Killing(mutants, Reach.read(reach), given.budget, suite.jobs(given.jobs), told)
+        pytest.main(suite.arguments, plugins=[*suite.plugins(), killing])
 
 
 def _digest(mutant: Mutant) -> str:

@@ -38,6 +38,18 @@ class Suite:
         """What has to run while it does."""
         return _local_upstash() if self.upstash else nullcontext()
 
+    def jobs(self, wanted: int) -> int:
+        """How many tests may run at once: one where they share a Redis, which is emptied before each."""
+        return 1 if self.upstash else wanted
+
+    def plugins(self) -> list[object]:
+        """What pytest is given as well, once what runs beside it is there."""
+        if not self.upstash:
+            return [Examples()]
+        from tests.mutants.beside import Emptied
+
+        return [Examples(), Emptied()]
+
 
 EMBEDDED = Suite(
     "embedded",
@@ -87,6 +99,11 @@ UPSTASH = Suite(
         "tests/unit/test_http_replies.py",
         "tests/unit/test_http_sync_tokens.py",
         "tests/unit/test_logs.py",
+        "tests/unit/test_redis_appends.py",
+        "tests/unit/test_redis_commits.py",
+        "tests/unit/test_redis_parts.py",
+        "tests/unit/test_redis_reads.py",
+        "tests/unit/test_redis_views.py",
         "tests/redis/test_keys.py",
         "tests/redis/test_queries.py",
         "tests/redis/test_index.py",
@@ -102,9 +119,7 @@ UPSTASH = Suite(
         "tests/faults/transport/test_official.py",
         "tests/faults/transport/test_lost.py",
         "tests/limits",
-        "tests/personal",
         "tests/unit/test_connect.py",
-        "tests/unit/test_sending.py",
         "tests/attacks/test_answers.py",
         "tests/redis/test_conformance.py::TestUpstashRedis",  # of its kinds the usual one: hundreds of tests each
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from eventsource_upstash._io import blocking
@@ -15,7 +15,7 @@ from eventsource_upstash.backends.redis.views import RedisViews
 from eventsource_upstash.backends.sending import Call, Trouble
 from eventsource_upstash.domain.events import ANY, Expectation
 from eventsource_upstash.domain.projections import ProjectionId
-from eventsource_upstash.ports import Append
+from eventsource_upstash.ports import Append, Commit
 from tests.faults.transport.support import Clocked
 
 TASKS: Final = ProjectionId("tasks", 1)
@@ -98,6 +98,13 @@ def append_of(count: int = 1, expected: int | Expectation = ANY, **more: Any) ->
     return Append("s", expected, [("added", 1, b"%d" % number) for number in range(count)], NOW, 5, **more)
 
 
+def commit_of(
+    documents: dict[str, bytes | None] | None = None, projection: ProjectionId = TASKS, **more: Any
+) -> Commit:
+    """A commit of some documents to a view, from position 5 to 7."""
+    return Commit(projection, more.pop("generation", 1), 5, 7, {"a": b"1"} if documents is None else documents, **more)
+
+
 def entry(revision: int, count: int = 1, *, position: int = 0, recorded_us: int = 7, number: int = 0) -> list[object]:
     """An entry of a stream that ends with a revision."""
     fields = ["p", str(position or revision + 100), "i", f"{recorded_us}-{number}", "m", "", "t", ""]
@@ -109,8 +116,3 @@ def entry(revision: int, count: int = 1, *, position: int = 0, recorded_us: int 
 def record(*builds: str, last: int = 1) -> str:
     """A view's record; a build is `generation checkpoint edition count version role met ends indexes notes`."""
     return f"1 {last}\n" + "".join([f"{each}\n" for each in builds])
-
-
-def fetch(call: Callable[[], Any]) -> Any:
-    """What a method of the library comes to."""
-    return run(call())

@@ -52,7 +52,24 @@ def test_what_an_append_is_given() -> None:
     ]
     head = ["2", "*", f"{NOW}-5", "0", "", "60000000", "0", "0"]
     assert asked.arguments[:8] == head
-    assert asked.arguments[9:] == ["1000000", "s", "", "", "", "", "", "1", "", "0", "1:added", "0", "1:added", "1", "tadded", "*"]  # fmt: skip
+    assert asked.arguments[9:] == [
+        "1000000",
+        "s",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "1",
+        "",
+        "0",
+        "1:added",
+        "0",
+        "1:added",
+        "1",
+        "tadded",
+        "*",
+    ]
     assert answer == Appended(8, 2, answer.receipt, repeated=False, owes_notification=True)
     assert cost(answer.receipt) == (1, 7, 0)
 
@@ -75,7 +92,19 @@ def test_what_an_append_with_everything_is_given() -> None:
     ]
     tags = '\1["[\\"y\\"]",null]'
     assert asked.arguments[:8] == ["2", "+", f"{NOW}-5", "0", str(NOW), "60000000", "2", "4"]
-    assert asked.arguments[9:20] == ["1000000", "s", "{}", tags, f"ab/{NOW}-5 ", " s", "3 7", "2", "150", "1", "1:added"]
+    assert asked.arguments[9:20] == [
+        "1000000",
+        "s",
+        "{}",
+        tags,
+        f"ab/{NOW}-5 ",
+        " s",
+        "3 7",
+        "2",
+        "150",
+        "1",
+        "1:added",
+    ]
     assert asked.arguments[23:] == ["tadded", "*", "gy", "0", "1", "3", "1", "gy", "1", "gz", "2", "ta", "tb"]
 
 
@@ -86,7 +115,10 @@ def test_an_expected_revision_is_said_as_it_is(expected: int) -> None:
 
 
 def test_an_append_counts_as_many_bytes_as_it_takes_and_some_for_the_entry() -> None:
-    small, large = (append(append_of(), ok(1, 1))[1], append(append_of(metadata=b"m" * 50, tags=b"t" * 20), ok(1, 1))[1])
+    small, large = (
+        append(append_of(), ok(1, 1))[1],
+        append(append_of(metadata=b"m" * 50, tags=b"t" * 20), ok(1, 1))[1],
+    )
     sizes = [int(server.asked[0].arguments[8]) for server in (small, large)]
     assert sizes[1] - sizes[0] == 50 + 20
     assert 100 < sizes[0] < 150
@@ -234,7 +266,9 @@ class TestConflicts:
         assert [row[2] for row in answer.missed] == [2, 3]
         assert answer.complete
 
-    @pytest.mark.parametrize(("lost", "raised", "notifies"), [(True, 103, True), (False, 103, True), (True, 102, True), (True, 103, False)])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("lost", "raised", "notifies"), [(True, 103, True), (False, 103, True), (True, 102, True), (True, 103, False)]
+    )
     def test_this_very_append_in_an_archive_is_no_conflict(self, lost: bool, raised: int, notifies: bool) -> None:
         answer, _ = append(
             append_of(2, 1, notifies=notifies), *([LOST] if lost else []), conflict(6, entry(6), raised=raised),
@@ -303,7 +337,9 @@ class TestTrouble:
         assert (caught.value.projection, caught.value.head, caught.value.checkpoint) == (None, 7, 9)
 
     def test_a_stream_that_lost_its_end(self) -> None:
-        with pytest.raises(CorruptLog, match="namespace 'ns': stream 's' holds an event of revision 9, .* ends with 7"):
+        with pytest.raises(
+            CorruptLog, match=r"namespace 'ns': stream 's' holds an event of revision 9, .* ends with 7"
+        ):
             append(append_of(), ["torn", 2, "7", "9"])
 
     @pytest.mark.parametrize("key", [None, "k"])
@@ -331,7 +367,7 @@ class TestTrouble:
 
     def test_more_events_than_a_script_takes_are_not_sent(self) -> None:
         append(append_of(3_000), ok(3_000, 3_000))
-        with pytest.raises(TooLarge, match="the append to stream 's'.*3,?001.*3,?000 events"):
+        with pytest.raises(TooLarge, match=r"the append to stream 's'.*3,?001.*3,?000 events"):
             append(append_of(3_001))
 
     def test_something_else_at_a_key_of_the_log(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads of the log in Redis: what the scripts are given, and what is made of their answers, by a server that answers so."""
+"""Reads of the log in Redis: what the scripts are given, and what their answers mean, by a server that answers so."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class TestPages:
     """A page of the whole log."""
 
     def test_it_holds_the_events_in_order(self) -> None:
-        page, server = read(["ok", 3, "104", [placed(103, 2, metadata="{}"), placed(104, tags='["x"]')], False], after=101)
+        page, server = read(
+            ["ok", 3, "104", [placed(103, 2, metadata="{}"), placed(104, tags='["x"]')], False], after=101
+        )
         assert page.head == 104
         assert page.events == [
             (102, "s", 2, 7, 3, "added", 2, b"{}", None, b"e102"),
@@ -299,12 +301,10 @@ class TestScripts:
 
     @pytest.mark.parametrize("answer", [None, "ok", ["ok"], ["ok", "7"], ["ok", True], {"ok": 1}, [], 7])
     @pytest.mark.parametrize(("reads", "kind"), [(True, Refused), (False, OutcomeUnknown)])
-    def test_what_is_none_of_its_answers_is_told(
-        self, answer: object, reads: bool, kind: type[Exception]
-    ) -> None:
+    def test_what_is_none_of_its_answers_is_told(self, answer: object, reads: bool, kind: type[Exception]) -> None:
         if isinstance(answer, dict):
             kind = Refused
-        with pytest.raises(kind, match="script 'some'|no Redis"):
+        with pytest.raises(kind, match=r"script 'some'|no Redis"):
             run(run_script(Answering(answer), Script("some", "text", reads=reads), ["k"], []))
 
     @pytest.mark.parametrize(("index", "key"), [((), "a"), ((1,), "a"), ((3,), "c")])

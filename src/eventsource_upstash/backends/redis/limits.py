@@ -60,9 +60,10 @@ class RedisLimiter:
         now_ms = self._now_ms()
         answer = await ratelimit.limit(identifier, cost)
         receipt = replace(carrier.receipt, commands=carrier.receipt.commands + carrier.calls(cost))
-        if not 0 <= answer.reset <= _LAST_MS:
+        reset_ms = round(answer.reset * 1_000)
+        if not 0 <= reset_ms <= _LAST_MS:
             raise ValueError("no moment that a calendar has")
-        return Taken(answer.allowed, answer.remaining, round(answer.reset * 1_000), now_ms, receipt)
+        return Taken(answer.allowed, answer.remaining, reset_ms, now_ms, receipt)
 
 
 class _Carrier:
