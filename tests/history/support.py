@@ -8,6 +8,7 @@ from itertools import count
 from eventsource_upstash.testing.history import Answer, Entry, History, Operation, Verdict, View, check
 from eventsource_upstash.testing.history.records import (
     AppendCall,
+    Boundary,
     Call,
     CatchUpCall,
     CheckpointCall,
@@ -41,8 +42,13 @@ class Told:
         expected: Expected = "any",
         events: int = 1,
         at: tuple[int, int] | None = None,
+        condition: Boundary | None = None,
     ) -> None:
-        self(AppendCall(stream, mark, expected, events), Answer("ok", position=position, revision=revision), at)
+        call = AppendCall(stream, mark, expected, events, condition)
+        self(call, Answer("ok", position=position, revision=revision), at)
+
+    def unmet(self, stream: str, mark: str, condition: Boundary, position: int) -> None:
+        self(AppendCall(stream, mark, condition=condition), Answer("failed", position=position))
 
     def conflict(self, stream: str, mark: str, expected: int, actual: int) -> None:
         self(AppendCall(stream, mark, expected), Answer("conflict", actual=actual))
@@ -50,8 +56,16 @@ class Told:
     def failed(self, stream: str, mark: str) -> None:
         self(AppendCall(stream, mark), Answer("failed"))
 
-    def unknown(self, stream: str, mark: str, *, expected: Expected = "any", events: int = 1) -> None:
-        self(AppendCall(stream, mark, expected, events), Answer("unknown"))
+    def unknown(
+        self,
+        stream: str,
+        mark: str,
+        *,
+        expected: Expected = "any",
+        events: int = 1,
+        condition: Boundary | None = None,
+    ) -> None:
+        self(AppendCall(stream, mark, expected, events, condition), Answer("unknown"))
 
     def stream(self, stream: str, *marks: str, after: int = 0, at: tuple[int, int] | None = None) -> None:
         items = list[tuple[int, str | None]](enumerate(marks, after + 1))

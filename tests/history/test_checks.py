@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventsource_upstash.testing.history import Entry, HistoryViolated
+from eventsource_upstash.testing.history.records import Boundary
 from tests.history.support import Told, found, log, tasks
 
 LINEARIZABLE = "each stream is linearizable"
@@ -12,6 +13,7 @@ POSITIONS = "positions are unique and increase"
 ACKNOWLEDGED = "no acknowledged append is missing"
 ONCE = "each append took effect once and whole"
 FAILED = "what failed has left nothing"
+CONDITIONS = "append conditions are kept"
 READS = "reads of the log miss nothing"
 CHECKPOINTS = "checkpoints never go back"
 FOLD = "a view is the fold of the log up to its checkpoint"
@@ -64,6 +66,56 @@ def test_a_right_history(told: Told) -> None:
         "reads of views": 2,
         "views compared with the log": 1,
     }
+
+
+RED = Boundary(((("painted", "sold"), ("red",)), ((), ("blue", "small"))), after=1)
+
+
+def goods() -> list[Entry]:
+    """Of the log of two streams the second event is what `RED` excludes first."""
+    return [
+        Entry(1, "s", 1, "a", type="painted", tags=("red",)),
+        Entry(2, "t", 1, "b", type="sold", tags=("red", "large")),
+        Entry(3, "s", 2, "c", type="found"),
+    ]
+
+
+def test_conditions_that_were_kept(told: Told) -> None:
+    told.append("s", "a", 1, 1, condition=RED)
+    told.append("t", "b", 2, 1, condition=RED)
+    told.unmet("s", "d", RED, 2)
+    told.append("s", "c", 3, 2, condition=Boundary(((("painted",), ("red",)), (("found",), ("red",))), after=1))
+    told.unknown("s", "e", condition=RED)
+    verdict = told.checked(goods())
+    assert verdict.ok, verdict
+    assert verdict.counts["appends with a condition"] == 5
+
+
+@pytest.mark.parametrize("outcome", ["ok", "unknown"])
+def test_a_condition_that_was_not_looked_at(told: Told, outcome: str) -> None:
+    told.append("s", "a", 1, 1)
+    told.append("t", "b", 2, 1)
+    if outcome == "ok":
+        told.append("s", "c", 3, 2, condition=RED)
+    else:
+        told.unknown("s", "c", condition=RED)
+    verdict = told.checked(goods())
+    assert found(verdict) == [CONDITIONS]
+    assert "stands at 3, behind what it excludes: 'b' at position 2" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("position", "why"),
+    [(1, "does not exclude 'a'"), (3, "does not exclude 'c'"), (4, "no event stands at position 4")],
+)
+def test_a_condition_that_was_met_is_refused(told: Told, position: int, why: str) -> None:
+    told.append("s", "a", 1, 1)
+    told.append("t", "b", 2, 1)
+    told.append("s", "c", 3, 2)
+    told.unmet("s", "d", RED, position)
+    verdict = told.checked(goods())
+    assert found(verdict) == [CONDITIONS]
+    assert why in str(verdict)
 
 
 def test_events_of_others_are_no_violation(told: Told) -> None:

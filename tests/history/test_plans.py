@@ -16,7 +16,7 @@ from eventsource_upstash import Memory, SQLite, UpstashRedis
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing.history import Act, Plan, Step, plans, run_plan
-from tests.conformance import broken_log, broken_repeats, broken_views
+from tests.conformance import broken_log, broken_queries, broken_repeats, broken_views
 from tests.searching import examples
 
 # A failing plan is printed; what runs the same search again is printed with it.
@@ -84,6 +84,19 @@ def test_an_append_whose_request_is_late_or_doubled(
     run_plan(Plan((acts,), (*[Step(0)] * wait, Step(0, fate))), opened(), wire=True).raise_()
 
 
+@pytest.mark.parametrize("fate", ["late", "twice"])
+@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("tag", [0, 1, 2])
+@pytest.mark.parametrize("wait", [1, 3])
+def test_an_append_with_a_condition_whose_request_is_late_or_doubled(
+    opened: Namespaces, fate: Literal["late", "twice"], keyed: bool, tag: int, wait: int
+) -> None:
+    """While another process appends, and before and after it."""
+    acts = (*[Act()] * (wait // 3), Act(keyed=keyed, unless=tag), Act(unless=tag))
+    plan = Plan((acts, (Act(), Act(unless=tag))), (*[Step(0)] * wait, Step(0, fate), *[Step(1)] * 3))
+    run_plan(plan, opened(), wire=True).raise_()
+
+
 def test_a_late_request_is_no_conflict(opened: Namespaces) -> None:
     """It was told as one, and was written when the stream had come so far as it expected."""
     plan = Plan(((Act("append", 0, 1, "exists"), Act()),), (Step(0), Step(0, "late")))
@@ -130,6 +143,9 @@ FINDS = {
     "a loser writes": Broken(
         lambda: broken_log.BrokenLog(broken_log.WritesHalfOfALoser),
         Plan(((Act(expected="none"), Act(expected="none")),)),
+    ),
+    "a condition is not looked at": Broken(
+        lambda: broken_log.BrokenLog(broken_queries.IgnoresConditions), Plan(((Act(), Act(unless=0)), (Act(unless=0),)))
     ),
     "a checkpoint is committed before its documents": Broken(
         lambda: broken_views.BrokenViews(broken_views.CommitsInTwoSteps),

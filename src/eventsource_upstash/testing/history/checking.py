@@ -7,13 +7,22 @@ from collections.abc import Iterable, Sequence
 
 from .facts import Facts
 from .histories import History
-from .log_checks import check_acknowledged, check_failed, check_once, check_positions, check_reads
+from .log_checks import check_acknowledged, check_conditions, check_failed, check_once, check_positions, check_reads
 from .records import AppendCall, CatchUpCall, CheckpointCall, Entry, HeadCall, ReadLogCall, ReadStreamCall, ViewCall
 from .stream_checks import check_streams
 from .verdict import Verdict, Violation
 from .view_checks import View, check_checkpoints, check_fresh_reads, check_views
 
-CHECKS = (check_streams, check_positions, check_acknowledged, check_once, check_failed, check_reads, check_checkpoints)
+CHECKS = (
+    check_streams,
+    check_positions,
+    check_acknowledged,
+    check_once,
+    check_failed,
+    check_conditions,
+    check_reads,
+    check_checkpoints,
+)
 """The checks of a history and its log."""
 
 VIEW_CHECKS = (check_views, check_fresh_reads)
@@ -52,6 +61,7 @@ def _counts(facts: Facts, views: Sequence[View]) -> dict[str, int]:
         "appends acknowledged": calls[AppendCall, "ok"],
         "appends refused by a conflict": calls[AppendCall, "conflict"],
         "appends failed": calls[AppendCall, "failed"],
+        "appends with a condition": sum(call.condition is not None for _, call in facts.each(AppendCall)),
         "appends of unknown outcome": calls[AppendCall, "unknown"],
         "of these in the log": there,
         "events in the log": len(facts.log),

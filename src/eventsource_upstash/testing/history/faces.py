@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 from ...domain.events import ANY, Appended, CatchUp, Expectation, Recorded
+from ...domain.queries import AppendCondition
 from .records import Entry
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from ...blocking.projector import Projector
     from ...blocking.views import ProjectionStore, View
     from ...domain.projections import Projection
-    from ...domain.queries import AppendCondition
     from .recorder import Recorder
 
 D = TypeVar("D")
@@ -33,7 +33,10 @@ def mark_in_metadata(recorded: Recorded[object]) -> str | None:
 
 def entries(events: Iterable[Recorded[object]], mark_of: MarkOf = mark_in_metadata) -> list[Entry]:
     """Recorded events as `check` takes them: `entries(store.read())`."""
-    return [Entry(each.position, each.stream, each.revision, mark_of(each), each.event) for each in events]
+    return [
+        Entry(each.position, each.stream, each.revision, mark_of(each), each.event, each.type, each.tags)
+        for each in events
+    ]
 
 
 class RecordedEventStore:
@@ -65,7 +68,7 @@ class RecordedEventStore:
             stream: As there.
             *events: As there.
             expected_revision: As there.
-            condition: As there. Whether it was kept is not checked.
+            condition: As there.
             idempotency_key: As there. Where the same append is tried again, hand over the same mark too.
             metadata: As there.
             tags: As there.
@@ -76,7 +79,11 @@ class RecordedEventStore:
             mark = idempotency_key or f"{self.recorder.process}-{self.recorder.began}-{self._count}"
         if self.mark_of is mark_in_metadata:
             metadata = {**(metadata or {}), MARK: mark}
-        with self.recorder.append(stream, mark, expected_revision=expected_revision, events=len(events)) as call:
+        if condition is not None:
+            condition = AppendCondition(self.store.registry.types.resolve(condition.query), condition.after)
+        with self.recorder.append(
+            stream, mark, expected_revision=expected_revision, events=len(events), condition=condition
+        ) as call:
             appended = self.store.append(
                 stream,
                 *events,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from .facts import Facts, Found
@@ -69,6 +69,28 @@ def check_failed(facts: Facts) -> Iterator[Violation]:
         if operations[0].answer.outcome in ("failed", "conflict") and (found := facts.found.get(mark)):
             told = f"{operations[0]}, and stands in the log: {_told(found[0].entry)}"
             yield Violation("what failed has left nothing", told)
+
+
+def check_conditions(facts: Facts) -> Iterator[Violation]:
+    """An append with a condition stands before everything that it excludes, and is refused only where there is some."""
+    check = "append conditions are kept"
+    positions = [entry.position for entry in facts.log]
+    for operation, call in facts.each(AppendCall):
+        if (condition := call.condition) is None:
+            continue
+        if found := facts.found.get(call.mark):
+            first = min(each.entry.position for each in found)
+            between = facts.log[bisect_right(positions, condition.after) : bisect_left(positions, first)]
+            excluded = next((each for each in between if condition.matches(each)), None)
+            if excluded is not None:
+                yield Violation(check, f"{operation} stands at {first}, behind what it excludes: {_told(excluded)}")
+        at = operation.answer.position
+        if operation.answer.outcome == "failed" and at is not None:
+            named = next((each for each in facts.log if each.position == at), None)
+            if named is None:
+                yield Violation(check, f"{operation}: no event stands at position {at}")
+            elif not condition.matches(named):
+                yield Violation(check, f"{operation}: the condition does not exclude {_told(named)}")
 
 
 def check_reads(facts: Facts) -> Iterator[Violation]:

@@ -36,7 +36,7 @@ from .faces import entries
 from .histories import History
 from .recorder import Recorder
 from .verdict import Verdict
-from .workload import EXPECTED_ERRORS, KEYS, Noted, mark_of, views, workload
+from .workload import EXPECTED_ERRORS, KEYS, Noted, condition_on, mark_of, tags_of, views, workload
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -58,6 +58,8 @@ class Act(NamedTuple):
         expected: The revision that it expects: in words, or that many more than the process knows of.
         keyed: Whether it has an idempotency key, and is tried again with it when its outcome is unknown; a view is
             read at the last append of the process then.
+        unless: An append's condition: a tag that no event may have which has come since the last position that the
+            process knows of; None for no condition.
     """
 
     what: What = "append"
@@ -65,6 +67,7 @@ class Act(NamedTuple):
     events: int = 1
     expected: int | Literal["any", "exists", "none"] = "any"
     keyed: bool = False
+    unless: int | None = None
 
 
 class Step(NamedTuple):
@@ -88,11 +91,14 @@ class Plan(NamedTuple):
     steps: tuple[Step, ...] = ()
 
 
-def plans(*, wire: bool = False, processes: int = 4, acts: int = 12, steps: int = 60) -> SearchStrategy[Plan]:
+def plans(
+    *, wire: bool = False, conditions: bool = True, processes: int = 4, acts: int = 12, steps: int = 60
+) -> SearchStrategy[Plan]:
     """A strategy of plans.
 
     Args:
         wire: Whether the backend is asked over HTTP, so that requests arrive twice, or late. See `run_plan`.
+        conditions: Whether appends have conditions, which not every log can keep: see `Capabilities`.
         processes: Most processes, from 2.
         acts: Most operations of each.
         steps: Most steps that are drawn.
@@ -110,6 +116,7 @@ def plans(*, wire: bool = False, processes: int = 4, acts: int = 12, steps: int 
         st.integers(1, 3),
         st.sampled_from([0, "any", "none", "exists", 1]),
         st.booleans(),
+        st.sampled_from([None, None, 0, 1]) if conditions else st.none(),
     )
     step = st.builds(Step, st.integers(0, processes - 1), st.sampled_from(["", "", *fates]))
     return st.builds(
@@ -248,12 +255,20 @@ class _Process:
         words: dict[object, int | Expectation] = {"any": ANY, "exists": EXISTS, "none": 0}
         more = act.expected if isinstance(act.expected, int) else 0
         expected = words.get(act.expected, self.known.get(stream, 0) + more)
+        condition = None if act.unless is None else condition_on(act.unless, self.token)
         events = [Noted(mark, place) for place in range(1, act.events + 1)]
         for last in (False, True) if act.keyed else (True,):
-            with self.recorder.append(stream, mark, expected_revision=expected, events=act.events) as call:
+            with self.recorder.append(
+                stream, mark, expected_revision=expected, events=act.events, condition=condition
+            ) as call:
                 try:
                     appended = await self.store.append(
-                        stream, *events, expected_revision=expected, idempotency_key=mark if act.keyed else None
+                        stream,
+                        *events,
+                        expected_revision=expected,
+                        condition=condition,
+                        idempotency_key=mark if act.keyed else None,
+                        tags=tags_of(mark),
                     )
                 except OutcomeUnknown:
                     if last:

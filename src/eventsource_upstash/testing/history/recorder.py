@@ -14,12 +14,14 @@ import msgspec
 from typing_extensions import Self
 
 from ...domain.events import ANY, EXISTS, Expectation, Recorded
+from ...domain.queries import AppendCondition
 from ...errors import ConcurrencyError, ConditionFailed, Misuse, Refused, SubjectForgotten, Unavailable
 from .records import (
     Answer,
     Answered,
     AppendCall,
     Begun,
+    Boundary,
     Call,
     CatchUpCall,
     CheckpointCall,
@@ -80,7 +82,13 @@ class Recorder:
         return f"Recorder({self.process!r}, {str(self.path) if self.path else None!r})"
 
     def append(
-        self, stream: str, mark: str, *, expected_revision: int | Expectation = ANY, events: int = 1
+        self,
+        stream: str,
+        mark: str,
+        *,
+        expected_revision: int | Expectation = ANY,
+        events: int = 1,
+        condition: AppendCondition | None = None,
     ) -> OpenAppend:
         """Record an append, around whatever makes it.
 
@@ -104,13 +112,18 @@ class Recorder:
                 tried again with its idempotency key.
             expected_revision: What the append expects.
             events: How many events it has.
+            condition: The condition that it has, by types as recorded, not by classes.
+
+        Raises:
+            Misuse: The condition's query names a class.
         """
         expected: Expected
         if isinstance(expected_revision, Expectation):
             expected = "exists" if expected_revision is EXISTS else "any"
         else:
             expected = expected_revision
-        return self._open(OpenAppend, AppendCall(stream, mark, expected, events))
+        boundary = None if condition is None else Boundary.of(condition)
+        return self._open(OpenAppend, AppendCall(stream, mark, expected, events, boundary))
 
     def read_stream(self, stream: str, *, after_revision: int = 0, limit: int | None = None) -> OpenRead:
         """Record a read of a stream."""
@@ -295,4 +308,6 @@ def answer_of(error: BaseException) -> Answer:
     if isinstance(error, ConcurrencyError):
         return Answer("conflict", actual=error.actual)
     told = f"{type(error).__name__}: {error}"[:300]
+    if isinstance(error, ConditionFailed):
+        return Answer("failed", position=error.position, error=told)
     return Answer("failed" if isinstance(error, NOTHING_WRITTEN) else "unknown", error=told)

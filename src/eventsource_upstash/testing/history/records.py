@@ -6,11 +6,45 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from ...domain.queries import AppendCondition, Query, QueryItem
+
 Expected: TypeAlias = int | Literal["any", "exists"]
 """The revision that an append expects: a number (0 for no stream yet), or in words."""
 
 Items: TypeAlias = list[tuple[int, str | None]]
 """What a read answered: revision or position of each event, and its mark; None for an event that has none."""
+
+
+class Boundary(msgspec.Struct, frozen=True):
+    """An append's condition, as it is recorded: no event of these types and tags after a position.
+
+    Attributes:
+        items: For each item of the query its types and its tags. An event matches one of which it has one of the types,
+            or none are named, and all of the tags.
+        after: The position.
+    """
+
+    items: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    after: int = 0
+
+    @classmethod
+    def of(cls, condition: AppendCondition) -> Boundary:
+        """What is recorded of a condition. Raises `Misuse` where it names a class: no log holds classes."""
+        for item in condition.query.items:
+            item.matches("", ())
+        items = tuple((tuple(sorted(item.types)), tuple(sorted(item.tags))) for item in condition.query.items)
+        return cls(items, condition.after)
+
+    def again(self) -> AppendCondition:
+        """The condition that it was."""
+        items = tuple(QueryItem(frozenset(types), frozenset(tags)) for types, tags in self.items)
+        return AppendCondition(Query(items), self.after)
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether the condition excludes an event of the log."""
+        return entry.position > self.after and any(
+            (not types or entry.type in types) and set(tags).issubset(entry.tags) for types, tags in self.items
+        )
 
 
 class AppendCall(msgspec.Struct, frozen=True, tag="append", tag_field="call"):
@@ -21,12 +55,14 @@ class AppendCall(msgspec.Struct, frozen=True, tag="append", tag_field="call"):
         mark: Unique to this append; the same again for the same append that is tried again.
         expected: The revision that the stream has to be at.
         events: How many events.
+        condition: What must not have been appended before.
     """
 
     stream: str
     mark: str
     expected: Expected = "any"
     events: int = 1
+    condition: Boundary | None = None
 
 
 class ReadStreamCall(msgspec.Struct, frozen=True, tag="read_stream", tag_field="call"):
@@ -99,7 +135,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         outcome: How it ended.
-        position: Position of the append's last event, the head, the checkpoint, or what a catch-up reached.
+        position: Position of the append's last event, the head, the checkpoint, or what a catch-up reached; of an
+            append that failed, that of the event that its condition excludes.
         revision: Revision of the stream after the append; None where the caller was not told.
         actual: For a conflict: the revision that the stream was at; None where the caller was not told.
         items: What a read of the stream or the log answered.
@@ -195,6 +232,8 @@ class Entry(msgspec.Struct, frozen=True):
         mark: The mark of its append, with or without `/ordinal` (from 1); None for an event that no process of the
             history has appended.
         event: Whatever the folds of the check need of it.
+        type: Its type, as recorded. Type and tags are looked at where an append had a condition.
+        tags: Its tags.
     """
 
     position: int
@@ -202,6 +241,8 @@ class Entry(msgspec.Struct, frozen=True):
     revision: int
     mark: str | None
     event: object = None
+    type: str = ""
+    tags: tuple[str, ...] = ()
 
 
 def told(call: Call) -> str:
@@ -209,7 +250,8 @@ def told(call: Call) -> str:
     match call:
         case AppendCall():
             count = "" if call.events == 1 else f" of {call.events} events"
-            return f"append {call.mark!r}{count} to {call.stream!r}, expecting {call.expected}"
+            unless = "" if call.condition is None else f", if nothing of it stands after {call.condition.after}"
+            return f"append {call.mark!r}{count} to {call.stream!r}, expecting {call.expected}{unless}"
         case ReadStreamCall():
             limit = "" if call.limit is None else f", at most {call.limit}"
             return f"read {call.stream!r} after revision {call.after}{limit}"

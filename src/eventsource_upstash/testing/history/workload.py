@@ -15,8 +15,9 @@ from ...blocking import App, EventStore
 from ...blocking.projector import Projector
 from ...domain.events import ANY, EXISTS, Expectation, Recorded
 from ...domain.projections import Projection
+from ...domain.queries import AppendCondition, Query
 from ...domain.registry import Registry
-from ...errors import ConcurrencyError, OutcomeUnknown, Refused, StaleView, Unavailable
+from ...errors import ConcurrencyError, ConditionFailed, OutcomeUnknown, Refused, StaleView, Unavailable
 from ...ports import Backend
 from .faces import RecordedEventStore, RecordedProjector, RecordedView
 from .histories import History
@@ -24,11 +25,14 @@ from .recorder import Recorder
 from .records import AppendCall, Entry
 from .view_checks import View
 
-EXPECTED_ERRORS: Final = (ConcurrencyError, OutcomeUnknown, Refused, StaleView, Unavailable)
+EXPECTED_ERRORS: Final = (ConcurrencyError, ConditionFailed, OutcomeUnknown, Refused, StaleView, Unavailable)
 """What may happen to a caller on a bad day. Anything else ends the process, and is a finding."""
 
 PAUSE: Final = 0.02
 """Most seconds that a process waits after a bad answer."""
+
+TAGS: Final = 3
+"""Tags by which appends have conditions."""
 
 KEYS: Final = 5
 """Documents of the view that all streams share."""
@@ -90,6 +94,17 @@ def workload() -> Workload:
 def mark_of(recorded: Recorded[object]) -> str | None:
     """The mark of an event of the workload."""
     return f"{recorded.event.mark}/{recorded.event.place}" if isinstance(recorded.event, Noted) else None
+
+
+def tags_of(mark: str) -> tuple[str, ...]:
+    """The tags of an append's events, the same however often it is tried: none, one or several."""
+    drawn = zlib.crc32(mark.encode())
+    return tuple(f"tag:{number}" for number in range(TAGS) if drawn >> number & 1)
+
+
+def condition_on(tag: int, after: int) -> AppendCondition:
+    """That nothing with a tag has come after a position."""
+    return AppendCondition(Query.of(tags=[f"tag:{tag}"]), after)
 
 
 def views(app: App, the: Workload) -> list[View]:
@@ -155,6 +170,7 @@ class Life:
         self.projector: RecordedProjector = recorder.projector(projector)
         self.known: dict[str, int] = {}
         self.token: int = 0
+        self.seen: int = 0
         self._count = 0
         self._moves: list[Callable[[], object]] = []
         for move, weight in (
@@ -181,6 +197,8 @@ class Life:
             self.dice.choice(self._moves)()
         except ConcurrencyError as conflict:
             self.known[conflict.stream] = conflict.actual
+        except ConditionFailed as failed:
+            self.seen = max(self.seen, failed.position)
         except EXPECTED_ERRORS:
             time.sleep(self.dice.random() * PAUSE)
 
@@ -194,21 +212,39 @@ class Life:
         self._count += 1
         keyed = dice.random() < 0.5
         mark = f"{self.recorder.process}.{self.recorder.began}.{self._count}{'k' if keyed else ''}"
-        self._append(stream, mark, dice.choice([1, 1, 1, 2, 3]), expected, keyed=keyed)
+        condition = condition_on(dice.randrange(TAGS), self.seen) if dice.random() < 0.3 else None
+        self._append(stream, mark, dice.choice([1, 1, 1, 2, 3]), expected, keyed=keyed, condition=condition)
 
-    def _append(self, stream: str, mark: str, count: int, expected: int | Expectation, *, keyed: bool) -> None:
+    def _append(
+        self,
+        stream: str,
+        mark: str,
+        count: int,
+        expected: int | Expectation,
+        *,
+        keyed: bool,
+        condition: AppendCondition | None,
+    ) -> None:
         events = [Noted(mark, place) for place in range(1, count + 1)]
         key = mark if keyed else None
         for _ in range(3 if keyed else 1):
             try:
                 appended = self.store.append(
-                    stream, *events, expected_revision=expected, idempotency_key=key, mark=mark
+                    stream,
+                    *events,
+                    expected_revision=expected,
+                    idempotency_key=key,
+                    mark=mark,
+                    tags=tags_of(mark),
+                    condition=condition,
                 )
             except OutcomeUnknown:
                 continue
             if not appended.repeated:
                 self.known[stream] = appended.revision
             self.token = max(self.token, appended.position)
+            if condition is not None:
+                self.seen = max(self.seen, appended.position)
             return
 
     def _again_what_was_unknown(self) -> None:
@@ -221,8 +257,9 @@ class Life:
             if isinstance(call, AppendCall) and operation.answer.outcome == "unknown" and call.mark.endswith("k"):
                 words = EXISTS if call.expected == "exists" else ANY
                 expected = words if isinstance(call.expected, str) else call.expected
+                condition = None if call.condition is None else call.condition.again()
                 try:
-                    self._append(call.stream, call.mark, call.events, expected, keyed=True)
+                    self._append(call.stream, call.mark, call.events, expected, keyed=True, condition=condition)
                 except EXPECTED_ERRORS:
                     continue
 
