@@ -255,9 +255,9 @@ def test_in_one_process_nobody_need_sign() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"public_url": ""}, "public_url='': it is a whole URL"),
-        ({"public_url": "/projections"}, "public_url='/projections'"),
-        ({"public_url": "app.example.com"}, "public_url='app.example.com'"),
+        ({"public_url": ""}, "public_url= is no whole URL"),
+        ({"public_url": "/projections"}, "public_url= is no whole URL"),
+        ({"public_url": "app.example.com"}, "public_url= is no whole URL"),
         ({"time_budget": 0}, "time_budget=0: it is a number of seconds above 0"),
         ({"time_budget": -1}, "time_budget=-1"),
         ({"time_budget": float("nan")}, "time_budget=nan"),

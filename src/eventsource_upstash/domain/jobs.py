@@ -11,6 +11,7 @@ import msgspec
 
 from ..errors import RegistrationError
 from .names import MAX_NAME
+from .telling import without_header_values
 
 T = TypeVar("T")
 
@@ -104,6 +105,9 @@ class Job(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     attempt: int = 1
     schedule_id: str | None = None
+
+    def __repr__(self) -> str:
+        return without_header_values(self)
 
     @overload
     def json(self) -> object: ...

@@ -16,6 +16,7 @@ from .names import check_stream, check_tags
 from .personal import is_personal
 from .reactions import Append, Execute, Reaction, Send
 from .sending import MAX_MESSAGE_BYTES, check_destination, check_headers, check_retries, due_us, encode_body
+from .telling import without_header_values
 
 S = TypeVar("S")
 
@@ -82,6 +83,9 @@ class Outgoing(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: dict[str, str] = {}
     due_us: int = 0
     retries: int | None = None
+
+    def __repr__(self) -> str:
+        return without_header_values(self)
 
     @property
     def new_events(self) -> list[NewEvent]:

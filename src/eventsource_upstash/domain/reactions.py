@@ -88,7 +88,7 @@ class Send:
     body: object = b""
     delay: float | timedelta | None = None
     not_before: datetime | float | None = None
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
     retries: int | None = None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ..domain.telling import without_user_and_query
 from .faults import FIELDS, KINDS, Fault, Faults
 from .kafka.half import KafkaHalf
 from .metering import Meter
@@ -192,9 +192,7 @@ class Dev:
 
 def _shown(url: str) -> str:
     """A destination as whoever has no token may see it: without its user, and without what is behind its path."""
-    found = urlsplit(url)
-    more = "?…" if found.query or found.fragment else ""
-    return f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}{more}"
+    return without_user_and_query(url)
 
 
 def _said(answer: Answer) -> str:

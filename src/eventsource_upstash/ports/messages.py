@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 import msgspec
 
 from ..domain.events import Receipt
+from ..domain.telling import without_header_values
 
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -40,6 +41,9 @@ class Message(msgspec.Struct, frozen=True):
     not_before_us: int = 0
     retries: int | None = None
     method: str = "POST"
+
+    def __repr__(self) -> str:
+        return without_header_values(self)
 
 
 class Messages(Protocol):
@@ -80,6 +84,9 @@ class Schedule(msgspec.Struct, frozen=True):
     retries: int | None = None
     method: str = "POST"
     paused: bool = False
+
+    def __repr__(self) -> str:
+        return without_header_values(self)
 
 
 class Timetable(Protocol):

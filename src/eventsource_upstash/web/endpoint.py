@@ -18,6 +18,7 @@ from ..blocking.projector import Projector
 from ..domain.events import MAX_POSITION, CatchUp
 from ..domain.jobs import NON_RETRYABLE
 from ..domain.positions import Vector, further, plain, read_position
+from ..domain.telling import without_user_and_query
 from ..errors import Misuse, ReactorStopped
 from ..ports import NoticeTransport, Unverified, Verifier
 
@@ -59,6 +60,10 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:  # cookies and tokens of callers stand in headers and queries
+        where = without_user_and_query(self.url)
+        return f"Request({self.method!r}, {where!r}, headers={sorted(self.headers)}, {len(self.body)} bytes)"
+
 
 class Response(NamedTuple):
     """An answer in plain values."""
@@ -97,7 +102,7 @@ class Handling:
                 "verifier is configured. Hand it a verifier, with the signing keys of whoever notifies"
             )
         if public_url is not None and not urlsplit(public_url).netloc:
-            raise Misuse(f"public_url={public_url!r}: it is a whole URL, as in https://app.example.com/projections")
+            raise Misuse("public_url= is no whole URL, as https://app.example.com/projections is")
         if not time_budget > 0:  # NaN is not either
             raise Misuse(f"time_budget={time_budget!r}: it is a number of seconds above 0")
         self._catching_up = catching_up

@@ -45,7 +45,7 @@ class JobHandling:
             parts = urlsplit(public_url)
             if not parts.netloc or parts.query or parts.fragment:
                 raise Misuse(
-                    f"public_url={public_url!r}: it is the whole URL that the paths of jobs are put behind, as in "
+                    "public_url= is not the whole URL that the paths of jobs are put behind, without a query, as in "
                     "https://app.example.com"
                 )
         self._jobs = jobs

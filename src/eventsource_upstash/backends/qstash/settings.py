@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
 from ...domain.names import DEFAULT_NAMESPACE, NAMESPACE_RULE, is_namespace
+from ...domain.telling import without_user_and_query
 from ...errors import Misuse
 
 DEFAULT_URL: Final = "https://qstash.upstash.io"
@@ -188,9 +189,8 @@ def origin_and_rest(url: str) -> tuple[str, str] | None:
 
 
 def shown(destination: str) -> str:
-    """A destination as it may be logged: without a query, which may hold a secret."""
-    path, mark, _ = destination.partition("?")
-    return f"{path}?..." if mark else path
+    """A destination as it may be logged: without its user and its query, which may hold a secret."""
+    return without_user_and_query(destination)
 
 
 def destination_problems(name: str, value: object) -> list[str]:

@@ -65,6 +65,9 @@ class Run(NamedTuple):
     seed: int = 0
     kill: bool = False
 
+    def __repr__(self) -> str:  # a URL may hold a password
+        return f"Run({self.url.partition(':')[0]!r}, seed={self.seed}, kill={self.kill})"
+
 
 class Ran(NamedTuple):
     """What came of a run.
