@@ -269,6 +269,20 @@ def test_an_untyped_value_in_a_pydantic_model_that_would_change(name: str) -> No
     assert "cannot be stored" in refused(Open(name="x", more=value))
 
 
+class Word(str, enum.Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Counts:
+    by: dict[Any, int]
+
+
+def test_a_key_that_equals_what_is_read_back_and_is_of_another_class() -> None:
+    assert "$.by has a key that is a Word, which would be read back as a str" in refused(Counts({Word.RED: 1}))
+    assert Codec(Counts, "event type 'x'").encode_checked(Counts({"red": 1})) == b'{"by":{"red":1}}'
+
+
 def test_a_key_that_is_none() -> None:
     assert "$.anything has a key that is None, which would be read back as a str" in refused(
         LooseModel(anything={None: 1})

@@ -26,7 +26,7 @@ class _Model(Protocol):
     """What we use of a pydantic model."""
 
     def model_dump_json(self) -> str: ...
-    def model_dump(self, *, mode: str) -> object: ...
+    def model_dump(self, *, mode: str = ...) -> object: ...
 
 
 class _ModelClass(Protocol):
@@ -188,7 +188,7 @@ def _encode_model(instance: object) -> bytes:
 def to_builtins(instance: object) -> object:
     """An instance as dicts, lists, strings and numbers."""
     if is_pydantic(type(instance)):
-        return cast("_Model", instance).model_dump(mode="python")
+        return cast("_Model", instance).model_dump()
     return msgspec.to_builtins(instance, enc_hook=_to_builtin)
 
 
