@@ -232,3 +232,22 @@ def test_its_receipt_is_what_is_billed(upstash: LocalUpstash, clock: MovedClock,
         # A sliding window does not tell whether a check was the first: then the receipt says the most that it can be.
         at_most = 1 if algorithm == "sliding" else 0
         assert 0 <= receipt.commands - (now[1] - commands) <= at_most
+
+
+def test_what_counts_is_told_whole_microseconds(clock: MovedClock) -> None:
+    told: list[int] = []
+
+    class Told(BackendWrapper):
+        def limiter(self, port: Port) -> Limiter:
+            inner = self.inner.limiter(port)
+
+            class Limits:
+                async def take(self, rule: Rule, identifier: str, cost: int, now_us: int) -> Taken:
+                    told.append(now_us)
+                    return await inner.take(rule, identifier, cost, now_us)
+
+            return Limits()
+
+    Limit(Colour.BLOCKING, Told(Memory()), clock, limit=2, window=10).check()
+    assert told == [clock.now_ms * 1_000]
+    assert type(told[0]) is int, "a float would lose some of it, and a store may refuse it"

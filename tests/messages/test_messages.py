@@ -300,6 +300,30 @@ def test_what_an_answer_means(answer: Any, outcome: tuple[int, int, int], pause:
     assert (asked.method, asked.url, asked.headers, asked.body, asked.timeout) == ("POST", url, wanted, b"{}", 30)
 
 
+def test_an_answer_may_name_the_moment_when_to_try_again(clock: Clock) -> None:
+    port = Answering((503, {"retry-after": "Sat, 28 Mar 2026 08:05:00 GMT"}))
+    mailbox = Memory().mailbox(PORT)
+    run(mailbox.put([Message("m", "https://example.com/hook", b"{}")], clock.us))
+    done = run(Delivering(mailbox, Jobs(awaits=None), port, clock).deliver_due())
+    assert done.next_due == EIGHT + timedelta(minutes=5)
+
+
+def test_a_deliverer_that_is_told_to_stop_does_not_sleep_on(clock: Clock) -> None:
+    wake, stop = Signal(), Signal()
+    slept: list[float] = []
+
+    class Sleeping(BlockingPort):
+        async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+            slept.append(seconds)
+            stop.set()
+            assert wake is not None
+            assert wake.count > since, "nothing would end its sleep"
+
+    app = opened(Memory(), clock, lambda job: None)
+    run(Delivering(app.backend.mailbox(PORT), app.jobs, PORT, clock).run(Sleeping(), wake, stop, 20.0))
+    assert slept == [20.0]
+
+
 @pytest.mark.parametrize(
     ("where", "options"),
     [

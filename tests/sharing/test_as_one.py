@@ -150,6 +150,7 @@ def test_a_rebuild_with_nothing_to_do_has_nothing_left() -> None:
     watched = watch(told, {0: part(0, 6)}, {0: 6})
     watched.of(0)(Rebuilding("players", 1, 6, 6, 0.0, None))
     assert (told[0].position, told[0].head, told[0].remaining, told[0].fraction) == (6, 6, 0.0, 1.0)
+    assert (type(told[0].position), type(told[0].head)) == (int, int)  # of one partition, plain numbers
     watch(None, {0: part(0, 6)}, {0: 6}).of(0)(told[0])  # nobody wants to know
 
 

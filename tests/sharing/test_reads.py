@@ -9,7 +9,8 @@ from eventsource_upstash import Memory, View
 from eventsource_upstash._flow.querying import NUMBERS
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.blocking import App
-from eventsource_upstash.ports import Backend, Span
+from eventsource_upstash.ports import Backend, Listed, ProjectionId, Span, Views
+from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 from tests.priced import Till
 from tests.sharing.support import BEGIN, Clock, Game, Left, Lent, Player, Scored, app, kafka, names, partition_of
 
@@ -166,3 +167,64 @@ def test_what_nobody_has_is_nowhere_in_an_index_and_the_others_are_counted_all_t
     assert run(views.count(game.players.id, span, 0)).count == 7
     assert run(views.count(game.players.id, None, 0)).total == 7
     assert [run(views.rank(game.players.id, span, name, 0)).count for name in sorted(names(7))] == list(range(7))
+
+
+def test_of_no_keys_a_view_in_parts_tells_how_far_it_is() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for name in names(7):
+        one.event_store.append(name, Scored(5))
+    one.projector.catch_up()
+    got = run(one.projection_store.views.get_many(game.players.id, (), 0))
+    assert got.documents == {}
+    assert got.progress.checkpoint == one.event_store.head()
+
+
+class Limits(BackendWrapper):
+    """Notes how many documents are asked for at once."""
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.limits: list[int] = []
+
+    def wrap_views(self, views: Views) -> Views:
+        return Limited(views, self.limits)
+
+
+class Limited(ViewsWrapper):
+    def __init__(self, inner: Views, limits: list[int]) -> None:
+        super().__init__(inner)
+        self._limits = limits
+
+    async def items(
+        self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
+    ) -> Listed:
+        self._limits.append(limit)
+        return await super().items(projection, after, limit, max_bytes, now_us)
+
+    async def find(
+        self,
+        projection: ProjectionId,
+        span: Span,
+        after: tuple[str, str] | None,
+        limit: int,
+        max_bytes: int,
+        now_us: int,
+        *,
+        reverse: bool = False,
+    ) -> Listed:
+        self._limits.append(limit)
+        return await super().find(projection, span, after, limit, max_bytes, now_us, reverse=reverse)
+
+
+def test_no_part_is_asked_for_more_than_the_page_may_hold_nor_much_more_than_its_share() -> None:
+    game, backend = Game(), Limits(Memory())
+    one = app(game, kafka(4, backend))
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    views, known, span = one.projection_store.views, game.players.id, Span("score", *NUMBERS)
+    for limit, share in ((3, 3), (100, 2 * 25 + 16), (1000, 2 * 250 + 16)):
+        backend.limits.clear()
+        run(views.items(known, None, limit, 1 << 20, 0))
+        run(views.find(known, span, None, limit, 1 << 20, 0))
+        assert backend.limits == [share] * 8

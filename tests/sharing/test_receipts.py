@@ -129,3 +129,20 @@ def test_of_queries(partitioned: bool) -> None:
     ):
         views = cast("Views", priced.open(game).projection_store.views)
         asks(ask)
+
+
+def test_of_queries_before_anything_is_folded() -> None:
+    """Whether a view is in parts is asked each time as long as it may become so."""
+    game = Game()
+    known, span = game.players.id, Span("score", *NUMBERS)
+    for ask in (
+        lambda views: views.get_many(known, names(9), 0),
+        lambda views: views.items(known, None, 100, 1 << 20, 0),
+        lambda views: views.find(known, span, None, 100, 1 << 20, 0, reverse=False),
+        lambda views: views.count(known, None, 0),
+        lambda views: views.rank(known, span, "player-1", 0),
+    ):
+        priced = Priced(Game())
+        views = cast("Any", priced.app.projection_store.views)
+        for _ in range(2):
+            priced.adds_up(lambda views=views, ask=ask: run(ask(views)).receipt)  # type: ignore[misc]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
+from eventsource_upstash import CatchUp, Memory
 from eventsource_upstash._flow import parting
 from eventsource_upstash._flow.parting import Shift
 from eventsource_upstash._flow.sharing import Sharing
 from eventsource_upstash._io.blocking import run
-from tests.sharing.support import Boom, Clock, Game, Scored, app, in_partition, kafka, names
+from eventsource_upstash.backends.kafka.backend import Kafka
+from tests.sharing.support import Boom, Clock, Game, Lent, Scored, app, in_partition, kafka, names, topic_of
 
 
 class Moments:
@@ -84,3 +88,49 @@ def test_a_worker_has_more_to_do_as_long_as_something_is_left(moments: Moments) 
         staying.one.event_store.append(name, Scored(1))
     assert not staying.go()
     assert game.calls == game.team_calls == 9
+
+
+def test_of_a_round_each_partition_has_its_share_and_who_comes_last_a_page_at_least(
+    moments: Moments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staying = Staying(Game(teams=True))
+    for number in range(3):
+        staying.one.event_store.append(in_partition(staying.one, number)[0], Scored(1))
+    flow = staying.one.projector.flow
+    assert flow.parting is not None
+    budgets: list[float | None] = []
+
+    def slowly(catch_up: Any) -> Any:
+        async def work(until: int | None, budget: float | None, *more: Any) -> CatchUp:
+            budgets.append(budget)
+            moments.now += 1.0  # seconds that it took
+            result: CatchUp = await catch_up(until, budget, *more)
+            return result
+
+        return work
+
+    for each in (*(flow.parting.folding(number) for number in range(3)), flow):
+        monkeypatch.setattr(each, "catch_up", slowly(each.catch_up))
+    staying.go()
+    assert budgets == [pytest.approx(2 / 3), pytest.approx(1 / 2), 0.0, 0.0]
+
+
+def test_a_worker_deletes_what_has_ended(moments: Moments, monkeypatch: pytest.MonkeyPatch) -> None:
+    views = Memory()
+    clock = Clock()
+    game = Game(ends=True)
+    one = app(game, kafka(3, views), clock)
+    for name in names(9):
+        one.event_store.append(name, Lent(clock.now / 1e9 + 10))
+    one.projector.catch_up()
+    assert sum(map(len, documents_of(views))) == 9
+    clock.move(1_000)
+    again = app(game, Kafka(topic_of(cast("Kafka", one.backend)), views=views), clock)
+    flow = again.projector.flow
+    assert flow.parting is not None
+    run(Shift(flow.parting, flow, game.registry.subscriptions, Sharing(flow.parting.partitions.whole, clock), 1.0).go())
+    assert sum(map(len, documents_of(views))) == 0
+
+
+def documents_of(views: Memory) -> list[Any]:
+    return [build.documents for build in views._state.documents.values()]

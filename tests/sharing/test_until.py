@@ -6,7 +6,18 @@ from typing import cast
 
 import pytest
 
-from eventsource_upstash import LogRewound, Misuse, PartitionsChanged, ProjectionStopped
+from eventsource_upstash import (
+    LogRewound,
+    Memory,
+    Misuse,
+    PartitionsChanged,
+    ProjectionStopped,
+    Projector,
+)
+from eventsource_upstash._flow.parted_work import Work
+from eventsource_upstash._flow.partitions import each_part
+from eventsource_upstash._flow.passes import Reach
+from eventsource_upstash._io.blocking import run
 from eventsource_upstash.backends.kafka.backend import Kafka
 from eventsource_upstash.blocking import App
 from eventsource_upstash.domain.positions import Vector, vector
@@ -141,3 +152,65 @@ def test_a_view_in_as_many_parts_as_there_were_holds_up_no_view_of_as_many_as_th
         again.projector.catch_up()
     assert both.calls == 0
     assert again.projection_store.view(others).count() == 1
+
+
+def test_in_a_partition_no_page_is_begun_beyond_the_position_that_is_asked_for() -> None:
+    game = Game()
+    backend = kafka(3)
+    one = app(game, backend)
+    (name,) = in_partition(one, 1)
+    token = one.event_store.append(name, Scored(1)).position
+    for _ in range(7):
+        one.event_store.append(name, Scored(1))
+    small = Projector(one.event_store, one.projection_store, page_size=2)
+    done = small.catch_up(until=token)
+    assert (done.applied, done.complete, lags(one)) == (1, True, [0, 7, 0])
+    topic_of(backend).calls.clear()
+    assert small.catch_up(until=token).applied == 0
+    assert "fetch" not in topic_of(backend).calls
+
+
+def test_what_is_appended_meanwhile_is_told_as_the_head() -> None:
+    game = Game()
+    backend = kafka(2)
+    one = app(game, backend)
+    (name,) = in_partition(one, 1)
+    one.event_store.append(name, Scored(1))
+    other = app(Game(), Kafka(topic_of(backend), views=Memory()))
+    late = [Scored(2)]
+
+    def arrives(call: str) -> None:
+        if call == "fetch" and late:
+            other.event_store.append(name, late.pop())
+
+    topic_of(backend).before = arrives
+    done = one.projector.catch_up()
+    assert (done.position, done.head, done.complete) == (Vector((0, 2)), Vector((0, 2)), True)
+    late.append(Scored(3))
+    one.event_store.append(name, Scored(1))
+    done = Projector(one.event_store, one.projection_store, page_size=1).catch_up(time_budget=0)
+    assert vector(done.head).at(1) == 4
+    assert vector(done.position).at(1) < 4
+    assert not done.complete
+
+
+def test_a_worker_says_of_its_own_empty_partitions_that_they_have_met_the_head() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    one.event_store.append(in_partition(one, 2)[0], Scored(1))
+    parting = one.projector.flow.parting
+    assert parting is not None
+    work = Work(None, Reach((game.players,), everybody=True, building=True))
+    course = run(parting.begin(work))
+    assert course is not None
+
+    def met() -> list[bool]:
+        parts = each_part(game.players.id, 3)
+        builds, _, _ = run(parting.partitions.whole.progress(parts))
+        return [each.met for each in builds]
+
+    assert met() == [False, False, False]
+    run(course.end(["1", "2"]))
+    assert met() == [False, True, False]
+    run(course.end(["0"]))
+    assert met() == [True, True, False]

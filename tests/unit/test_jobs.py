@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -206,6 +206,14 @@ def test_no_handlers(colour: Colour, handler: Any, said: str) -> None:
     with pytest.raises(RegistrationError, match=said):
         app.job(PATH)(handler)
     assert PATH not in app.jobs
+
+
+def test_a_handler_that_yields_in_an_event_loop_is_none_either() -> None:
+    async def yields(job: Job) -> AsyncGenerator[None, None]:
+        yield
+
+    with pytest.raises(RegistrationError, match="yields, so that calling it does nothing"):
+        app_of(Colour.EVENT_LOOP).job(PATH)(yields)
 
 
 @pytest.mark.parametrize("after", [-1, 86_401, float("nan"), float("inf")])

@@ -205,6 +205,18 @@ def test_a_long_load_keeps_one(watched: Watched) -> None:
     assert watched.take() == ["read_stream"]
 
 
+def test_a_load_that_is_no_longer_than_from_one_snapshot_to_the_next_keeps_none(watched: Watched) -> None:
+    the = summing(every=3)
+    EventStore(watched, the.registry).execute(the.sums, "s", Add((1, 1, 1)))
+    watched.take()
+    for events, keeps in ((3, []), (1, ["keep"])):
+        EventStore(watched, the.registry).append("s", *[Added(1)] * events)
+        watched.take()
+        fresh = EventStore(watched, the.registry)  # with no state in its cache
+        fresh.load(the.sums, "s")
+        assert watched.take() == ["read_stream", *keeps]
+
+
 @pytest.mark.parametrize("state", CLASSES)
 def test_every_kind_of_class_is_kept(watched: Watched, state: Any) -> None:
     the = summing(state, every=2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventsource_upstash import MemoryKeys, Personal, ProjectionStopped, Registry, SQLite
+from eventsource_upstash import Memory, MemoryKeys, Personal, ProjectionStopped, Registry, SQLite
 from eventsource_upstash._flow import catching_up, noting
 from eventsource_upstash.ports import Backend
 from tests.views.support import Colour, Desk, Game, Left, Lent, Met, Scored
@@ -270,3 +271,35 @@ def test_personal_data_of_an_event_that_fails_is_not_stored_in_clear(
         assert desk.projector.retry_parked(homes).done == 2
         assert desk.documents(homes) == {"c-1": Home(2)}
     backend.close()
+
+
+def test_what_is_told_of_a_parked_event_is_how_it_failed_last() -> None:
+    game = Game(on_error="park")
+    trouble: list[Callable[[], None]] = [first_trouble]
+    others = game.registry.projection("others", Left, on_error="park")
+
+    @others.on(Left)
+    def left(document: Left | None, event: Left) -> Left:
+        trouble[0]()
+        return event
+
+    desk = Desk(Memory(), game, "blocking")
+    desk.append(Left("ada"))
+    desk.projector.catch_up()
+    (first,) = desk.projector.parked(others)
+    assert "LookupError" in first.error
+    assert "in first_trouble" in first.traceback
+    trouble[0] = second_trouble
+    assert desk.projector.retry_parked(others).left == 1
+    (again,) = desk.projector.parked(others)
+    assert "ArithmeticError" in again.error
+    assert "in second_trouble" in again.traceback
+    assert "in first_trouble" not in again.traceback
+
+
+def first_trouble() -> None:
+    raise LookupError
+
+
+def second_trouble() -> None:
+    raise ArithmeticError

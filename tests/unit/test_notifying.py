@@ -1,0 +1,66 @@
+"""What an append that owes a notification tells of it, and that deliveries are verified by whoever carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from eventsource_upstash import App, EventStore, Memory, Misuse, Notifier, Receipt, Unavailable
+from eventsource_upstash._io.port import Port
+from eventsource_upstash.ports import Notices, Verifier
+from tests.reactors.support import Carrier
+from tests.unit.todo import TaskCreated, todo
+
+
+class Dear(Carrier):
+    """Carries notifications for a request each, and verifies what it is given by noting it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+        self.verified: list[tuple[Mapping[str, str] | Sequence[tuple[str, str]], bytes, str | None]] = []
+        self.error: Exception | None = None
+
+    def notices(self, port: Port) -> Notices:
+        return self
+
+    async def send(self, position: int, raised_us: int) -> Receipt:
+        if self.error is not None:
+            raise self.error
+        self.told.append(position)
+        return Receipt(requests=1, bytes_sent=10)
+
+    def verifier(self, public_url: str | None) -> Verifier:
+        return self
+
+    def verify(
+        self, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes, url: str | None = None
+    ) -> None:
+        self.verified.append((headers, body, url))
+
+
+def test_the_receipt_of_an_append_tells_what_its_notification_cost() -> None:
+    dear = Dear()
+    store = EventStore(Memory(), todo().registry, notifier=Notifier(dear))
+    appended = store.append("task-1", TaskCreated("1", "a"))
+    assert (dear.told, appended.receipt) == ([1], Receipt(requests=1, bytes_sent=10))
+
+
+def test_an_append_whose_notification_fails_costs_nothing_for_it_and_the_next_one_owes_it() -> None:
+    dear = Dear()
+    store = EventStore(Memory(), todo().registry, notifier=Notifier(dear))
+    dear.error = Unavailable("nobody is there")
+    assert store.append("task-1", TaskCreated("1", "a")).receipt.requests == 0
+    dear.error = None
+    assert store.append("task-2", TaskCreated("2", "b")).receipt.requests == 1
+    assert dear.told == [2]
+
+
+def test_a_delivery_is_verified_whole() -> None:
+    dear = Dear()
+    app = App(Memory(), todo().registry, dear)
+    app.event_store.notifier.verify({"upstash-signature": "s"}, b"body", "https://app.example.com/projections")
+    assert dear.verified == [({"upstash-signature": "s"}, b"body", "https://app.example.com/projections")]
+    with pytest.raises(Misuse, match="nothing to verify deliveries with"):
+        App(Memory(), todo().registry, Carrier()).event_store.notifier.verify({}, b"", None)
