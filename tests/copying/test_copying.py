@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,8 +25,10 @@ from eventsource_upstash import (
     TooLarge,
 )
 from eventsource_upstash._flow import copying
+from eventsource_upstash._flow.copying import LogCopying
+from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash.domain.events import Appended
-from eventsource_upstash.ports import Append, Backend, Conflict, KeyReused, Log, Page, Unmet
+from eventsource_upstash.ports import Append, Backend, Capabilities, Conflict, KeyReused, Log, Page, Unmet
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.copying.conftest import Make
@@ -280,6 +282,7 @@ def test_how_far_it_is_is_told(make: Make, kind: str, monkeypatch: pytest.Monkey
 def test_what_it_costs(make: Make) -> None:
     one, other = Memory(), make("upstash")
     fill(one)
+    copied(Colour.BLOCKING, one, make("upstash"))  # the server knows the scripts from here on
     first = copied(Colour.BLOCKING, one, other, verify=False).receipt
     # The head; the first append, and six more in one request; the last one, which might have gone on.
     assert (first.requests, first.commands) == (1 + 2 + 1, 2 + 6 * len(HISTORY))
@@ -305,3 +308,122 @@ def test_the_registry_is_not_asked() -> None:
     fill(one, [written("a", b"{}", number=1, type_="nobody-knows")])
     copied(Colour.BLOCKING, one, other)
     assert EventStore(other, Registry()).head() == 1
+
+
+def test_how_far_a_copy_is_is_told_phase_by_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "EVERY", 0.0)
+    one, other = Memory(), Memory()
+    fill(one, [written("s", *[b"{}"] * 7, number=100 * n) for n in range(1, 401)])
+    fill(other, [written("s", *[b"{}"] * 7, number=100)])
+    told: list[Copying] = []
+    done = LogCopy(one, other).run(progress=told.append)
+    assert (done.found, done.copied, done.position, done.head) == (7, 2793, 2800, 2800)
+    phases = {phase: [each for each in told if each.phase == phase] for phase in ("looking", "copying", "comparing")}
+    assert [each.phase for each in told] == [each.phase for found in phases.values() for each in found]
+    for phase, total in (("looking", 7), ("copying", 2793), ("comparing", 5600)):
+        found = phases[phase]
+        assert (found[0].done, found[0].fraction) == (0, 0.0)
+        assert (found[-1].done, found[-1].fraction) == (total, 1.0)
+        assert {each.total for each in found} == {total}
+        assert [each.done for each in found] == sorted(each.done for each in found)
+        assert all(each.elapsed >= 0 for each in found)
+
+
+def test_how_far_a_comparison_is_is_told_of_what_is_compared() -> None:
+    one, other = Memory(), Memory()
+    fill(one)
+    told: list[Copying] = []
+    copied(Colour.BLOCKING, one, other)
+    fill(one, [written("later", b"{}", number=900)])
+    run(LogCopying(one, other, PORT).compare(told.append, 12))
+    assert {(each.phase, each.total) for each in told} == {("comparing", 24)}
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "elapsed", "fraction", "rate", "remaining"),
+    [
+        (0, 0, 0.0, 1.0, 0.0, None),
+        (0, 8, 2.0, 0.0, 0.0, None),
+        (2, 8, 4.0, 0.25, 0.5, 12.0),
+        (9, 8, 3.0, 1.0, 3.0, 0.0),
+    ],
+)
+def test_what_is_told_of_a_pace(
+    done: int, total: int, elapsed: float, fraction: float, rate: float, remaining: float | None
+) -> None:
+    told = Copying("copying", done, total, elapsed)
+    assert (told.fraction, told.rate, told.remaining) == (fraction, rate, remaining)
+
+
+def test_events_of_one_append_stay_together_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "MAX_APPEND_BYTES", 20)
+    one, other = Memory(), Counting(Memory())
+    fill(one, [written("a", b"x", number=100), written("a", *[b"1234567890"] * 4, number=200)])
+    copied(Colour.BLOCKING, one, other, verify=False)
+    assert other.calls["log.append"] == 3, "one, and two by two: twenty bytes each"
+    assert rows_of(other) == rows_of(one)
+
+
+class AtOnce(LogWrapper):
+    """A log that takes several appends at once: up to a number of them, or of events.
+
+    Attributes:
+        taken: How many appends came in each step, and on which conditions.
+    """
+
+    def __init__(self, inner: Log, most: int, taken: list[list[int | None]]) -> None:
+        super().__init__(inner)
+        self._most = most
+        self.taken = taken
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
+        self.taken.append([None if each.condition is None else int(each.condition.after) for each in appends])
+        if len(appends) > self._most:
+            raise TooLarge(what="the request", size=len(appends), limit=self._most)
+        answers: list[Appended | Conflict | KeyReused | Unmet] = []
+        for each in appends:
+            answers.append(await self.inner.append(each))
+            if not isinstance(answers[-1], Appended):
+                break
+        return answers
+
+
+class TakesSeveral(BackendWrapper):
+    def __init__(self, inner: Backend, most: int = 1000) -> None:
+        super().__init__(inner)
+        self.most = most
+        self.taken: list[list[int | None]] = []
+
+    def wrap_log(self, log: Log) -> Log:
+        return AtOnce(log, self.most, self.taken)
+
+
+def test_several_appends_at_once_are_each_on_condition_that_nobody_else_writes() -> None:
+    one, other = Memory(), TakesSeveral(Memory())
+    fill(one)
+    assert copied(Colour.BLOCKING, one, other).copied == 12
+    assert rows_of(other) == rows_of(one)
+    assert other.taken == [[0, 1, 4, 6, 8, 9, 10]], "where each finds the log; the last one is sent by itself"
+
+
+def test_several_appends_that_are_too_large_together_are_halved_until_they_fit() -> None:
+    one, other = Memory(), TakesSeveral(Memory(), 3)
+    fill(one, [written(f"s{n}", b"{}", number=100 * n) for n in range(1, 22)])
+    assert copied(Colour.BLOCKING, one, other).copied == 21
+    assert rows_of(other) == rows_of(one)
+    # And now and then it is tried with more.
+    assert [len(each) for each in other.taken[:6]] == [20, 10, 5, 2, 4, 2]
+
+
+def test_a_difference_between_logs_in_partitions_is_told_of_the_event_that_it_is_in() -> None:
+    one = Memory()
+    fill(one, [written("a", b"1", number=1), written("b", b"2", number=3), written("a", b"3", number=5)])
+    other = InParts(Memory())
+    fill(other.inner, [written("b", b"2", number=3), written("a", b"1", number=1), written("a", b"4", number=5)])
+    compared = LogCopy(one, other).compare()
+    assert compared.difference is not None
+    assert "of stream 'a' (position 3) differs in the destination, by its payload" in compared.difference
+
+
+class InParts(BackendWrapper):
+    capabilities = Capabilities(expected_revisions=False, conditions=False, partitions=True)

@@ -91,8 +91,10 @@ class _Visitor(cst.CSTVisitor):
                 end = self.get_metadata(ByteSpanPositionProvider, self._following[replaced]).start
             elif isinstance(replaced, cst.Arg) and isinstance(replaced.comma, cst.Comma):
                 end = self._source.index(b",", end) + 1
+            # Only who comes into a case can tell that it is missing.
+            lines = self._lines(replaced.body) if isinstance(replaced, cst.MatchCase) else self._statements[-1]
             self.mutants.append(
-                Mutant(self._module, function, change, span.start, end, after, self._statements[-1], self._functions[0])
+                Mutant(self._module, function, change, span.start, end, after, lines, self._functions[0])
             )
 
     def _changes(self, node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode | str, str]]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 from uuid import UUID
 
 import attrs
@@ -654,3 +654,45 @@ def test_a_default_is_sealed_like_any_other_value() -> None:
     app.event_store.append("a", Mutable("ada"))
     assert set(msgspec.json.decode(raw(app.backend)[0][9])["tags"]) == {"$personal"}
     assert next(app.event_store.read()).event == Mutable("ada", [])
+
+
+@dataclass(frozen=True)
+class Relative:
+    customer: str
+    name: Personal[str]
+    children: list[Relative] | None = None
+
+
+class Notes(TypedDict):
+    text: Personal[str]
+
+
+@dataclass(frozen=True)
+class Noted:
+    customer: str
+    notes: Notes
+
+
+@dataclass(frozen=True)
+class Branch:
+    left: Branch | None = None
+    right: list[Branch] | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    customer: str
+    name: Personal[str]
+    tree: Branch | None = None
+
+
+def test_classes_that_hold_themselves_are_looked_through_once() -> None:
+    """Where nothing within them is personal they may stand in an event, and where something is it is refused."""
+    registry = Registry()
+    registry.event("family", subject="customer")(Family)
+    store = EventStore(Memory(), registry, keys=MemoryKeys())
+    event = Family("c-1", "Ada", Branch(Branch(), [Branch()]))
+    store.append("c-1", event)
+    assert [each.event for each in store.read()] == [event]
+    refused("a Personal[...] stands within the type of field Relative.children.name", Relative)
+    refused("a Personal[...] stands within the type of field Noted.notes.text", Noted)

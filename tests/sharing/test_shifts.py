@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from eventsource_upstash import CatchUp, Memory
+from eventsource_upstash import CatchUp, Memory, Projector
 from eventsource_upstash._flow import parting
 from eventsource_upstash._flow.parting import Shift
 from eventsource_upstash._flow.sharing import Sharing
@@ -134,3 +134,41 @@ def test_a_worker_deletes_what_has_ended(moments: Moments, monkeypatch: pytest.M
 
 def documents_of(views: Memory) -> list[Any]:
     return [build.documents for build in views._state.documents.values()]
+
+
+def test_a_worker_whose_time_is_out_goes_on_at_once_and_one_that_has_failed_does_not(
+    moments: Moments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parting, "SLICE", 0.0)  # a page each
+    game = Game(teams=True)
+    one = app(game, kafka(2))
+    small = Projector(one.event_store, one.projection_store, page_size=2).flow
+    assert small.parting is not None
+    membership = Sharing(small.parting.partitions.whole, Clock())
+    shift = Shift(small.parting, small, game.registry.subscriptions, membership, 1.0)
+    (name,) = in_partition(one, 1)
+    for _ in range(5):
+        one.event_store.append(name, Scored(1))
+    assert [run(shift.go()) for _ in range(4)] == [True, True, False, False]
+    assert (game.calls, game.team_calls) == (5, 5)
+    for each in [*in_partition(one, 0), name]:
+        for _ in range(3):
+            one.event_store.append(each, Scored(1))
+    game.bad.add(name)
+    assert [run(shift.go()) for _ in range(4)] == [True, True, False, False]  # for what has not failed
+
+
+def test_a_worker_goes_on_with_rebuilds_that_somebody_began(moments: Moments) -> None:
+    game = Game(teams=True)
+    staying = Staying(game)
+    assert game.teams is not None
+    for name in names(9):
+        staying.one.event_store.append(name, Scored(1))
+    staying.go()
+    for view in (game.players, game.teams):
+        small = Projector(staying.one.event_store, staying.one.projection_store, page_size=1)
+        assert not small.rebuild(view, time_budget=0.0).complete
+    for _ in range(3):
+        staying.go()
+    assert [each.generation for each in staying.one.projection_store.status()] == [2, 2]
+    assert [each.state for each in staying.one.projection_store.status()] == ["current", "current"]

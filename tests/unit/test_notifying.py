@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from eventsource_upstash import App, EventStore, Memory, Misuse, Notifier, Receipt, Unavailable
+from eventsource_upstash._flow import notifying
+from eventsource_upstash._flow.notifying import Notifying
+from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.ports import Notices, Verifier
 from tests.reactors.support import Carrier
@@ -64,3 +67,26 @@ def test_a_delivery_is_verified_whole() -> None:
     assert dear.verified == [({"upstash-signature": "s"}, b"body", "https://app.example.com/projections")]
     with pytest.raises(Misuse, match="nothing to verify deliveries with"):
         App(Memory(), todo().registry, Carrier()).event_store.notifier.verify({}, b"", None)
+
+
+def test_to_notify_by_hand_tells_the_position_and_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+
+    class Telling(Dear):
+        async def send(self, position: int, raised_us: int) -> Receipt:
+            told.append((position, raised_us))
+            return Receipt()
+
+    monkeypatch.setattr(notifying.time, "time_ns", lambda: 1_700_000_000_123_456_789)
+    assert run(Notifying(Telling(), PORT).notify(7)) is True
+    assert told == [(7, 1_700_000_000_123_456)]
+    assert type(told[0][1]) is int
+    assert run(Notifying(None, PORT).notify(7)) is False, "nobody was told"
+
+
+def test_what_only_a_deliverer_of_ones_own_can_tell_is_refused_by_its_name() -> None:
+    app = App(Memory(), todo().registry, Carrier())
+    with pytest.raises(Misuse, match=r"^messages\.dead: this app does not deliver its messages itself"):
+        app.messages.dead()
+    with pytest.raises(Misuse, match=r"^messages\.revive: this app does not deliver its messages itself"):
+        app.messages.revive("m-1")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventsource_upstash import Misuse
-from eventsource_upstash.domain.sending import due_us, new_id
+from eventsource_upstash.domain.sending import MAX_URL, check_destination, check_id, due_us, new_id
 
 NOW = 1_700_000_000_000_000
 YEAR_10000 = 253_402_300_800
@@ -49,3 +49,23 @@ def test_what_is_no_time(what: str, given: Any) -> None:
         given -= NOW // 1_000_000
     with pytest.raises(Misuse, match=f"^{what}="):
         due_us(**{"delay": None, "not_before": None, what: given}, now_us=NOW)
+
+
+@pytest.mark.parametrize("id", ["a", "a" * 64, "A.b_c-9", ".a", "a..b"])
+def test_what_may_be_an_id(id: str) -> None:
+    check_id(id, "schedule_id", 64)
+
+
+@pytest.mark.parametrize("id", ["", "a" * 65, ".", "..", "...", "a b", "a/b", "ä", 5, None, b"a"])
+def test_what_may_be_none(id: Any) -> None:
+    with pytest.raises(Misuse, match=r"^schedule_id=.*: it has 1 to 64 letters, digits"):
+        check_id(id, "schedule_id", 64)
+
+
+def test_a_destination_has_so_many_characters_at_most() -> None:
+    url = "https://example.com/"
+    check_destination(url + "a" * (MAX_URL - len(url)))
+    with pytest.raises(Misuse, match=rf"has {MAX_URL + 1} characters, at most {MAX_URL} are allowed"):
+        check_destination(url + "a" * (MAX_URL + 1 - len(url)))
+    with pytest.raises(Misuse, match="a destination is a str, not bytes"):
+        check_destination(b"https://example.com/")
