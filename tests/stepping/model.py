@@ -102,6 +102,11 @@ class Watched(BackendWrapper):
         self.too_many: list[str] = []
         self.everybody = 0
 
+    def seen(self) -> object:
+        """All that it holds, and what it has seen."""
+        assert isinstance(self.inner, OwingMemory)
+        return self._state, self.inner.outstanding, self._raised_us, self._settled, self.too_many
+
     def wrap_log(self, log: Log) -> Log:
         return WatchedLog(log, self)
 

@@ -88,8 +88,13 @@ class Table:
     def parked(self) -> frozenset[tuple[str, int]]:
         return frozenset((each.key, each.position) for each in self.desk.projector.parked(self.desk.game.players))
 
-    def holds(self) -> None:
-        """The view is the fold of the log but for what is parked; its index and its feed say the same."""
+    def holds(self, *, swept: bool = True) -> None:
+        """The view is the fold of the log but for what is parked; its index and its feed say the same.
+
+        Args:
+            swept: Whether what has ended is known to be deleted. A catch-up that cannot leaves it to a later one, and
+                the feed tells of it then.
+        """
         status = self.desk.status()
         parked = self.parked()
         assert status.parked == len(parked), f"{len(parked)} events are parked, and {status.parked} are said to be"
@@ -109,11 +114,17 @@ class Table:
             (self.keys.discard if change.deleted else self.keys.add)(change.key)
         self.cursor = changed.cursor
         assert not changed.more
-        assert self.keys == documents.keys(), "whoever follows the feed holds other keys than the view"
+        ended = set() if swept else self.ended()
+        assert self.keys - ended == documents.keys(), "whoever follows the feed holds other keys than the view"
+
+    def ended(self) -> set[str]:
+        """Who was lent until a time that has passed."""
+        events = [recorded.event for recorded in self.desk.store.read()]
+        return {each.player for each in events if isinstance(each, Lent) and each.until <= self.desk.clock.now}
 
     def settles(self) -> None:
         """Whatever has happened: catch-up leads to the head, and nothing is left half-done."""
-        self.holds()
+        self.holds(swept=False)
         assert self.desk.another().projector.catch_up().complete
         self.holds()
         status = self.desk.status()

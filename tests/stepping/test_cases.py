@@ -15,7 +15,8 @@ from eventsource_upstash import Appended, CatchUp, Memory, ProjectionStore
 from eventsource_upstash.testing import Ending, Endings, ScheduleFailed, World, explore, pausing, replay
 from tests.searching import thorough
 from tests.stepping.cases import notices
-from tests.stepping.cases.every import TROUBLES, Cell, cells, count, known, quick
+from tests.stepping.cases.drawing import by_turns
+from tests.stepping.cases.every import TROUBLES, Cell, cells, count, explored, known, quick
 from tests.stepping.cases.places import (
     KAFKA,
     MEMORY,
@@ -51,10 +52,10 @@ def _quietly() -> Iterator[None]:
 
 @pytest.mark.parametrize(("cell", "schedules"), quick(MEMORY, MODEL, SQLITE, KAFKA, TOPIC), ids=str)
 def test_every_order_of_a_case(cell: Cell, schedules: int, places: dict[str, Place], record_property: Note) -> None:
-    explored = count(cell.case, places[cell.place], cell.trouble)
-    record_property("schedules", explored.schedules)
-    print(f"{' · '.join(cell)}: {explored.schedules:,} schedules")  # noqa: T201  how many there were is part of the claim
-    assert explored.schedules == schedules
+    found = count(cell.case, places[cell.place], cell.trouble).schedules
+    record_property("schedules", found)
+    print(f"{' · '.join(cell)}: {found:,} schedules")  # noqa: T201  how many there were is part of the claim
+    assert found == schedules
 
 
 def test_the_table_in_the_documentation_has_these_numbers() -> None:
@@ -68,10 +69,10 @@ def test_a_wrong_protocol_is_caught_by_a_case(name: str) -> None:
     world = notices.told(wishes._replace(**wrong))
     with model(lost_after_us) as place:
         with pytest.raises(ScheduleFailed, match=r"nobody|though somebody was told|while another") as caught:
-            explore(lambda: world(place.fresh()), merging=True, **TROUBLES[trouble])
+            explored(world, place, trouble)
         assert len(caught.value.schedule) == steps
-        with pytest.raises(ScheduleFailed) as again:
-            replay(lambda: world(place.fresh()), caught.value.choices, merging=True, **TROUBLES[trouble])
+        with pytest.raises(ScheduleFailed) as again, by_turns() as turns:
+            replay(lambda: turns(lambda: world(place.fresh())), caught.value.choices, merging=True, **TROUBLES[trouble])
         assert again.value.schedule == caught.value.schedule
 
 

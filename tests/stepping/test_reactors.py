@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Final
 
 import pytest
 
@@ -29,20 +31,20 @@ from eventsource_upstash.testing import Endings, World, explore, pausing
 from eventsource_upstash.testing.colours import Colour, Face
 from eventsource_upstash.testing.conformance import desk as porter
 from eventsource_upstash.testing.conformance.desk import Asked, Desk, Opened
-from eventsource_upstash.testing.pausing import Moment, Pause
+from eventsource_upstash.testing.pausing import Pauses
 from tests.reactors.support import Booked, Carrier, Orders, Placed, Shipped
 
 Note = Callable[[str, object], None]
+
+
+PAUSES: Final = Pauses(after=True, inside=False)
 
 
 class SteppedCarrier(Carrier):
     """Stops before and after it takes messages over."""
 
     async def publish(self, messages: Sequence[Message]) -> Receipt:
-        await Pause(Moment.BEFORE, "messages.publish")
-        receipt = await super().publish(messages)
-        await Pause(Moment.AFTER, "messages.publish")
-        return receipt
+        return await PAUSES.around("messages.publish", partial(super().publish, messages))
 
 
 def workers(*only: str, count: int = 2, placed: int = 1) -> Callable[[], World]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Generator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from .._io import blocking
 from .._io.port import HttpRequest, HttpResponse, Port, Signal
@@ -21,6 +21,13 @@ class Moment(enum.Enum):
     AFTER = "after"
 
 
+class _Untold:
+    """What stands for an answer that nobody has told."""
+
+
+UNTOLD: Final = _Untold()
+
+
 class Pause:
     """Awaited, it hands itself to whoever steps the coroutine, and goes on when that resumes it.
 
@@ -28,14 +35,17 @@ class Pause:
         moment: Where it is.
         call: Which call, such as "log.append", "send" or "call".
         reads: Whether the call is known to change nothing, so that it may change places with another one that does not.
+        answer: Of a pause before a call: what the call answered or raised, once it is done. That is all that the
+            caller has learned by it.
     """
 
-    __slots__ = ("call", "moment", "reads")
+    __slots__ = ("answer", "call", "moment", "reads")
 
     def __init__(self, moment: Moment, call: str, *, reads: bool = False) -> None:
         self.moment: Moment = moment
         self.call: str = call
         self.reads: bool = reads
+        self.answer: object = UNTOLD
 
     def __await__(self) -> Generator[Pause, None, None]:
         yield self
@@ -71,8 +81,13 @@ class Pauses:
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]], what: object = None) -> T:
         """Pause, do a call, pause. `what` is sent or done, where it is a wait of the port."""
-        await Pause(Moment.BEFORE, call, reads=self.reads(call, what))
-        answer = await step()
+        before = Pause(Moment.BEFORE, call, reads=self.reads(call, what))
+        await before
+        try:
+            before.answer = answer = await step()
+        except Exception as error:
+            before.answer = error
+            raise
         if self.after:
             await Pause(Moment.AFTER, call)
         return answer

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from eventsource_upstash.local import LocalUpstash
+from eventsource_upstash.testing import Explored
 from tests.stepping.cases.every import COUNTS, Cell, cells, count, known
 from tests.stepping.cases.places import CUT, REDIS, TOLD, Place, kafka, memory, model, quietly, redis, sqlite
 from tests.stepping.cases.shown import PAGE, page
@@ -39,7 +40,7 @@ def note(cell: Cell, number: int | None) -> None:
         file.write("\n")
 
 
-def run(cell: Cell, place: Place, most: int | None) -> int | None:
+def run(cell: Cell, place: Place, most: int | None) -> Explored | None:
     made = 0
 
     def fresh() -> object:
@@ -50,7 +51,7 @@ def run(cell: Cell, place: Place, most: int | None) -> int | None:
         return place.fresh()
 
     try:
-        return count(cell.case, place._replace(fresh=fresh), cell.trouble).schedules
+        return count(cell.case, place._replace(fresh=fresh), cell.trouble)
     except Enough:
         return None
 
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--place", action="append", metavar="NAME", help="only there, as in --place SQLite")
     parser.add_argument("--case", metavar="TEXT", default="", help="only the cases that have it in their name")
     parser.add_argument("--trouble", action="append", metavar="NAME", help="only with that, as in --trouble none")
-    parser.add_argument("--most", type=int, metavar="N", help="leave a cell after so many schedules")
+    parser.add_argument("--most", type=int, metavar="N", help="leave a cell after so many runs")
     parser.add_argument("--missing", action="store_true", help="only what is not noted yet")
     parser.add_argument("--write", action="store_true", help="note the numbers, and write the table")
     options = parser.parse_args()
@@ -73,7 +74,7 @@ def main() -> None:
         and options.case in cell.case
         and not (options.missing and cell in present)
     ]
-    total = 0
+    total = runs = 0
     with ExitStack() as stack:
         stack.enter_context(quietly())
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -84,13 +85,15 @@ def main() -> None:
         places = {place.name: place for place in map(stack.enter_context, opened)}
         for cell in chosen:
             began = time.monotonic()
-            number = run(cell, places[cell.place], options.most)
+            explored = run(cell, places[cell.place], options.most)
+            number = explored and explored.schedules
             total += number or 0
-            said = f"more than {options.most:,}" if number is None else f"{number:,}"
+            runs += options.most if explored is None else explored.runs
+            said = "more" if explored is None else f"{explored.schedules:,}, by {explored.runs:,} runs"
             print(f"{cell.case} · {cell.place} · {cell.trouble}: {said} ({time.monotonic() - began:.1f} s)", flush=True)  # noqa: T201  it is a command
             if options.write and number is not None:
                 note(cell, number)
-    print(f"{total:,} schedules, each of which passed")  # noqa: T201  likewise
+    print(f"{total:,} schedules, by {runs:,} runs; each of them passed")  # noqa: T201  likewise
     if options.write:
         PAGE.write_text(page())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from eventsource_upstash import (
     Unavailable,
 )
 from eventsource_upstash.testing import Ending, Endings, World
+from tests.stepping.cases.histories import Judged
 from tests.stepping.cases.places import Storage
 from tests.stepping.subject import Paid, registry
 from tests.stepping.test_appends import insisting
@@ -77,17 +79,33 @@ def two_appends(wish: Wish) -> Callable[[Storage], World]:
             key = {"idempotency_key": wish.keys[number]} if wish.keys else {}
             return lambda: appender.append(wish.stream[number], *events, **wish.options, **key)
 
-        calls = [appending(number) for number in range(2)]
-        actors = {name: insisting(call) if wish.insist else call() for name, call in zip(NAMES, calls, strict=True)}
-        return World(actors, lambda endings: check(wish, storage, endings))
+        judged = Judged()
+        actors: dict[str, Any] = {}
+        for number, name in enumerate(NAMES):
+            call, stream, amounts = appending(number), wish.stream[number], wish.amounts[number]
+            expected = wish.options.get("expected_revision", ANY)
+            insist = partial(insisting, call) if wish.insist else call
+            actors[name] = judged.append(name, mark_of(wish, amounts[0]), len(amounts), stream, expected, insist)
+
+        def checked(endings: Endings) -> None:
+            check(wish, storage, endings, judged)
+
+        return World(actors, checked, lambda: (storage.shared(), judged.records))
 
     return world
 
 
-def check(wish: Wish, storage: Storage, endings: Endings) -> None:
+def mark_of(wish: Wish, amount: int) -> str:
+    """Whose events they are: of two that append the same, both's."""
+    return next(name for name, amounts in zip(NAMES, wish.amounts, strict=True) if amount in amounts)
+
+
+def check(wish: Wish, storage: Storage, endings: Endings, judged: Judged) -> None:
     store = EventStore(storage.opened(), registry, clock=lambda: NOW)
     rows = list(store.read())
     check_log(store, rows)
+    if not apart(store):
+        judged.check(rows, lambda row: mark_of(wish, row.event.amount) if row.event.amount >= 10 else None)
     written: list[str] = []
     for name, stream, amounts in zip(NAMES, wish.stream, wish.amounts, strict=True):
         there = [row for row in rows if row.stream == stream and row.event.amount in amounts]

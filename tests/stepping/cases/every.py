@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from eventsource_upstash.testing import Explored, World, explore
 from tests.searching import thorough
 from tests.stepping.cases import appends, folding, notices, reactors
+from tests.stepping.cases.drawing import by_turns
 from tests.stepping.cases.places import CUT, KAFKA, MEMORY, MODEL, REDIS, SQLITE, TOLD, TOPIC, Place, Storage
 
 COUNTS: Final = Path(__file__).with_name("counts.json")
@@ -33,12 +33,10 @@ class Case(NamedTuple):
     Attributes:
         world: Made anew for each schedule.
         places: Where.
-        switches: The bound, by trouble, where every order is too many.
     """
 
     world: Callable[[Storage], World]
     places: tuple[str, ...]
-    switches: Mapping[str, int] = MappingProxyType({})
 
 
 ALL: Final = (MEMORY, SQLITE, KAFKA, REDIS, CUT)
@@ -77,11 +75,21 @@ CASES: Final[Mapping[str, Case]] = {
 }
 
 
-def count(case: str, place: Place, trouble: str) -> Explored:
-    """Run every schedule of a cell."""
-    world, _, switches = CASES[case]
-    bounds = TROUBLES[trouble]
-    return explore(lambda: world(place.fresh()), merging=True, switches=switches.get(trouble), **bounds)
+def explored(world: Callable[[Storage], World], place: Place, trouble: str, *, states: bool = True) -> Explored:
+    """Run every schedule of a world; up to where its state is known, unless it is to be without `states`."""
+
+    def fresh() -> World:
+        storage = place.fresh()
+        made = world(storage)
+        return made._replace(shared=made.shared or storage.shared) if states else made._replace(shared=None)
+
+    with by_turns() as turns:
+        return explore(lambda: turns(fresh), merging=True, **TROUBLES[trouble])
+
+
+def count(case: str, place: Place, trouble: str, *, states: bool = True) -> Explored:
+    """Run every schedule of a cell. See `explored`."""
+    return explored(CASES[case].world, place, trouble, states=states)
 
 
 class Cell(NamedTuple):

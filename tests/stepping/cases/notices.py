@@ -82,7 +82,12 @@ class Told(Notified):
         clock: Coroutine[Any, Any, object]
         if (clock := dict(world.actors).get("clock")) is not None:  # the appenders' clocks say it
             clock.close()
-        return world._replace(actors={name: actor for name, actor in world.actors.items() if name != "clock"})
+        actors = {name: actor for name, actor in world.actors.items() if name != "clock"}
+        return World(actors, world.check, self.shared)
+
+    def shared(self) -> object:
+        carrier = self.carrier
+        return self.storage.shared(), carrier.names, carrier.waiting, carrier.sent, carrier.refused
 
 
 def told(wishes: Wishes) -> Callable[[Storage], World]:

@@ -10,15 +10,18 @@ import itertools
 import logging
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from redis import Redis as Engine
+
 from eventsource_upstash import EventStore, Memory, Refused, Registry, SQLite
 from eventsource_upstash._io import blocking
-from eventsource_upstash._io.port import HttpRequest
+from eventsource_upstash._io.port import HttpRequest, HttpResponse, Port
 from eventsource_upstash.backends.kafka.backend import Kafka
 from eventsource_upstash.backends.redis import UpstashRedis, commits, finding, index, log, pulling, reading, views
 from eventsource_upstash.backends.redis.scripts import Script
@@ -94,8 +97,8 @@ def _around_calls(backend: Backend, reads: Callable[[str, object], bool] = _call
     return pausing(backend, reads=reads)
 
 
-def _at_waits(backend: Backend, reads: Callable[[str, object], bool]) -> Backend:
-    return pausing(backend, inside=True, outside=False, reads=reads)
+def _at_waits(backend: Backend, reads: Callable[[str, object], bool], port: Port = blocking.PORT) -> Backend:
+    return pausing(backend, inside=True, outside=False, reads=reads, port=port)
 
 
 def _at_waits_of_the_log(backend: Backend) -> Backend:
@@ -108,10 +111,12 @@ class Storage(NamedTuple):
     Attributes:
         opened: Opens it, as another process does.
         stepped: Opens it, pausing at each step.
+        shared: All that is stored: what two processes share.
     """
 
     opened: Callable[[], Backend]
     stepped: Callable[[], Backend]
+    shared: Callable[[], object]
 
 
 class Place(NamedTuple):
@@ -130,7 +135,7 @@ class Place(NamedTuple):
 def memory() -> Iterator[Place]:
     def fresh() -> Storage:
         backend = Memory()
-        return Storage(lambda: backend, lambda: _around_calls(backend))
+        return Storage(lambda: backend, lambda: _around_calls(backend), lambda: backend._state)
 
     yield Place(MEMORY, fresh)
 
@@ -141,7 +146,7 @@ def model(lost_after_us: float = LOST_AFTER_US) -> Iterator[Place]:
 
     def fresh() -> Storage:
         backend = Watched(OwingMemory(lost_after_us))
-        return Storage(lambda: backend, lambda: _around_calls(backend, _calls_that_read))
+        return Storage(lambda: backend, lambda: _around_calls(backend, _calls_that_read), backend.seen)
 
     yield Place(MODEL, fresh)
 
@@ -160,7 +165,8 @@ def kafka(*, waits: bool = False) -> Iterator[Place]:
         def opened() -> Backend:
             return Kafka(topic, views=beside)
 
-        return Storage(opened, lambda: _at_waits_of_the_log(opened()) if waits else _around_calls(opened()))
+        stepped = _at_waits_of_the_log if waits else _around_calls
+        return Storage(opened, lambda: stepped(opened()), lambda: (topic._partitions, beside._state))
 
     yield Place(TOPIC if waits else KAFKA, fresh)
 
@@ -192,10 +198,19 @@ def sqlite(folder: Path) -> Iterator[Place]:
             opened.append(SQLite(path, synchronous="NORMAL"))
             return opened[-1]
 
-        return Storage(another, lambda: _at_waits(another(), _transactions_that_read))
+        return Storage(another, lambda: _at_waits(another(), _transactions_that_read), lambda: rows(path))
 
     yield Place(SQLITE, fresh)
     close()
+
+
+def rows(path: Path) -> object:
+    """All that is in a file."""
+    with closing(sqlite3.connect(path)) as aside:
+        tables = [
+            name for (name,) in aside.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        ]
+        return [(name, aside.execute(f'SELECT * FROM "{name}"').fetchall()) for name in tables]
 
 
 @contextmanager
@@ -207,20 +222,50 @@ def redis(upstash: LocalUpstash, *, cut: bool = False, told: bool = False) -> It
         told: Whether appends tell somebody, so that a notification may be outstanding.
         cut: Whether each append finds its keys full, and puts them away first.
     """
-    run, numbers = secrets.token_hex(6), itertools.count()
+    namespace = secrets.token_hex(6)
     options = {"roll_at": 1} if cut else {}
 
+    def opened() -> Backend:
+        return UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=namespace, **options)
+
     def fresh() -> Storage:
-        namespace = f"{run}-{next(numbers)}"
-
-        def opened() -> Backend:
-            return UpstashRedis(upstash.redis_url, upstash.redis_token, namespace=namespace, **options)
-
-        return Storage(opened, lambda: _at_waits(opened(), reads))
+        empty(args=[namespace])
+        return Storage(opened, lambda: _at_waits(opened(), reads, PlainPort()), lambda: told_by(args=[namespace]))
 
     reads = _scripts_that_read() if told else _scripts_that_read(pulling.PULL)
     send_scripts(upstash)
-    yield Place(CUT if cut else TOLD if told else REDIS, fresh)
+    with Engine.from_url(upstash.engine_url) as engine:
+        empty, told_by = engine.register_script(EMPTY), engine.register_script(CONTENT)
+        yield Place(CUT if cut else TOLD if told else REDIS, fresh)
+        empty(args=[namespace])
+
+
+EMPTY: Final = "for _, key in ipairs(redis.call('KEYS', '{' .. ARGV[1] .. '}:*')) do redis.call('DEL', key) end"
+
+CONTENT: Final = """
+local names, content = redis.call('KEYS', '{' .. ARGV[1] .. '}:*'), {}
+local reads = {
+    string = { 'GET' }, hash = { 'HGETALL' }, set = { 'SMEMBERS' }, list = { 'LRANGE', 0, -1 },
+    zset = { 'ZRANGE', 0, -1, 'WITHSCORES' }, stream = { 'XRANGE', '-', '+' },
+}
+table.sort(names)
+for index, key in ipairs(names) do
+    local kind = redis.call('TYPE', key).ok
+    local command = reads[kind]
+    content[index] = {
+        key, kind, redis.call('TTL', key) >= 0 and 1 or 0, redis.call(command[1], key, unpack(command, 2)),
+    }
+end
+return content
+"""
+
+
+class PlainPort(blocking.BlockingPort):
+    """Leaves out of an answer what follows from nothing that is stored: when it was given, and by which server."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        answer = await super().send(request)
+        return HttpResponse(answer.status, {}, answer.body)
 
 
 def send_scripts(upstash: LocalUpstash) -> None:

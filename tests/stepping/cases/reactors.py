@@ -51,6 +51,7 @@ def reacting(*only: str, workers: int = 1) -> Callable[[Storage], World]:
             if all(each.ok for each in endings.values()):
                 assert last.ids == [], "whoever came to its end left nothing to do"
 
-        return World({f"worker {number}": worker() for number in range(workers)}, check)
+        actors = {f"worker {number}": worker() for number in range(workers)}
+        return World(actors, check, lambda: (storage.shared(), carrier.sent))
 
     return world

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.stepping.cases.every import CASES, TROUBLES, Cell, known
+from tests.stepping.cases.every import CASES, TROUBLES, Cell, cells, known
 from tests.stepping.cases.wrong import PROTOCOLS, SCRIPTS
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "schedules-table.md"
@@ -29,8 +29,8 @@ def page() -> str:
     lines += [
         "",
         (
-            f"{total:,} schedules, and each of them passed. `more`: not run to its end yet; "
-            "`python -m tests.stepping.cases --missing --write` goes on with it."
+            f"{total:,} schedules in {len(present)} of {len(list(cells()))} cells, and each of them passed. "
+            "`more`: not run to its end yet; `python -m tests.stepping.cases --missing --write` goes on with it."
         ),
         "",
         "| what is wrong on purpose | caught by | with | on | in a schedule of so many steps |",

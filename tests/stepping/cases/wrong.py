@@ -123,6 +123,13 @@ SCRIPTS: Final[Mapping[str, WrongScript]] = {
         "a lost answer",
         steps=9,
     ),
+    "append: it answers the revision that it has found": WrongScript(
+        APPEND,
+        "return { 'ok', calls, position, after, owes,",
+        "return { 'ok', calls, position, text(revision), owes,",
+        "two appends: at any revision, one clock behind",
+        steps=6,
+    ),
     "commit: the checkpoint is not compared": WrongScript(
         COMMIT, "and build.checkpoint == commit.expected", "", "two catch-ups: by different pages", steps=22
     ),
