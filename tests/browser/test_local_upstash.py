@@ -92,7 +92,8 @@ async ({ at, queue, token, secret }) => {
     form.submit();
   }));
   submitted("form", `${at}/?_token=${token}`, ['["SET","evil-form","', '1"]']);
-  submitted("form-fault", `${at}/dev/faults`, ['{"kind": "delay", "probability": 0, "path": "/evil-form", "command": "', '"}']);
+  const told = '{"kind": "delay", "probability": 0, "path": "/evil-form", "command": "';
+  submitted("form-fault", `${at}/dev/faults`, [told, '"}']);
   submitted("form-publish", publish("form"), ["{", "}"]);
   tried("link", () => new Promise((end) => {
     const frame = Object.assign(document.createElement("iframe"), { name: "of-link" });
