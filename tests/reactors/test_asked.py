@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from eventsource_upstash import Execute, Memory, ProjectionStopped, ReactorStopped, Registry, connect
+from eventsource_upstash import Execute, Memory, ProjectionStopped, ReactorStopped, Registry, Unavailable, connect
 from eventsource_upstash._flow import reacting, reactions
 from eventsource_upstash._io.blocking import run
-from eventsource_upstash.ports import Backend, Commit, Committed, Progress, Pull, Views
+from eventsource_upstash.ports import Backend, Commit, Committed, Message, Progress, Pull, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 from eventsource_upstash.testing.colours import Colour
 from tests.conformance.separate import SeparateViews
@@ -191,3 +191,43 @@ def test_it_has_met_it_too_when_what_had_stopped_it_comes_to_nothing() -> None:
     assert app.projector.catch_up().complete
     assert outbox_of(backend, desk).met
     assert list(app.reactions.pending(desk)) == []
+
+
+def test_what_was_left_over_is_tried_once_and_everything_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reacting, "AT_ONCE", 2)
+    orders = Orders("append", on_error="park")
+    backend = Asked(Memory())
+    shop = shop_of(backend)
+    shop.open(orders)
+    shop.place(*"12345")
+    assert not shop.catch_up(time_budget=0).complete
+    assert len(shop.pending(orders)) == 4
+    backend.calls.clear()
+    assert shop.catch_up().complete
+    assert backend.calls["views.items"] == 2, "two pages of two"
+    assert sorted(each.event.order for each in shop.events(Booked)) == list("12345")
+    assert shop.status(orders).pending == 0
+
+
+def test_what_cannot_be_carried_out_now_is_tried_once_in_a_catch_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reacting, "AT_ONCE", 2)
+    orders = Orders("send")
+    shop = shop_of(Memory())
+    shop.open(orders)
+    shop.place(*"12345")
+    tried: list[int] = []
+
+    def fail(batch: Sequence[Message]) -> Exception:
+        tried.append(len(batch))
+        return Unavailable("not now")
+
+    shop.carrier.fail = fail
+    for _ in range(2):
+        tried.clear()
+        with pytest.raises(Unavailable, match="not now"):
+            shop.catch_up()
+        assert tried == [2, 2, 1]
+        assert len(shop.pending(orders)) == 5
+    shop.carrier.fail = lambda _: None
+    assert shop.catch_up().complete
+    assert len(shop.carrier.sent) == 5

@@ -16,7 +16,7 @@ import pydantic
 import pytest
 
 from eventsource_upstash import Registry, connect
-from eventsource_upstash.domain.codec import Codec
+from eventsource_upstash.domain.codec import Codec, reason
 
 
 class Colour(enum.Enum):
@@ -293,3 +293,14 @@ class Patched:
 def test_a_field_that_is_unset(event: Patched) -> None:
     codec = Codec(Patched, "event")
     assert codec.decode(codec.encode_checked(event)) == event
+
+
+def test_the_reason_of_an_error_that_only_looks_like_that_of_a_model() -> None:
+    class Odd(ValueError):
+        def errors(self, **_: object) -> list[object]:
+            raise AssertionError("nobody asks it")
+
+    assert reason(Odd("it is odd")) == "it is odd"
+    assert reason(KeyError("name")) == "KeyError: 'name'"
+    assert reason(RecursionError("deep")) == "it is nested too deeply"
+    assert reason(ZeroDivisionError()) == "ZeroDivisionError"

@@ -303,3 +303,29 @@ def first_trouble() -> None:
 
 def second_trouble() -> None:
     raise ArithmeticError
+
+
+def test_as_many_as_may_be_parked_are_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (noting, catching_up):
+        monkeypatch.setattr(module, "MAX_PARKED", 3)
+    desk = parking(Memory(), "blocking")
+    desk.game.bad.add("ada")
+    desk.append(Scored("ada", 1), Scored("eve", 1), Scored("ada", 2), Scored("ada", 4), Scored("eve", 2))
+    assert desk.projector.catch_up().complete
+    assert told(desk) == [("ada", 1, 1), ("ada", 3, 0), ("ada", 4, 0)]
+    desk.append(Scored("eve", 4), Scored("ada", 8))
+    with pytest.raises(ProjectionStopped, match=r"at position 7: 3 events are parked, and no more than 3 may be"):
+        desk.projector.catch_up()
+    assert desk.documents()["eve"].score == 7, "what comes before it is folded"
+
+
+def test_a_retry_that_fails_is_logged_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    desk = parking(Memory(), "blocking")
+    desk.game.bad.add("ada")
+    desk.append(Scored("ada", 1))
+    desk.projector.catch_up()
+    caplog.clear()
+    desk.projector.retry_parked(desk.game.players)
+    assert [each.getMessage() for each in caplog.records] == [
+        "projection 'players', key 'ada': a parked event failed again: handler scored: Boom: ada"
+    ]

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import AsyncEventStore, AsyncProjectionStore, AsyncProjector, Memory, Misuse, ProjectionStopped
+from eventsource_upstash import (
+    AsyncEventStore,
+    AsyncProjectionStore,
+    AsyncProjector,
+    Memory,
+    Misuse,
+    ProjectionStopped,
+    Rebuilding,
+)
+from eventsource_upstash._flow import rebuilding
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import pausing
 from tests.views.support import Colour, Desk, Game, Left, Scored
@@ -229,3 +238,82 @@ def test_a_projection_of_another_registry(backend: Backend, colour: Colour) -> N
     for call in calls:
         with pytest.raises(Misuse, match="belongs to another registry"):
             getattr(desk.projector, call)(other)
+
+
+class Moments:
+    """The clock of a module: each look at it is a second later."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_a_rebuild_tells_at_each_page_how_far_it_is_and_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuilding, "time", Moments())
+    desk = Desk(Memory(), Game(), "blocking", page_size=2)
+    desk.append(*[Scored("ada", 1)] * 6)
+    desk.projector.catch_up()
+    told: list[Rebuilding] = []
+    done = desk.projector.rebuild(desk.game.players, progress=told.append)
+    assert (done.position, done.head, done.complete) == (6, 6, True)
+    assert {(each.projection, each.generation, each.head) for each in told} == {("players", 2, 6)}
+    seconds = [(each.position, each.elapsed, each.remaining) for each in told]
+    # A second for each look: at the first one nothing is known of its pace yet.
+    assert seconds == [(0, 1.0, None), (2, 2.0, 4.0), (4, 3.0, 1.5), (6, 4.0, 0.0)]
+    assert [each.fraction for each in told] == [0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0]
+
+
+def test_a_rebuild_of_a_log_without_events_is_done_and_tells_so() -> None:
+    told: list[Rebuilding] = []
+    desk = Desk(Memory(), Game(), "blocking")
+    done = desk.projector.rebuild(desk.game.players, progress=told.append)
+    assert (done.position, done.head, done.complete) == (0, 0, True)
+    assert all((each.fraction, each.remaining) == (1.0, 0.0) for each in told)
+    desk.append(Scored("ada", 1))
+    assert desk.projector.catch_up().complete
+    assert desk.documents()["ada"].score == 1
+
+
+def test_a_rebuild_that_can_be_gone_on_with_no_more_is_given_up_and_what_serves_is_kept() -> None:
+    backend = Memory()
+    desk = Desk(backend, Game(indexes=("score",)), "blocking", page_size=2)
+    desk.append(*[Scored("ada", 1)] * 6)
+    desk.projector.catch_up()
+    assert not desk.projector.rebuild(desk.game.players, time_budget=0).complete
+    other = Desk(backend, Game(indexes=("score", "team")), "blocking", page_size=2)
+    assert not other.projector.rebuild(other.game.players, time_budget=0).complete
+    assert desk.documents()["ada"].score == 6, "it answers as before"
+    assert other.projector.rebuild(other.game.players).complete
+    assert other.status().generation == 3, "the second one was given up"
+    assert desk.projector.go_back(desk.game.players) == 1, "the first one is kept"
+    assert desk.documents()["ada"].score == 6
+
+
+def test_a_rebuild_that_stops_tells_where_and_that_it_folded_nothing_into_what_serves() -> None:
+    desk = Desk(Memory(), Game(), "blocking", page_size=2)
+    desk.append(*[Scored("ada", 1)] * 3)
+    desk.projector.catch_up()
+    desk.game.bad.add("ada")
+    with pytest.raises(
+        ProjectionStopped, match=r"'players' stopped at position 1: its rebuild, generation 2: "
+    ) as told:
+        desk.projector.rebuild(desk.game.players)
+    result = told.value.result
+    assert (result.applied, result.position, result.head, result.complete) == (0, 0, 3, False)
+    assert desk.documents()["ada"].score == 3
+
+
+def test_what_is_not_kept_cannot_be_gone_back_to() -> None:
+    desk = Desk(Memory(), Game(), "blocking")
+    desk.append(Scored("ada", 1))
+    desk.projector.catch_up()
+    with pytest.raises(Misuse, match=r"a generation before this one of its view is not kept \(kept: none\)"):
+        desk.projector.go_back(desk.game.players)
+    assert desk.projector.go_back(desk.game.players, generation=1) == 1, "it serves already"
+    desk.projector.rebuild(desk.game.players)
+    desk.projector.rebuild(desk.game.players)
+    with pytest.raises(Misuse, match=r"generation 7 of its view is not kept \(kept: 1, 2\)"):
+        desk.projector.go_back(desk.game.players, generation=7)
