@@ -62,6 +62,12 @@ FAULTS: dict[str, tuple[Instead, str]] = {
     "no tags": (lambda append: [replace(append, tags=None)], "differs in the destination, by its tags"),
     "other tags": (lambda append: [replace(append, tags=b'["x"]')], "differs in the destination, by its tags"),
     "metadata": (lambda append: [replace(append, metadata=b"{}")], "differs in the destination, by its metadata"),
+    "tags into the payload": (
+        lambda append: [
+            replace(append, tags=None, events=[(*event[:2], b'["x"]' + event[2]) for event in append.events])
+        ],
+        "differs in the destination, by its tags and its payload",
+    ),
     "a part into the next field": (
         lambda append: [replace(append, metadata=append.tags, tags=None)],
         "differs in the destination, by its metadata and its tags",

@@ -620,3 +620,15 @@ def test_a_plain_handler_that_goes_on_after_its_delivery_was_cancelled_is_not_ca
             go.set()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("id", ["", "a b", "..", "a" * 201])
+def test_what_can_be_no_schedule_is_refused_by_each_of_them(id: str, clock: Clock) -> None:
+    schedules = opened(Memory(), clock, lambda job: None).schedules
+    with pytest.raises(Misuse, match=r"^schedule_id="):
+        schedules.create("0 * * * *", "/work", schedule_id=id)
+    if len(id) > 200:
+        return  # none is called so: there is nothing to find
+    for ask in (schedules.get, schedules.delete, schedules.pause, schedules.resume):
+        with pytest.raises(Misuse, match=r"^schedule_id="):
+            ask(id)

@@ -102,7 +102,10 @@ class Killing:
         return True
 
     def _chosen(self, mutant: Mutant) -> list[str]:
-        """The tests to try, those first which have killed a neighbour; then one of each file, the narrowest first."""
+        """The tests to try, those first which have killed a neighbour.
+
+        Then by turns one of those that run the most lines of the function, and one of each file, the narrowest first.
+        """
         reached = self._reach.of(mutant.module, mutant.lines)
         first = [test for test in self._killers[f"{mutant.module} {mutant.function}"] if test in reached]
         first += [test for test in self._killers[mutant.module] if test in reached and test not in first][:5]
@@ -112,8 +115,14 @@ class Killing:
         ranked = sorted(
             (rank, self._width[test], test) for tests in by_file.values() for rank, test in enumerate(tests)
         )
-        chosen, seconds = [], 0.0
-        for test in [*first, *(test for _, _, test in ranked)]:
+        known = Counter(
+            test for line in mutant.around for test in self._reach.of(mutant.module, range(line, line + 1)) & reached
+        )
+        knowing = sorted(reached.difference(first), key=lambda test: (-known[test], self._width[test], test))
+        turns = [test for pair in zip(knowing, (test for _, _, test in ranked), strict=True) for test in pair]
+        chosen: list[str] = []
+        seconds = 0.0
+        for test in dict.fromkeys([*first, *turns]):
             if chosen and seconds + self._reach.seconds[test] > self._budget:
                 continue
             chosen.append(test)

@@ -40,6 +40,7 @@ class _Visitor(cst.CSTVisitor):
         self._printer = cst.Module([])
         self._names: list[str] = []  # of what encloses: classes and functions
         self._functions: list[str] = []  # sources of the functions that enclose
+        self._around: list[range] = []  # their lines
         self._statements: list[range] = []
         self._messages = 0  # how many that are read by people enclose this
         self._following: dict[cst.CSTNode, cst.CSTNode] = {}
@@ -53,6 +54,8 @@ class _Visitor(cst.CSTVisitor):
             self._names.append(node.name.value)
         if isinstance(node, cst.FunctionDef):
             self._functions.append(self._text(node))
+            place = self.get_metadata(PositionProvider, node)
+            self._around.append(range(place.start.line, place.end.line + 1))
         if isinstance(node, (cst.BaseSmallStatement, cst.BaseCompoundStatement)):
             self._statements.append(self._lines(node))
         if _is_message(node):
@@ -70,6 +73,7 @@ class _Visitor(cst.CSTVisitor):
             self._names.pop()
         if isinstance(original_node, cst.FunctionDef):
             self._functions.pop()
+            self._around.pop()
         if isinstance(original_node, (cst.BaseSmallStatement, cst.BaseCompoundStatement)) and not isinstance(
             original_node, cst.Assert
         ):
@@ -93,9 +97,8 @@ class _Visitor(cst.CSTVisitor):
                 end = self._source.index(b",", end) + 1
             # Only who comes into a case can tell that it is missing.
             lines = self._lines(replaced.body) if isinstance(replaced, cst.MatchCase) else self._statements[-1]
-            self.mutants.append(
-                Mutant(self._module, function, change, span.start, end, after, lines, self._functions[0])
-            )
+            here = self._functions[0], self._around[-1]
+            self.mutants.append(Mutant(self._module, function, change, span.start, end, after, lines, *here))
 
     def _changes(self, node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode | str, str]]:
         """What is to be replaced by what, and where it stands."""

@@ -21,6 +21,7 @@ class Mutant:
         new: What stands there instead.
         lines: The lines of the statement; a test that runs none of them cannot tell.
         unchanged: The function's source, by which an earlier verdict is known to hold still.
+        around: The lines of the function: who runs many of them knows more of it than that it is called.
     """
 
     module: str
@@ -31,6 +32,7 @@ class Mutant:
     new: str
     lines: range
     unchanged: str
+    around: range = range(0)
 
     @property
     def name(self) -> str:
