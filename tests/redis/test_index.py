@@ -35,6 +35,7 @@ from eventsource_upstash.testing.conformance.views_concurrency import ViewsConcu
 from eventsource_upstash.testing.conformance.views_reading import KEYS, ViewsReading
 from eventsource_upstash.testing.pausing import Pauses, SteppingPort
 from tests.redis.test_conformance import OnUpstash, namespace_of
+from tests.searching import examples
 
 T = TypeVar("T")
 
@@ -282,7 +283,7 @@ _STEP = st.tuples(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(_STEP, max_size=25))
 def test_any_history_is_listed_as_a_dict_would(
     upstash: LocalUpstash, history: list[tuple[dict[str, bytes | None], bool, int, str | None, int]]

@@ -24,6 +24,7 @@ from eventsource_upstash.domain.events import ANY, Appended, Expectation, Stored
 from eventsource_upstash.domain.queries import AppendCondition, Query, QueryItem
 from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import MAX_PAGE_BYTES, Append, Conflict, KeyReused, Snapshot, Unmet
+from tests.searching import examples
 
 T = TypeVar("T")
 NOW = 1_800_000_000_000_000
@@ -113,7 +114,7 @@ QUERIES = st.builds(Query, st.lists(ITEMS, min_size=1, max_size=3).map(tuple))
 EVENTS = st.lists(st.tuples(st.sampled_from(["t", "u", "t:u"]), WORDS.map(" ".join)), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     appends=st.lists(EVENTS, min_size=1, max_size=10),
     queries=st.lists(st.tuples(QUERIES, st.integers(0, 30)), min_size=1, max_size=4),
@@ -246,7 +247,7 @@ FAULTS = st.sampled_from([None, "lose-answer", "lose-request", "duplicate", "err
 STEPS = st.tuples(EVENTS, QUERIES, st.integers(0, 12), st.sampled_from(["any", "number", "key"]), FAULTS)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEPS, min_size=2, max_size=10), roll_at=st.sampled_from([400, 16_000_000]))
 def test_conditions_hold_on_an_unreliable_wire(
     own: LocalUpstash, steps: list[tuple[list[tuple[str, str]], Query, int, str, str | None]], roll_at: int

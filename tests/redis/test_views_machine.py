@@ -25,6 +25,7 @@ from eventsource_upstash.local import LocalUpstash
 from eventsource_upstash.ports import Backend, Commit, Counted, Entries, Log, Progress, Role, Span, Views, Wanted
 from tests.conformance.separate import SeparateViews
 from tests.properties.views_machine import ViewsMachine, walk
+from tests.searching import thorough
 
 TASKS = ProjectionId("tasks", 1)
 
@@ -91,16 +92,16 @@ def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_rounds")
 @pytest.mark.parametrize(
-    ("machine", "examples"), [(OnRedis, 40), (OnRedisApart, 10)], ids=["many leaves", "log elsewhere"]
+    ("machine", "examples"), [(OnRedis, 20), (OnRedisApart, 6)], ids=["many leaves", "log elsewhere"]
 )
 def test_views_answer_as_those_in_memory_do(machine: type[OnRedis], examples: int, upstash: LocalUpstash) -> None:
     machine.upstash = upstash
-    run_state_machine_as_test(machine, settings=compared(examples))
+    run_state_machine_as_test(machine, settings=compared(examples * thorough()))
 
 
 def test_views_in_one_leaf_answer_as_those_in_memory_do(upstash: LocalUpstash) -> None:
     OnRedisInOneLeaf.upstash = upstash
-    run_state_machine_as_test(OnRedisInOneLeaf, settings=compared(15))
+    run_state_machine_as_test(OnRedisInOneLeaf, settings=compared(8 * thorough()))
 
 
 # The same, with nothing but commits that take effect, and everything asked after each of them.
@@ -211,7 +212,7 @@ def compare(upstash: LocalUpstash, examples: settings) -> None:
 
 @pytest.mark.usefixtures("short_rounds")
 def test_any_history_of_commits_is_answered_as_memory_does(upstash: LocalUpstash) -> None:
-    compare(upstash, compared(60))
+    compare(upstash, compared(30 * thorough()))
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ class ViewsFinding(Contract):
     async def test_the_bounds_of_a_span_are_part_of_it(self, lab: Lab) -> None:
         values = (-2.5, -1, 0, 1, 1, 2, 10)
         await put(lab, {f"{n}": found_by(score=value) for n, value in enumerate(values)})
-        bounds = (None, -3, -2.5, -1, 0, 0.5, 1, 9, 10, 11)
+        bounds = (None, -3, -2.5, 0.5, 1, 10, 11)
         for low in bounds:
             for high in bounds:
                 inside = [
@@ -262,7 +262,7 @@ class ViewsFinding(Contract):
                 assert await lab.found(TASKS, span) == inside, f"from {low} to {high}"
                 assert await lab.found(TASKS, span, reverse=True) == inside[::-1], f"from {high} to {low}"
                 assert await lab.count(TASKS, span) == len(inside), f"from {low} to {high}"
-                for n in range(len(values)):
+                for n in (0, 3, 4, 6):  # the least, those of one value, and the greatest
                     rank = inside.index(f"{n}") if f"{n}" in inside else None
                     assert await lab.rank(TASKS, span, f"{n}") == (rank, len(inside)), f"from {low} to {high}"
 
