@@ -406,6 +406,10 @@ class TestMany:
         # Three were sent; those that were not written cost what their calls cost.
         assert cost(sum([each.receipt for each in found], Receipt())) == (2, 6 + 3 + 5, 0)
 
+    def test_where_the_first_of_them_was_not_written_only_the_first_append_was(self) -> None:
+        found, _ = self.many([append_of()] * 3, ok(8, 2), [Reply(["behind", 2, "8"]), Reply(ok(9, 1))])
+        assert [(each.position, cost(each.receipt)) for each in found] == [(8, (2, 6 + 2, 0))]
+
     def test_one_is_an_append(self) -> None:
         found, server = self.many([append_of()], ok(8, 2))
         assert [each.position for each in found] == [8]

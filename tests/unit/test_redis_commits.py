@@ -119,21 +119,21 @@ class TestCommits:
         entries = {
             "a": Entries((("score", "2"),), 99),
             "c": Entries((("score", "3"),)),
-            "d": Entries((("size", "4"),), 7),
+            "d": Entries((("by-size", "4"),), 7),
         }
         given = commit_of({"a": b"1", "b": None, "c": b"3", "d": b"4"}, created=["d"], entries=entries, before=before)
         asked = commit(given, answers=[["ok", 9, [False], []]])[1].asked[0]
         ends, indexes, version, count = asked.arguments[9 + 10 : 9 + 14]
         assert (ends, version) == ("1", "0")
-        assert sorted(indexes.split(",")) == ["score", "size", "team"]
+        assert sorted(indexes.split(",")) == ["by-size", "score", "team"]
         assert int(count) == 5
         place = 9 + 14
         sizes = [tuple(asked.arguments[place + 5 * leaf : place + 5 * leaf + 2]) for leaf in range(5)]
         changed = {key.split(":")[1]: size for key, size in zip(asked.keys[-5:], sizes, strict=True)}
         assert changed == {"keys": ("1", "1"), "index-score": ("1", "1"), "index-team": ("0", "1"),
-                           "index-size": ("1", "0"), "ends": ("1", "0")}  # fmt: skip
+                           "index-by-size": ("1", "0"), "ends": ("1", "0")}  # fmt: skip
         contents = asked.arguments[place + 25 : place + 28]
-        assert contents == ["\n99\nscore 2\n\n1", "\n\nscore 3\n\n3", "\n7\nsize 4\n\n4"]
+        assert contents == ["\n99\nscore 2\n\n1", "\n\nscore 3\n\n3", "\n7\nby-size 4\n\n4"]
         assert sorted(asked.arguments[place + 28 :]) == sorted(
             ["d", "b", "2\ta", "1\ta", "x\tb", "4\td", f"{7:020d}\td"]
         )
@@ -167,6 +167,12 @@ class TestCommits:
             Outcome.COMMITTED, Outcome.MISMATCH, Outcome.ALREADY, Outcome.AHEAD, Outcome.MISMATCH, Outcome.SUPERSEDED,
         )  # fmt: skip
         assert server.asked[0].arguments[7:9] == ["0", "6"]
+
+    def test_who_comes_too_late_knows_then_which_build_serves(self) -> None:
+        views, server = views_over(["ok", 3, [SECOND], []], [HEAD, SECOND, "{}"])
+        assert run(views.commit([commit_of()], None)).outcomes == (Outcome.SUPERSEDED,)
+        run(views.get_many(TASKS, ["a"], NOW))
+        assert server.asked[1].arguments[2] == "{ns}:doc:tasks@1:2:a"
 
     def test_one_that_goes_back_is_misuse(self) -> None:
         with pytest.raises(Misuse, match="'tasks': a commit from position 5 to 4"):
