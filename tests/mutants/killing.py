@@ -14,7 +14,7 @@ import os
 import resource
 import shutil
 import signal
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FunctionType
 from typing import Any
@@ -28,6 +28,7 @@ from tests.mutants.mutant import SOURCE, Mutant
 from tests.mutants.reaching import Reach, Root
 
 KILLED, SURVIVED, INVALID, BROKEN = 11, 12, 13, 14
+QUICK, MANY = 0.01, 8  # of tests that take less than so many seconds so many are asked for one that takes longer
 OPTIMIZED = 1  # of a function's code, not of a module's or a class's
 
 
@@ -58,6 +59,7 @@ class Killing:
         # A test that runs few lines is about these; one that runs many passes by.
         self._width = Counter(test for lines in reach.tests.values() for tests in lines.values() for test in tests)
         self._killers: dict[str, list[str]] = defaultdict(list)
+        self._honest: dict[str, bool] = {}  # by test that has killed: whether it passes without a mutant
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
@@ -74,31 +76,25 @@ class Killing:
         gc.collect()
         gc.freeze()
         running: dict[int, tuple[Mutant, int, list[str]]] = {}
-        folders: Any = session.config._tmp_path_factory  # type: ignore[attr-defined]
-        self._folder = folders.getbasetemp()
-        for mutant in self._mutants:
+        self._folders: Any = session.config._tmp_path_factory  # type: ignore[attr-defined]
+        self._folder = self._folders.getbasetemp()
+
+        def forked(mutant: Mutant | None, tests: Sequence[str]) -> tuple[int, int]:
+            return self._forked(mutant, [items[test] for test in tests], functions, caches, session)
+
+        left = deque(self._mutants)
+        while left or running:
+            if not left or len(running) >= self._jobs:
+                left.extend(self._wait(running, forked))
+                continue
+            mutant = left.popleft()
             tests = [test for test in self._chosen(mutant) if test in items]
             if not tests:
                 self._told(mutant, "unreached", "")
                 continue
             _compiled(mutant.module)
-            while len(running) >= self._jobs:
-                self._wait(running)
-            reader, writer = os.pipe()
-            pid = os.fork()
-            if not pid:
-                code = BROKEN
-                try:
-                    os.close(reader)
-                    folders._basetemp = self._folder / str(os.getpid())
-                    folders._basetemp.mkdir()
-                    code = self._try(mutant, [items[test] for test in tests], functions, caches, session, writer)
-                finally:
-                    os._exit(code)
-            os.close(writer)
+            pid, reader = forked(mutant, tests)
             running[pid] = (mutant, reader, tests)
-        while running:
-            self._wait(running)
         return True
 
     def _chosen(self, mutant: Mutant) -> list[str]:
@@ -107,13 +103,16 @@ class Killing:
         Then by turns one of those that run the most lines of the function, and one of each file, the narrowest first.
         """
         reached = self._reach.of(mutant.module, mutant.lines)
+        reached -= {test for test, honest in self._honest.items() if not honest}
         first = [test for test in self._killers[f"{mutant.module} {mutant.function}"] if test in reached]
         first += [test for test in self._killers[mutant.module] if test in reached and test not in first][:5]
         by_file: dict[str, list[str]] = defaultdict(list)
         for test in sorted(reached.difference(first), key=self._width.__getitem__):
             by_file[test.split("::")[0]].append(test)
         ranked = sorted(
-            (rank, self._width[test], test) for tests in by_file.values() for rank, test in enumerate(tests)
+            (rank // (MANY if self._reach.seconds[test] < QUICK else 1), self._width[test], test)
+            for tests in by_file.values()
+            for rank, test in enumerate(tests)
         )
         known = Counter(
             test for line in mutant.around for test in self._reach.of(mutant.module, range(line, line + 1)) & reached
@@ -129,16 +128,53 @@ class Killing:
             seconds += self._reach.seconds[test]
         return chosen
 
-    def _wait(self, running: dict[int, tuple[Mutant, int, list[str]]]) -> None:
+    def _forked(
+        self,
+        mutant: Mutant | None,
+        items: Sequence[pytest.Item],
+        functions: dict[CodeType, list[FunctionType]],
+        caches: Sequence[Any],
+        session: pytest.Session,
+    ) -> tuple[int, int]:
+        """Try a mutant in a process of its own: which, and from where it tells of each test that it begins."""
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            code = BROKEN
+            try:
+                os.close(reader)
+                self._folders._basetemp = self._folder / str(os.getpid())
+                self._folders._basetemp.mkdir()
+                code = self._try(mutant, items, functions, caches, session, writer)
+            finally:
+                os._exit(code)
+        os.close(writer)
+        return pid, reader
+
+    def _wait(
+        self,
+        running: dict[int, tuple[Mutant, int, list[str]]],
+        forked: Callable[[Mutant | None, Sequence[str]], tuple[int, int]],
+    ) -> list[Mutant]:
+        """Wait for a mutant's end. Answers it where it has to be tried again: its killer fails without it as well."""
         pid, status = os.wait()
         if pid not in running:
-            return
+            return []
         mutant, reader, tests = running.pop(pid)
         shutil.rmtree(self._folder / str(pid), ignore_errors=True)
         with os.fdopen(reader, "rb") as pipe:
             begun = len(pipe.read())
         last = tests[begun - 1] if begun else ""
         verdict = verdict_of(os.waitstatus_to_exitcode(status))
+        if verdict in ("killed", "timeout"):
+            if last not in self._honest:
+                alone, reader = forked(None, [last])
+                ended = os.waitstatus_to_exitcode(os.waitpid(alone, 0)[1])
+                os.close(reader)
+                self._honest[last] = verdict_of(ended) == "survived"
+                shutil.rmtree(self._folder / str(alone), ignore_errors=True)
+            if not self._honest[last]:
+                return [mutant]
         if verdict == "killed":
             for key in (f"{mutant.module} {mutant.function}", mutant.module):
                 killers = self._killers[key]
@@ -146,10 +182,11 @@ class Killing:
                     killers.remove(last)
                 killers.insert(0, last)
         self._told(mutant, verdict, "" if verdict == "survived" else last)
+        return []
 
     def _try(
         self,
-        mutant: Mutant,
+        mutant: Mutant | None,
         items: Sequence[pytest.Item],
         functions: dict[CodeType, list[FunctionType]],
         caches: Sequence[Any],
@@ -163,7 +200,7 @@ class Killing:
             os.dup2(quiet, stream)
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        if not swap(mutant, functions):
+        if mutant is not None and not swap(mutant, functions):
             return INVALID
         # Nobody reads how a test failed, and to tell it takes longer than most tests.
         nodes.Node._repr_failure_py = lambda self, excinfo, style=None: ""  # type: ignore[method-assign]

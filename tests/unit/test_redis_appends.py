@@ -108,6 +108,16 @@ def test_what_an_append_with_everything_is_given() -> None:
     assert asked.arguments[23:] == ["tadded", "*", "gy", "0", "1", "3", "1", "gy", "1", "gz", "2", "ta", "tb"]
 
 
+@pytest.mark.parametrize(("after", "oldest"), [(99, "0"), (100, "1"), (199, "1"), (200, "2")])
+def test_a_condition_is_about_the_archives_from_the_one_of_the_next_event_on(after: int, oldest: str) -> None:
+    log, server = log_over(ok(8, 2))
+    log.archives.learn_cuts("101,201")
+    log.archives.log = 2
+    run(log.append(append_of(condition=AppendCondition(Query((QueryItem(frozenset("a")),)), after))))
+    assert server.asked[0].arguments[17:19] == [str(after), oldest]
+    assert server.asked[0].keys[9:] == [f"{{ns}}:marks:{index}" for index in range(int(oldest), 2)]
+
+
 @pytest.mark.parametrize("expected", [0, 3])
 def test_an_expected_revision_is_said_as_it_is(expected: int) -> None:
     _, server = append(append_of(1, expected), ok(8, 4))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import Misuse, Refused
+from eventsource_upstash import Misuse, OutcomeUnknown, Refused
 from eventsource_upstash.backends.redis import commits as committing
 from eventsource_upstash.backends.redis.index import ONE_LEAF, Directory, Names
 from eventsource_upstash.backends.redis.keys import KEYS, Keys
@@ -173,6 +173,11 @@ class TestCommits:
         assert run(views.commit([commit_of()], None)).outcomes == (Outcome.SUPERSEDED,)
         run(views.get_many(TASKS, ["a"], NOW))
         assert server.asked[1].arguments[2] == "{ns}:doc:tasks@1:2:a"
+
+    @pytest.mark.parametrize("answer", [["ok", 3, [False], []], ["ok", 3, [False] * 3, []], ["again", 3, [None]]])
+    def test_an_answer_about_others_is_none_of_ours(self, answer: object) -> None:
+        with pytest.raises(OutcomeUnknown, match="Redis, commit: the answer is none"):
+            commit(commit_of(), commit_of(projection=OTHERS), answers=[answer])
 
     def test_one_that_goes_back_is_misuse(self) -> None:
         with pytest.raises(Misuse, match="'tasks': a commit from position 5 to 4"):
@@ -427,6 +432,10 @@ class TestLeaves:
     def test_long_names_make_small_leaves(self, name: str, largest: int) -> None:
         names, _ = self.names(leaf_names=50_000)
         assert names.spread(TASKS, 1, {KEYS: (["b", name], [])}).leaves[0].largest == largest
+
+    def test_names_that_are_gone_take_no_bytes(self) -> None:
+        names, _ = self.names(leaf_names=1_000_000)
+        assert names.spread(TASKS, 1, {KEYS: ([], ["gone"])}).leaves[0].largest == 100_000
 
     def test_a_name_as_long_as_a_leaf_is_one(self) -> None:
         assert self.names()[0].spread(TASKS, 1, {KEYS: (["a" * 10_000_000], [])}).leaves[0].largest == 1

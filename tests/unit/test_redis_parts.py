@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from eventsource_upstash import CorruptLog, Misuse, OutcomeUnknown, Refused, UpstashKeys, UpstashRedis
+from eventsource_upstash import CorruptLog, Misuse, OutcomeUnknown, Refused, Unavailable, UpstashKeys, UpstashRedis
 from eventsource_upstash._io import blocking
 from eventsource_upstash.backends.redis import backend as backends
 from eventsource_upstash.backends.redis.answered import MOST_TURNS, Turns, checked
@@ -69,7 +69,7 @@ class TestDescription:
         assert TOKEN not in str(caught.value)
 
     def test_what_it_is_given_is_what_its_log_and_views_have(self) -> None:
-        backend = UpstashRedis(URL, TOKEN, namespace="ns", roll_at=1, lost_after=0.25, connect_timeout=1.0,
+        backend = UpstashRedis(URL, TOKEN, namespace="ns", roll_at=1, lost_after=4.0, connect_timeout=1.0,
                                read_timeout=2.0, total_timeout=4.0)  # fmt: skip
         transport = cast("Any", backend.transport(blocking.PORT))
         assert isinstance(transport, HttpTransport)
@@ -77,7 +77,7 @@ class TestDescription:
         assert backend.transport(blocking.PORT) is transport
         log, other = cast("Any", backend.log(blocking.PORT)), backend.log(blocking.PORT)
         assert isinstance(other, RedisLog)
-        assert (log._roll_at, log._lost_after_us, log.keys.namespace) == (1, 250_000, "ns")
+        assert (log._roll_at, log._lost_after_us, log.keys.namespace) == (1, 4_000_000, "ns")
         assert (log.transport, log.archives) == (transport, other.archives)
         views = cast("Any", backend.views(blocking.PORT, log))
         assert isinstance(views, RedisViews)
@@ -328,6 +328,12 @@ class TestKeysOfPersons:
         assert (list(made), cost(receipt)) == (names, (3, 9))
         assert [len(asked.keys) for asked in server.asked] == [1_000, 1_000, 1] * 2
         assert server.asked[1].keys[0] == "{ns}:subject:s1000"
+
+    def test_to_ask_writes_nothing(self) -> None:
+        with pytest.raises(Unavailable, match="nothing was written"):
+            run(self.over(*[LOST] * 6)[0].get_many(["ada"]))
+        with pytest.raises(OutcomeUnknown):
+            run(self.over(*[LOST] * 6)[0].create_many({"ada": SubjectKey("k", b"")}))
 
     def test_nobody_asked_for_costs_nothing(self) -> None:
         keys, _ = self.over()

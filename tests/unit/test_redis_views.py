@@ -168,6 +168,15 @@ class TestReads:
         with pytest.raises(TooLarge):
             run(self.over(FULL)[0].pull(PULL._replace(max_bytes=1)))
 
+    def test_a_pull_from_a_log_elsewhere_asks_both(self) -> None:
+        views, server = self.over(
+            ["ok", 2, [SERVES]], ["ok", 3, "7", [], False], ["ok", 4, "7", [placed(7, 3)], False], beside=False
+        )
+        pulled = run(views.pull(Pull((TASKS,), 10, ALL)))
+        assert ([row[0] for row in pulled.events], pulled.after, pulled.head) == ([6, 7], 5, 7)
+        assert cost(pulled.receipt) == (3, 9)
+        assert [asked.keys[0] for asked in server.asked] == ["{ns}:view:tasks@1", "{log}:head", "{log}:head"]
+
     def test_a_pull_says_what_it_is_for(self) -> None:
         aside = {TASKS: 4, OTHERS: 3, ProjectionId("more", 1): 1}
         views, server = self.over(["ok", 3, "5", [SECOND, None], "5", [], False])
