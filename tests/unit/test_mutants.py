@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections import defaultdict
+from pathlib import Path
 from types import CodeType, FunctionType
 
 import pytest
 
 from eventsource_upstash.domain.positions import is_position
+from tests.forking import forked, wait_for
 from tests.mutants.judging import report
-from tests.mutants.killing import KILLED, SURVIVED, swap, verdict_of
+from tests.mutants.killing import BROKEN, KILLED, SURVIVED, Killing, swap, verdict_of
 from tests.mutants.mutant import SOURCE, Mutant
+from tests.mutants.reaching import Reach
 
 MODULE = "domain/positions.py"
 
@@ -71,3 +75,27 @@ def test_only_a_failed_test_or_too_long_a_time_kills() -> None:
     assert [verdict_of(code) for code in (KILLED, SURVIVED, -27, -14, -9)] == [
         "killed", "survived", "timeout", "timeout", "broken",
     ]  # fmt: skip
+
+
+def test_a_test_that_fails_without_a_mutant_as_well_kills_none(tmp_path: Path) -> None:
+    one = Mutant(MODULE, "is_position", "0 -> 1", 0, 0, "", range(1), "")
+
+    def child(code: int) -> tuple[int, int]:
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.write(writer, b".")  # the first test has begun
+            os._exit(code)
+        os.close(writer)
+        return pid, reader
+
+    def check(without: int) -> None:
+        told: list[tuple[str, str]] = []
+        killing = Killing([one], Reach({"t": 0.0}, {}), 1.0, 1, lambda _, *rest: told.append(rest))
+        killing._folder = tmp_path
+        pid, reader = child(KILLED)
+        again = killing._wait({pid: (one, reader, ["t"])}, lambda *_: child(without))
+        assert (again, told) == (([], [("killed", "t")]) if without == SURVIVED else ([one], []))
+
+    # In a process of its own, whose children are these only.
+    wait_for(forked(lambda: check(SURVIVED)), forked(lambda: check(KILLED)), forked(lambda: check(BROKEN)))

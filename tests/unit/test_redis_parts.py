@@ -10,11 +10,13 @@ import pytest
 
 from eventsource_upstash import CorruptLog, Misuse, OutcomeUnknown, Refused, Unavailable, UpstashKeys, UpstashRedis
 from eventsource_upstash._io import blocking
+from eventsource_upstash._io.port import HttpResponse
 from eventsource_upstash.backends.redis import backend as backends
 from eventsource_upstash.backends.redis.answered import MOST_TURNS, Turns, checked
 from eventsource_upstash.backends.redis.backend import environment_problems
 from eventsource_upstash.backends.redis.checking import look_at
 from eventsource_upstash.backends.redis.documents import ended_by, has_ended, names_of, read_entries, stored
+from eventsource_upstash.backends.redis.keys import Keys
 from eventsource_upstash.backends.redis.limits import RedisLimiter
 from eventsource_upstash.backends.redis.log import RedisLog
 from eventsource_upstash.backends.redis.official import OfficialTransport
@@ -26,6 +28,7 @@ from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.indexes import NO_ENTRIES, Entries
 from eventsource_upstash.domain.limits import Rule
 from eventsource_upstash.ports import SubjectKey
+from tests.faults.transport.support import Said
 from tests.unit.answering import LOST, Answering, log_over, run
 
 URL = "https://eu1-good-fish.upstash.example"
@@ -367,6 +370,11 @@ class TestKeysOfPersons:
         below = caught.traceback[-1]
         assert below.name in ("create_many", "guarded")
 
+    def test_a_client_carries_instead_of_url_and_token(self) -> None:
+        client = Client()
+        run(UpstashKeys(client=client).keys(blocking.PORT).forget("ada"))
+        assert client.asked == [["set", "{keys}:subject:ada", "-"]]
+
     def test_its_description_names_no_token(self) -> None:
         store = UpstashKeys(URL, TOKEN)
         assert repr(store) == "UpstashKeys('eu1-good-fish.upstash.example', namespace='keys')"
@@ -376,8 +384,6 @@ class TestLimits:
     """Rate limits: each check is one script that is sent once, with its own timeout."""
 
     def take(self, algorithm: str, answer: object, taken: int = 1) -> tuple[Any, Answering]:
-        from eventsource_upstash.backends.redis.keys import Keys
-
         server = Answering(answer)
         rule = Rule("api", 10, 60_000, cast("Any", algorithm), 5, 2.5)
         return run(RedisLimiter(server, Keys("ns")).take(rule, "ada", taken, 0)), server
@@ -420,8 +426,14 @@ class TestLimits:
                 self.take("bucket", [1, reset])
 
     def test_an_answer_that_is_lost_is_not_asked_for_again(self) -> None:
-        with pytest.raises(OutcomeUnknown, match="not sent again, since it would count twice"):
+        with pytest.raises(OutcomeUnknown, match=r"script 'ratelimit': .* not sent again, since it would count twice"):
             self.take("fixed", LOST)
+
+    def test_a_check_has_the_time_of_its_rule(self) -> None:
+        port = Said(HttpResponse(200, {}, b'{"result":1}'))
+        limiter = RedisLimiter(HttpTransport(port, URL, TOKEN, clock=port.clock), Keys("ns"))
+        run(limiter.take(Rule("api", 10, 60_000, "fixed", 10, 2.5), "ada", 1, 0))
+        assert [round(sent.timeout, 3) for sent in port.sent] == [2.5]
 
 
 class TestClients:

@@ -304,7 +304,7 @@ class TestScripts:
     def test_what_is_none_of_its_answers_is_told(self, answer: object, reads: bool, kind: type[Exception]) -> None:
         if isinstance(answer, dict):
             kind = Refused
-        with pytest.raises(kind, match=r"script 'some'|no Redis"):
+        with pytest.raises(kind, match=r"script 'some': .*\(TypeError\)|no Redis"):
             run(run_script(Answering(answer), Script("some", "text", reads=reads), ["k"], []))
 
     @pytest.mark.parametrize(("index", "key"), [((), "a"), ((1,), "a"), ((3,), "c")])
