@@ -231,3 +231,26 @@ def test_what_cannot_be_carried_out_now_is_tried_once_in_a_catch_up(monkeypatch:
     shop.carrier.fail = lambda _: None
     assert shop.catch_up().complete
     assert len(shop.carrier.sent) == 5
+
+
+def test_a_command_carries_its_metadata_and_its_tags_along() -> None:
+    registry = Registry()
+    registry.event("placed")(Placed)
+    registry.event("shipped")(Shipped)
+    parcels = registry.aggregate("parcel", Shipped)
+    parcels.on(Shipped)(lambda _, event: event)
+    desk = registry.reactor("desk")
+
+    @parcels.decide(Ask)
+    def asked_for(state: Shipped | None, command: Ask) -> Shipped:
+        return Shipped(command.order)
+
+    @desk.on(Placed)
+    def placed(event: Placed) -> Execute:
+        return Execute(parcels, f"parcel-{event.order}", Ask(event.order), metadata={"by": "desk"}, tags=("parcels",))
+
+    app = connect(Memory(), registry)
+    app.event_store.append("order-1", Placed("1"))
+    assert app.projector.catch_up().complete
+    (shipped,) = app.event_store.read_stream("parcel-1")
+    assert (dict(shipped.metadata), shipped.tags) == ({"by": "desk"}, ("parcels",))

@@ -16,7 +16,7 @@ from eventsource_upstash._io.blocking import run
 from eventsource_upstash.domain.positions import Vector, position_at, vector
 from eventsource_upstash.domain.progress import NO_NOTES, Notes, ProjectionId, Stopped
 from eventsource_upstash.ports import Progress, Role
-from tests.sharing.support import Game, Scored, app, in_partition, kafka, topic_of
+from tests.sharing.support import Game, Player, Scored, app, in_partition, kafka, topic_of
 
 VIEW = ProjectionId("players", 1)
 
@@ -197,3 +197,23 @@ def test_going_back_to_a_generation_is_done_where_each_part_has_it_or_serves_it(
     with pytest.raises(Misuse, match=r"generation 9 of its view is not kept of partition 0, 1, 2"):
         one.projector.go_back(game.players, generation=9)
     assert one.projection_store.status()[0].generation == 1
+
+
+def test_in_a_log_of_partitions_a_view_that_is_folded_as_a_whole_is_gone_back_to_as_ever() -> None:
+    game = Game(teams=True)
+    one = app(game, kafka(3))
+    assert game.teams is not None
+    for number in range(3):
+        one.event_store.append(in_partition(one, number)[0], Scored(1))
+    one.projector.catch_up()
+    for view in (game.players, game.teams):
+        one.projector.rebuild(view)
+        one.projector.rebuild(view)
+        assert one.projector.go_back(view, generation=1) == 1
+        assert one.projector.go_back(view) == 3
+    assert [each.generation for each in one.projection_store.status()] == [3, 3]
+    bad = in_partition(one, 1)[0]
+    assert one.projector.go_back(game.players, generation=2) == 2
+    one.event_store.append(bad, Scored(5))
+    assert one.projector.catch_up().complete  # each part goes on from where it was
+    assert one.projection_store.view(game.players).get(bad) == Player(bad, 6, (1, 5))

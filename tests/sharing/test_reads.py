@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from eventsource_upstash import Memory, View
-from eventsource_upstash._flow.querying import NUMBERS
+from eventsource_upstash._flow.querying import NUMBERS, span_of
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.blocking import App
 from eventsource_upstash.ports import Backend, Listed, ProjectionId, Span, Views
@@ -228,3 +228,31 @@ def test_no_part_is_asked_for_more_than_the_page_may_hold_nor_much_more_than_its
         run(views.items(known, None, limit, 1 << 20, 0))
         run(views.find(known, span, None, limit, 1 << 20, 0))
         assert backend.limits == [share] * 8
+
+
+def test_a_rank_is_within_the_span_that_is_asked_for() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for number, name in enumerate(names(7)):
+        one.event_store.append(name, Scored(number))
+    one.projector.catch_up()
+    views, known = one.projection_store.views, game.players.id
+    span = span_of(game.players, "score", 2, 5)
+    ranks = [run(views.rank(known, span, name, 0)) for name in names(7)]
+    assert [each.count for each in ranks] == [None, None, 0, 1, 2, 3, None]
+    assert {each.total for each in ranks} == {4}
+
+
+def test_of_one_partition_all_that_is_counted_is_as_of_a_number() -> None:
+    game = Game()
+    one = app(game, kafka(1))
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    views, known, span = one.projection_store.views, game.players.id, Span("score", *NUMBERS)
+    for answer in (
+        run(views.count(known, None, 0)),
+        run(views.rank(known, span, "player-1", 0)),
+        run(views.items(known, None, 10, 1 << 20, 0)),
+        run(views.get_many(known, ("player-1",), 0)),
+    ):
+        assert (answer.progress.checkpoint, type(answer.progress.checkpoint)) == (1, int)
