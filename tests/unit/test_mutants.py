@@ -12,6 +12,7 @@ import pytest
 
 from eventsource_upstash.domain.positions import is_position
 from tests.forking import forked, wait_for
+from tests.mutants.__main__ import read_listed
 from tests.mutants.judging import report
 from tests.mutants.killing import BROKEN, KILLED, SURVIVED, Killing, swap, verdict_of
 from tests.mutants.mutant import SOURCE, Mutant
@@ -99,3 +100,9 @@ def test_a_test_that_fails_without_a_mutant_as_well_kills_none(tmp_path: Path) -
 
     # In a process of its own, whose children are these only.
     wait_for(forked(lambda: check(SURVIVED)), forked(lambda: check(KILLED)), forked(lambda: check(BROKEN)))
+
+
+def test_each_survivor_that_is_listed_has_a_reason() -> None:
+    listed = read_listed()
+    assert len(listed) > 50
+    assert all(why and mutant.partition(" ")[0] for mutant, why in listed.items())
