@@ -24,7 +24,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from tests.mutants.judging import ALIVE, report, say
 from tests.mutants.mutant import SOURCE, Mutant
