@@ -15,6 +15,7 @@ from eventsource_upstash import (
 )
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import Endings, pausing
+from tests.stepping.cases.places import calls_that_read_and_pulls
 from tests.views.support import Desk, Game, Left, Lent
 
 
@@ -46,11 +47,16 @@ class Table:
         game.bad.clear()
         self.desk = Desk(backend or Memory(), game, page_size=page_size)
         if stepped is None:
-            shared = pausing(self.desk.backend, after=False)
+            shared = pausing(self.desk.backend, after=False, reads=calls_that_read_and_pulls)
             stepped = lambda: shared  # noqa: E731  all of them are one process
         self.stepped = stepped
         self.cursor = ""
         self.keys: set[str] = set()
+
+    def stored(self) -> object:
+        """All that a backend in memory holds."""
+        assert isinstance(self.desk.backend, Memory)
+        return self.desk.backend._state
 
     def attach(self) -> None:
         self.cursor = self.desk.view().changes().cursor

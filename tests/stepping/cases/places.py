@@ -60,7 +60,7 @@ def _calls_that_read(call: str, what: object) -> bool:
     return call in READING
 
 
-def _calls_that_read_and_pulls(call: str, what: object) -> bool:
+def calls_that_read_and_pulls(call: str, what: object) -> bool:
     return call in READING or call == "views.pull"
 
 
@@ -93,7 +93,7 @@ class _PausingTopic(PausingBackend):
         return await step() if call.startswith("log.") else await super().around(call, step)
 
 
-def _around_calls(backend: Backend, reads: Callable[[str, object], bool] = _calls_that_read_and_pulls) -> Backend:
+def _around_calls(backend: Backend, reads: Callable[[str, object], bool] = calls_that_read_and_pulls) -> Backend:
     return pausing(backend, reads=reads)
 
 
