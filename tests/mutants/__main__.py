@@ -29,6 +29,11 @@ from tests.mutants.judging import ALIVE, report, say
 from tests.mutants.mutant import SOURCE, Mutant
 from tests.mutants.suites import EMBEDDED, UPSTASH, Suite, suite_of
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # comes with pytest there
+
 HERE = Path(__file__).parent
 KEPT = Path(".mutants")
 RESULTS = KEPT / "results.jsonl"
