@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from ..errors import Misuse, RegistrationError
@@ -30,6 +31,11 @@ NAMESPACE_RULE: Final = "1 to 64 letters, digits and . _ -, and starts with a le
 _NAMESPACE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _TYPE_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"
 _PART_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+
+
+def is_stream(stream: str) -> bool:
+    """Whether it can name a stream."""
+    return 0 < len(stream) <= MAX_NAME and (stream.isprintable() or not re.search(_NEVER, stream))
 
 
 def check_stream(stream: str) -> None:
@@ -80,6 +86,12 @@ def is_subject(subject: str) -> bool:
 def is_namespace(value: object) -> bool:
     """Whether it can be the namespace of an app: of its keys in Redis, and of its notifications."""
     return isinstance(value, str) and re.fullmatch(_NAMESPACE, value) is not None
+
+
+@lru_cache(1024)  # asked of each record that others may have written, and most are of a few types
+def is_type_name(name: str) -> bool:
+    """Whether an event type can be called so."""
+    return re.fullmatch(_TYPE_NAME, name) is not None
 
 
 def check_type_name(name: object) -> None:

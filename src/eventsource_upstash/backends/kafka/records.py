@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from ...domain.events import NewEvent, StoredEvent, event_id, identity_of
-from ...domain.names import check_stream
+from ...domain.names import check_stream, is_stream, is_type_name
 from ...domain.positions import PLACE_BITS, position_at
 from ...errors import UndecodableEvent
 from ...ports import Append
@@ -32,6 +32,9 @@ HEADERS: Final[Headers] = (("content-type", b"application/cloudevents+json; char
 
 MAX_MS: Final = 253_402_300_799_999
 """Last millisecond of the year 9999. Anybody may write any number as the time of a record, and none at all as -1."""
+
+MAX_VERSION: Final = 2**31 - 1
+"""Highest schema version that a record may tell."""
 
 Translate: TypeAlias = Callable[[Record], "NewEvent | tuple[str, int, bytes, str] | None"]
 """What makes an event of a record of somebody else: its type, version and payload (JSON), and after them its stream
@@ -111,6 +114,8 @@ class _Foreign(msgspec.Struct, omit_defaults=True):
 _encode: Final = msgspec.json.Encoder().encode
 _ours: Final = msgspec.json.Decoder(_Ours).decode
 _theirs: Final = msgspec.json.Decoder(_Theirs).decode
+_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+_object: Final = msgspec.json.Decoder(dict[str, object]).decode
 _raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -198,7 +203,7 @@ class Records:
                 event = None
             identity = None if event is None or event.source != SOURCE else identity_of(event.id)
             payload = None
-            if event is not None and identity is not None and event.specversion == "1.0":
+            if event is not None and identity is not None and event.specversion == "1.0" and _is_sound(event):
                 payload = bytes(event.data) if not event.data_base64 else _payload(event.data, event.data_base64)
             if event is None or identity is None or payload is None:
                 try:
@@ -225,11 +230,12 @@ class Records:
         position = position_at(record.partition, place)
         recorded_us, number = min(max(record.timestamp_ms, 0), MAX_MS) * 1000, position
         stream = _text(record.key) or FOREIGN
+        stream = stream if is_stream(stream) else FOREIGN
         made: NewEvent | None = None
         known = _cloud_event(record.value)
         if known is not None:
             event, payload = known
-            stream = event.subject or stream
+            stream = event.subject if event.subject and is_stream(event.subject) else stream
             made = (event.type, 1, payload)
             recorded_us = _moment(event.time, recorded_us)
             recorded_us, number = identity_of(event.id) or (recorded_us, _number(event.source, event.id))
@@ -264,6 +270,20 @@ def _checked(told: NewEvent | tuple[str, int, bytes, str] | None) -> NewEvent | 
     return type_, version, payload
 
 
+def _is_sound(event: _Ours) -> bool:
+    """Whether this library can have written it. Anybody may write its name as the source, and then anything."""
+    if not (is_type_name(event.type) and is_stream(event.subject) and 0 < event.schemaversion <= MAX_VERSION):
+        return False
+    try:
+        if event.tags:
+            _tags(event.tags)
+        if event.metadata:
+            _object(event.metadata)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _is_json(payload: bytes) -> bool:
     """Whether a payload can stand in JSON as it is, to be read back as it is."""
     try:
@@ -292,7 +312,8 @@ def _cloud_event(value: bytes | None) -> tuple[_Theirs, bytes] | None:
     except (ValueError, RecursionError):
         return None
     payload = _payload(event.data, event.data_base64)
-    if not event.specversion.startswith("1.") or not event.type or payload is None:
+    # A type that nobody could register could not be ignored either: it would stop every reader for good.
+    if not event.specversion.startswith("1.") or not is_type_name(event.type) or payload is None:
         return None
     return event, payload or b"null"
 
