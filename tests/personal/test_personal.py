@@ -694,5 +694,8 @@ def test_classes_that_hold_themselves_are_looked_through_once() -> None:
     event = Family("c-1", "Ada", Branch(Branch(), [Branch()]))
     store.append("c-1", event)
     assert [each.event for each in store.read()] == [event]
+
+
+def test_what_stands_within_itself_or_within_a_typed_dict_cannot_be_personal() -> None:
     refused("a Personal[...] stands within the type of field Relative.children.name", Relative)
     refused("a Personal[...] stands within the type of field Noted.notes.text", Noted)

@@ -12,10 +12,12 @@ import pytest
 from eventsource_upstash import Execute, Memory, ProjectionStopped, ReactorStopped, Registry, Unavailable, connect
 from eventsource_upstash._flow import reacting, reactions
 from eventsource_upstash._io.blocking import run
+from eventsource_upstash._io.port import Port
 from eventsource_upstash.ports import Backend, Commit, Committed, Message, Progress, Pull, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
-from eventsource_upstash.testing.colours import Colour
+from eventsource_upstash.testing.colours import Colour, Face
 from tests.conformance.separate import SeparateViews
+from tests.priced import Till
 from tests.reactors.shops import Shop
 from tests.reactors.support import Booked, NoStock, Orders, Placed, Shipped
 
@@ -127,10 +129,17 @@ def test_more_failed_reactions_than_are_listed_at_once_are_each_tried_once(monke
     assert shop.pending(orders) == []
 
 
-def test_what_only_waits_for_its_turn_is_not_given_up() -> None:
+class Silent(BackendWrapper):
+    """Carries no messages."""
+
+    def mailbox(self, port: Port) -> None:
+        return None
+
+
+def test_what_only_waits_for_its_turn_is_not_given_up_where_no_message_could_be_sent_either() -> None:
     orders = Orders("append")
-    shop = shop_of(Memory())
-    shop.open(orders)
+    shop = shop_of(Silent(Memory()))
+    shop.face = Face(shop.colour, shop.backend, orders.registry)
     shop.place(*"123")
     assert not shop.catch_up(time_budget=0).complete  # one of them, and then the time is out
     waiting = [each.key for each in shop.pending(orders)]
@@ -254,3 +263,18 @@ def test_a_command_carries_its_metadata_and_its_tags_along() -> None:
     assert app.projector.catch_up().complete
     (shipped,) = app.event_store.read_stream("parcel-1")
     assert (dict(shipped.metadata), shipped.tags) == ({"by": "desk"}, ("parcels",))
+
+
+def test_the_receipt_of_a_catch_up_tells_what_its_reactions_cost_as_well() -> None:
+    till = Till()
+    orders = Orders("append", "execute")
+    shop = shop_of(till)
+    shop.open(orders)
+    for order in "12":
+        shop.place(order)
+        till.calls = 0
+        assert shop.catch_up().receipt.requests == till.calls > 8
+    shop.place("3")
+    till.calls = 0
+    caught = shop.catch_up(time_budget=0)
+    assert (caught.receipt.requests, caught.complete) == (till.calls, False)

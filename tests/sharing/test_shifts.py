@@ -172,3 +172,18 @@ def test_a_worker_goes_on_with_rebuilds_that_somebody_began(moments: Moments) ->
         staying.go()
     assert [each.generation for each in staying.one.projection_store.status()] == [2, 2]
     assert [each.state for each in staying.one.projection_store.status()] == ["current", "current"]
+
+
+def test_parts_alone_are_gone_on_with_at_once_too(moments: Moments, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parting, "SLICE", 0.0)
+    game = Game()
+    one = app(game, kafka(2))
+    small = Projector(one.event_store, one.projection_store, page_size=2).flow
+    assert small.parting is not None
+    membership = Sharing(small.parting.partitions.whole, Clock())
+    shift = Shift(small.parting, small, game.registry.subscriptions, membership, 1.0)
+    for number in range(2):
+        for _ in range(3):
+            one.event_store.append(in_partition(one, number)[0], Scored(1))
+    assert [run(shift.go()) for _ in range(3)] == [True, False, False]
+    assert game.calls == 6

@@ -51,7 +51,7 @@ def test_what_is_no_time(what: str, given: Any) -> None:
         due_us(**{"delay": None, "not_before": None, what: given}, now_us=NOW)
 
 
-@pytest.mark.parametrize("id", ["a", "a" * 64, "A.b_c-9", ".a", "a..b"])
+@pytest.mark.parametrize("id", ["a", "X", "XX", "a" * 64, "A.b_c-9", ".a", "a..b"])
 def test_what_may_be_an_id(id: str) -> None:
     check_id(id, "schedule_id", 64)
 

@@ -12,7 +12,14 @@ import msgspec
 import pydantic
 import pytest
 
-from eventsource_upstash import Memory, ProjectionStopped, Registry, UndecodableEvent, UnknownEventType
+from eventsource_upstash import (
+    Memory,
+    ProjectionStopped,
+    RegistrationError,
+    Registry,
+    UndecodableEvent,
+    UnknownEventType,
+)
 from eventsource_upstash.blocking import App
 
 
@@ -202,3 +209,12 @@ def test_an_upcaster_that_fails_is_named_and_nothing_is_lost(upcaster: Callable[
     app = App(backend, mended, None)
     app.projector.catch_up()
     assert app.projection_store.view(people).get("person-1") == People(tuple(NAMES))
+
+
+def test_each_mistake_of_an_upcaster_names_it() -> None:
+    registry = Registry()
+    registry.upcast("moved", from_version=1)(lambda data: data)
+    with pytest.raises(RegistrationError, match=r"^upcaster of 'moved' from version 1: there is one already"):
+        registry.upcast("moved", from_version=1)(lambda data: data)
+    with pytest.raises(RegistrationError, match=r"^upcaster of 'moved' from version 2"):
+        registry.upcast("moved", from_version=2)(lambda: None)  # type: ignore[arg-type, misc]
