@@ -18,6 +18,7 @@ from eventsource_upstash import (
     Rebuilding,
 )
 from eventsource_upstash._flow import rebuilding
+from eventsource_upstash._io.blocking import run
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import pausing
 from tests.views.support import Colour, Desk, Game, Left, Scored
@@ -272,6 +273,8 @@ def test_a_rebuild_of_a_log_without_events_is_done_and_tells_so() -> None:
     done = desk.projector.rebuild(desk.game.players, progress=told.append)
     assert (done.position, done.head, done.complete) == (0, 0, True)
     assert all((each.fraction, each.remaining) == (1.0, 0.0) for each in told)
+    builds, _, _ = run(desk.views.views.progress((desk.game.players.id,)))
+    assert builds[0].notes.shape == desk.game.players.shape, "what its documents will be found by is noted"
     desk.append(Scored("ada", 1))
     assert desk.projector.catch_up().complete
     assert desk.documents()["ada"].score == 1
