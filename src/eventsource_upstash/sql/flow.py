@@ -21,7 +21,7 @@ from .columns import Columns
 from .engines import Lost, check_engine, is_contended, telling
 from .marks import Expected, check
 from .statements import Statements
-from .tables import Rows, syncs_table
+from .tables import Rows, check_name, syncs_table
 
 D = TypeVar("D")
 
@@ -88,8 +88,7 @@ class Flow(Generic[D]):
         self.where: str = self.columns.where
         self._statements = Statements(table, self.columns.key, self.where)
         self.name: str = name if name is not None else f"{view.projection.name}:{table.fullname}"
-        if not isinstance(cast("object", self.name), str) or not 0 < len(self.name) <= 255:
-            raise Misuse(f"{self.where}: name={self.name!r}: it is a text of 1 to 255 characters")
+        check_name(f"{self.where}: name", self.name)
         self._page = page_size
         self._table = syncs_table(checkpoints, schema)
         self._rows = Rows(engine, self._table, self.where)

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateColumn
 
+from ..domain.names import MAX_NAME, is_stream
 from ..domain.positions import Vector, read_position
 from ..errors import Misuse, Unavailable
 from .engines import check_transaction, telling
@@ -39,8 +40,17 @@ PLACES: Final = "places"
 table of before there were such does without the column, as long as all positions are numbers."""
 
 
+def check_name(what: str, name: object) -> None:
+    """Refuse what no database could call anything. What it may hold besides, the database says. Raises `Misuse`."""
+    if not isinstance(name, str) or not is_stream(name):
+        raise Misuse(f"{what}={name!r:.80}: it is a text of 1 to {MAX_NAME} characters, without control characters")
+
+
 def checkpoints_table(name: str, schema: str | None) -> Table:
-    """How far each SQL projection is: one row for each, whatever its version."""
+    """How far each SQL projection is: one row for each, whatever its version. Raises `Misuse` for no name."""
+    check_name("table", name)
+    if schema is not None:
+        check_name("schema", schema)
     return Table(
         name,
         MetaData(schema=schema),
@@ -61,7 +71,10 @@ def checkpoints_table(name: str, schema: str | None) -> Table:
 
 
 def syncs_table(name: str, schema: str | None) -> Table:
-    """How far each sync is."""
+    """How far each sync is. Raises `Misuse` for no name."""
+    check_name("checkpoints", name)
+    if schema is not None:
+        check_name("schema", schema)
     return Table(
         name,
         MetaData(schema=schema),
