@@ -158,9 +158,9 @@ class Run:
         self, world: World, prefix: Sequence[Choice], budget: Budget, known: Mapping[Hashable, Explored] | None = None
     ) -> None:
         self.world = world
-        self.known = known if world.shared is not None else None
+        self.known: Mapping[Hashable, Explored] | None = known if world.shared is not None else None
         self.budget = budget
-        self.spent = Budget(switches=0)
+        self.spent: Budget = Budget(switches=0)
         self.prefix = prefix
         self.taken: list[Choice] = []
         self.steps: list[str] = []
