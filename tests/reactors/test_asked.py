@@ -162,9 +162,10 @@ def outbox_of(backend: Backend, orders: Any) -> Progress:
     return found[0]
 
 
-def test_an_outbox_that_is_elsewhere_than_the_log_has_met_its_head() -> None:
+@pytest.mark.parametrize("kind", ["append", "send"])
+def test_an_outbox_that_is_elsewhere_than_the_log_has_met_its_head(kind: str) -> None:
     backend = SeparateViews(Memory(), Memory())
-    orders = Orders("append")
+    orders = Orders(kind)
     shop = shop_of(backend)
     shop.open(orders)
     shop.place("1")
