@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import CorruptLog, LogRewound, OutcomeUnknown, Refused
+from eventsource_upstash import CorruptLog, LogRewound, OutcomeUnknown, Refused, Unavailable
 from eventsource_upstash.backends.redis import log as logs
 from eventsource_upstash.backends.redis.replies import Refusal, Reply
 from eventsource_upstash.domain.events import EXISTS, Appended, Receipt
@@ -205,6 +205,11 @@ def test_what_is_recalled_by_a_key(record: str | None, found: type[object]) -> N
     assert server.asked[0].arguments == ["{ns}:once:k"]
     if isinstance(answer, Appended):
         assert (answer.position, answer.revision, answer.repeated) == (8, 2, True)
+
+
+def test_to_recall_writes_nothing() -> None:
+    with pytest.raises(Unavailable, match="nothing was written"):
+        run(log_over(*[LOST] * 6)[0].recall("s", "k"))
 
 
 def test_something_else_at_a_key_is_named() -> None:
@@ -437,15 +442,16 @@ class TestMany:
         large = append_of(metadata=b"m" * 1_000)
         size = int(append(large, ok(1, 1))[1].asked[0].arguments[8])
         monkeypatch.setattr(logs, "MANY_BYTES", 2 * size)
-        found, _ = self.many([large] * 4, ok(8, 2), [Reply(ok(9, 1)), Reply(ok(10, 1))])
+        found, server = self.many([large] * 4, ok(8, 2), [Reply(ok(9, 1)), Reply(ok(10, 1))])
         assert [each.position for each in found] == [8, 9, 10]
+        assert [len(sent) for sent in server.many] == [2]
         monkeypatch.setattr(logs, "MANY_BYTES", size - 1)
         assert len(self.many([large] * 4, ok(8, 2))[0]) == 1
 
     def test_no_more_are_sent_than_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(logs, "MANY", 2)
-        found, _ = self.many([append_of()] * 4, ok(8, 2), [Reply(ok(9, 1)), Reply(ok(10, 1))])
-        assert len(found) == 3
+        found, server = self.many([append_of()] * 4, ok(8, 2), [Reply(ok(9, 1)), Reply(ok(10, 1))])
+        assert (len(found), [len(sent) for sent in server.many]) == (3, [2])
 
 
 def test_a_snapshot_is_kept_and_what_it_costs_is_told() -> None:

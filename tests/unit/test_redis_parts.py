@@ -91,6 +91,10 @@ class TestDescription:
         assert backend.namespace == "ns"
         assert repr(backend) == "UpstashRedis('eu1-good-fish.upstash.example', namespace='ns')"
 
+    def test_any_time_above_none_will_do(self) -> None:
+        short = {"connect_timeout": 0.5, "read_timeout": 0.5, "total_timeout": 0.5, "lost_after": 0.5, "roll_at": 1}
+        assert UpstashRedis(URL, TOKEN, **cast("Any", short)).namespace == "events"
+
     def test_transports_of_one_database_share_what_they_have_seen(self) -> None:
         backend = UpstashRedis(URL, TOKEN)
         one, other = (
@@ -357,7 +361,7 @@ class TestKeysOfPersons:
         assert server.asked[0] == (["SET"], ["{ns}:subject:ada", "-"])
         assert server.asked[1] == (["{ns}:subject:ada"], ["-", "+"])
 
-    @pytest.mark.parametrize("text", ["k1 no base64", "k1 AAE=!", "k1 AAE"])
+    @pytest.mark.parametrize("text", ["k1 no base64", "k1 no base", "k1 AAE=!", "k1 AAE"])
     def test_what_is_no_key_is_told_and_not_repeated(self, text: str) -> None:
         with pytest.raises(CorruptLog, match=r"the-server: what stands at a key \{ns\}:subject:\.\.\. is no") as caught:
             run(self.over(["ok", 2, [text]])[0].get_many(["ada"]))

@@ -194,7 +194,7 @@ class TestQueries:
         with pytest.raises(CorruptLog, match="namespace 'ns': the log has no event at position 17"):
             read(["lost", 3, "17"], query=TYPES)
 
-    @pytest.mark.parametrize("numbers", [(104, 102), (104, 104), (99,), (160,)])
+    @pytest.mark.parametrize("numbers", [(104, 102), (104, 104), (99,), (100,), (151,), (160,)])
     def test_events_that_are_out_of_place_are_none_of_ours(self, numbers: tuple[int, ...]) -> None:
         with pytest.raises(Refused, match="none of this library's scripts"):
             read(["ok", 3, "200", [self.found(each, 1, 0) for each in numbers], "150", False], after=100, query=TYPES)
