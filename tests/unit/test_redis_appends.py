@@ -228,6 +228,10 @@ class TestConflicts:
         assert (answer.actual, answer.complete) == (4, True)
         assert cost(answer.receipt) == (1, 3, 0)
 
+    def test_what_was_missed_and_is_not_what_was_written_is_told(self) -> None:
+        with pytest.raises(CorruptLog, match="namespace 'ns': the entry of 's' after revision 2 is not what was"):
+            append(append_of(1, 1), conflict(4, entry(2), ["4-0", ["p"]]))
+
     def test_an_entry_that_begins_before_is_cut(self) -> None:
         answer, server = append(append_of(1, 2), conflict(4, entry(4, 3)))
         assert [row[2] for row in answer.missed] == [3, 4]
@@ -424,6 +428,11 @@ class TestMany:
     def test_where_the_first_of_them_was_not_written_only_the_first_append_was(self) -> None:
         found, _ = self.many([append_of()] * 3, ok(8, 2), [Reply(["behind", 2, "8"]), Reply(ok(9, 1))])
         assert [(each.position, cost(each.receipt)) for each in found] == [(8, (2, 6 + 2, 0))]
+
+    def test_what_each_has_cut_is_learned(self) -> None:
+        log, _ = log_over(ok(8, 2), [Reply(["ok", 9, "9", "3", "0", "5", "4"])], pipelines=True)
+        run(log.append_many([append_of(), append_of()]))
+        assert (log.archives.cuts, log.archives.log, log.archives.of("s")) == ((5,), 1, 4)
 
     def test_one_is_an_append(self) -> None:
         found, server = self.many([append_of()], ok(8, 2))

@@ -318,6 +318,7 @@ class TestScripts:
             lines = text.splitlines()
             assert not [line for line in lines if not line.strip() or line.lstrip().startswith("--")]
             assert text.endswith("\n")
+        assert script("keep").name == "keep"
         assert script("keep").text.startswith("#!lua flags=allow-key-locking\n")
         assert not script("drop", "view", "leaves", locks_its_keys=False).text.startswith("#!")
         assert script("read", "page", reads=True).reads

@@ -153,6 +153,10 @@ class TestReads:
         assert (head, cost(receipt)) == (9, (1, 2))
         assert server.asked[0].keys == ["{ns}:head", "{ns}:view:tasks@1", "{ns}:view:others@2"]
 
+    def test_more_than_was_asked_for_is_none_of_ours(self) -> None:
+        with pytest.raises(Refused, match="progress: the answer is none"):
+            run(self.over(["ok", 2, [HEAD, SERVES, None, None]])[0].progress([TASKS, OTHERS]))
+
     def test_how_far_everybody_is_in_a_log_elsewhere(self) -> None:
         views, server = self.over(["ok", 2, [SERVES]], ["ok", 3, "17", [], False], beside=False)
         _, head, receipt = run(views.progress([TASKS]))
@@ -346,6 +350,12 @@ class TestBuilds:
         assert asked.arguments == ["{ns}:", "tasks@1", "1", said, "0"]
         assert run(views.drop(TASKS, 1, [], limit, serving=True))[0] is False
         assert server.asked[1].arguments[4] == "1"
+
+    def test_which_one_serves_then_is_known(self) -> None:
+        views, server = views_over(["ok", 6, "1", SECOND], [HEAD, SECOND, "{}"])
+        run(views.drop(TASKS, 1, [], 10, serving=True))
+        run(views.get_many(TASKS, ["a"], NOW))
+        assert server.asked[1].arguments[2] == "{ns}:doc:tasks@1:2:a"
 
     def test_the_one_that_serves_is_not(self) -> None:
         with pytest.raises(Misuse, match="'tasks': generation 1 of its view is the one that serves"):
