@@ -313,6 +313,10 @@ class TestConflicts:
         assert isinstance(answer, Conflict)
         assert [row[2] for row in answer.missed] == [2, 3]
 
+    def test_what_was_missed_may_be_gone(self) -> None:
+        answer, _ = append(append_of(1, 1), conflict(3), stream(1))
+        assert (answer.actual, answer.missed, answer.complete) == (3, [], False)
+
     def test_another_append_there_is_a_conflict(self) -> None:
         answer, _ = append(append_of(1, 1), conflict(2), stream(2, entry(2, recorded_us=NOW, number=6)))
         assert isinstance(answer, Conflict)
