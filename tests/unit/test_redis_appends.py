@@ -247,6 +247,7 @@ class TestConflicts:
     def test_whoever_expected_more_has_missed_nothing(self, expected: Any) -> None:
         answer, _ = append(append_of(1, expected), conflict(4))
         assert answer == Conflict(4, [], complete=True, receipt=answer.receipt)
+        assert cost(answer.receipt) == (1, 3, 0)
 
     def test_whoever_expected_as_much_has_missed_nothing(self) -> None:
         assert append(append_of(1, 4), conflict(4))[0].missed == []

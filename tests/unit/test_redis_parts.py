@@ -28,7 +28,7 @@ from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.indexes import NO_ENTRIES, Entries
 from eventsource_upstash.domain.limits import Rule
 from eventsource_upstash.ports import SubjectKey
-from tests.faults.transport.support import Said
+from tests.faults.transport.support import Clocked, Said
 from tests.unit.answering import LOST, Answering, log_over, run
 
 URL = "https://eu1-good-fish.upstash.example"
@@ -467,6 +467,16 @@ class TestClients:
             run(transport.command("SET", "k", "V"))
         assert "secret" not in str(caught.value)
         assert client.asked == [["set", "k", "V"]]
+
+    def test_its_pauses_are_drawn(self) -> None:
+        def fail(_: list[str]) -> object:
+            raise OSError
+
+        port = Clocked(blocking.PORT)
+        transport = OfficialTransport(port, Client(fail), clock=port.clock, draw=lambda: 0.5)
+        with pytest.raises(Unavailable, match="3 attempts"):
+            run(transport.command("GET", "k"))
+        assert port.slept == [0.05, 0.1]
 
     def test_what_is_sent_is_on_the_receipt(self) -> None:
         _, receipt = run(OfficialTransport(blocking.PORT, Client()).command("GET", "K"))
