@@ -33,7 +33,7 @@ HISTORY = [
     written("b", b'{"amount":2}', b'{"amount":3}', b'{"amount":4}', number=20, metadata=b'{"who":"Ada \xe2\x80\x9c"}'),
     written("a", b"\x00\xff not JSON", b"", number=30, tags=b'["x","y"]'),
     written("c", b"{}", b"{}", number=40, recorded_us=1_600_000_000_000_001, tags=[b'["x"]', None]),
-    written("a", b'{"amount":5}', number=50, type_="Schuld \u2014 erlassen", metadata=b"{}"),
+    written("a", b'{"amount":5}', number=50, type_="debt:forgiven/in.full", metadata=b"{}"),
     written("b", b'{"amount":6}', number=2**61 - 5),
     # The same numbers once more, at another time; and the same time and numbers that go on, in another stream.
     written("b", b'{"amount":7}', number=20, recorded_us=1_700_000_000_000_001),

@@ -27,7 +27,7 @@ def appends(draw: st.DrawFn) -> list[Append]:
     number = draw(st.integers(0, 2**61 - 100))
     for _ in range(draw(st.integers(0, 8))):
         payloads = draw(st.lists(PAYLOADS, min_size=1, max_size=4))
-        types = st.sampled_from(["paid", "pa\u2028id", "0:1", "*"])
+        types = st.sampled_from(["paid", "paid:in/full", "0:1", "paid.-_"])
         events = [(draw(types), draw(st.integers(1, 3)), payload) for payload in payloads]
         tags = draw(st.one_of(TAGS, st.lists(TAGS, min_size=len(events), max_size=len(events))))
         metadata = draw(st.sampled_from([None, b"{}", b'{"a":1}']))

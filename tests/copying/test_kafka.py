@@ -21,7 +21,7 @@ from eventsource_upstash import (
     UndecodableEvent,
 )
 from eventsource_upstash._flow import comparing
-from eventsource_upstash.backends.kafka import Kafka
+from eventsource_upstash.backends.kafka import FOREIGN, Kafka
 from eventsource_upstash.backends.kafka.topic import Record
 from eventsource_upstash.domain.events import StoredEvent
 from eventsource_upstash.domain.positions import Vector
@@ -270,13 +270,21 @@ def test_foreign_messages_may_be_given_their_streams() -> None:
         copied(Colour.BLOCKING, bad, Memory())
 
 
-def test_a_key_that_can_be_no_stream_is_not_copied() -> None:
+def test_a_key_that_can_be_no_stream_is_copied_as_foreign() -> None:
     topic = MemoryTopic("todo", 1)
     topic.put(b"1", b"a\nb")
     other = Memory()
-    with pytest.raises(Misuse, match="stream"):
-        copied(Colour.BLOCKING, Kafka(topic, views=Memory()), other)
-    assert not rows_of(other)
+    copied(Colour.BLOCKING, Kafka(topic, views=Memory()), other)
+    assert [row[1] for row in rows_of(other)] == [FOREIGN]
+
+
+def test_a_type_that_nobody_can_register_is_not_copied() -> None:
+    """It would be read as somebody else's record. A log that only apps have written to holds none."""
+    one, topic = Memory(), MemoryTopic("todo", 1)
+    fill(one, [written("a", b"1", number=1), written("a", b"2", number=2, type_="Schuld \u2014 erlassen")])
+    with pytest.raises(Misuse, match=r"'a': 'Schuld . erlassen' can be no event type's name"):
+        copied(Colour.BLOCKING, one, Kafka(topic, views=Memory()))
+    assert not rows_of(Kafka(topic, views=Memory()))
 
 
 def test_what_retention_took_is_told() -> None:

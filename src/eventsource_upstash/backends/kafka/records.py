@@ -18,7 +18,7 @@ import msgspec
 from ...domain.events import NewEvent, StoredEvent, event_id, identity_of
 from ...domain.names import check_stream, is_stream, is_type_name
 from ...domain.positions import PLACE_BITS, position_at
-from ...errors import UndecodableEvent
+from ...errors import Misuse, UndecodableEvent
 from ...ports import Append
 from .topic import Headers, NewRecord, Record
 
@@ -120,7 +120,11 @@ _raw: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def encode(append: Append) -> list[NewRecord]:
-    """The records of an append."""
+    """The records of an append.
+
+    Raises:
+        Misuse: An event is of a type that nobody can register: it would be read as somebody else's record.
+    """
     stream, recorded_us = append.stream, append.recorded_us
     metadata, metadata_base64 = _metadata(append.metadata)
     tags = append.tags
@@ -129,6 +133,10 @@ def encode(append: Append) -> list[NewRecord]:
     records: list[NewRecord] = []
     record_key = stream.encode()
     for ordinal, (type_, version, payload) in enumerate(append.events):
+        if not is_type_name(type_):
+            raise Misuse(
+                f"append to stream {stream!r}: {type_!r} can be no event type's name, so a topic cannot hold it"
+            )
         own = tags if tags is None or isinstance(tags, bytes) else tags[ordinal]
         is_json = _is_json(payload)
         event = _Ours(
