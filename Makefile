@@ -107,7 +107,7 @@ docs: ## build the documentation into site/, where a warning is an error
 browser: ## use the to-do page with headless Chromium
 	$(setup) setup test browser
 	@bash .ci/chromium
-	@$(bin)/python -m pytest tests/browser $(ARGS)
+	@$(bin)/python .ci/browser.py $(ARGS)
 
 .PHONY: model
 model: ## search the model of the notification protocol, and let the real one do its behaviours again (needs Java)
