@@ -202,7 +202,7 @@ class Delivering:
         what other processes have put there.
         """
         failing = 0
-        told = ""
+        told: str | None = None
         stop.listen(wake.set, 0)
         while True:
             # Read before the look at `stop` and at the mailbox: what is set from here on ends the sleep below at once.
@@ -221,7 +221,7 @@ class Delivering:
                     _log.error("%s", error, exc_info=error.__cause__ or not isinstance(error, EventSourceError))
             else:
                 failing = 0
-                told = ""
+                told = None
                 if outcome.next_due is not None:
                     pause = max(0.0, min(pause, outcome.next_due.timestamp() - self.now_us / 1_000_000))
             await port.sleep(pause, wake, seen)
