@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from eventsource_upstash import Misuse, Registry, connect, connect_async
+from eventsource_upstash.domain.limits import Rule, rule_of
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.web import too_many
@@ -151,3 +152,10 @@ def test_one_that_may_pass_is_not_turned_away(clock: MovedClock) -> None:
 
 def test_the_start_is_inside_a_window() -> None:
     assert 0 < START % 10_000 < 9_000
+
+
+def test_a_rule_may_be_asked_to_answer_within_less_than_a_second() -> None:
+    assert rule_of("api", 1, 0.001, "sliding", None, 0.001) == Rule("api", 1, 1, "sliding", 1, 0.001)
+    for timeout in (0, -0.5, math.inf, math.nan):
+        with pytest.raises(Misuse, match=r"^rate limit 'api': timeout=.*: it is a number of seconds above 0$"):
+            rule_of("api", 1, 1.0, "sliding", None, timeout)

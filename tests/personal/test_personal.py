@@ -548,9 +548,9 @@ class Sealed(msgspec.Struct):
 
 
 def test_what_cannot_be_personal() -> None:
-    refused("a Personal[...] stands within the type of field Deep.inner.name", Deep)
-    refused("a Personal[...] stands within the type of field InList.names", InList)
-    refused("a Personal[...] stands within the type of field Twice.names", Twice)
+    refused("event type 'moved': a Personal[...] stands within the type of field Deep.inner.name", Deep)
+    refused("event type 'moved': a Personal[...] stands within the type of field InList.names", InList)
+    refused("event type 'moved': a Personal[...] stands within the type of field Twice.names", Twice)
     refused("Array is stored as an array (array_like=True)", Array)
     refused("a field of Sealed is stored as '$sealed', which is the library's", Sealed)
 
@@ -697,5 +697,5 @@ def test_classes_that_hold_themselves_are_looked_through_once() -> None:
 
 
 def test_what_stands_within_itself_or_within_a_typed_dict_cannot_be_personal() -> None:
-    refused("a Personal[...] stands within the type of field Relative.children.name", Relative)
-    refused("a Personal[...] stands within the type of field Noted.notes.text", Noted)
+    refused("event type 'moved': a Personal[...] stands within the type of field Relative.children.name", Relative)
+    refused("event type 'moved': a Personal[...] stands within the type of field Noted.notes.text", Noted)

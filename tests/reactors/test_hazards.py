@@ -409,8 +409,12 @@ class Move:
         (lambda of: Execute(of, "a", Turn("x")), "no decide handler for Turn; register one"),
         (lambda of: Execute(of, "a", NewShip("1", 1)), "several classes called 'Ship'"),
         (lambda _: Execute(cast("Any", "parcel"), "a", Ship("1")), "registry.aggregate"),
-        (lambda _: {Send("/a")}, "answered a set"),
+        (
+            lambda _: {Send("/a")},
+            "reactor 'wrong': <lambda> answered a set; it answers Append, Execute or Send",
+        ),
         (lambda _: [Send("/a"), None], "answered a NoneType"),
+        (lambda _: [Send("/a"), 5], "reactor 'wrong': <lambda> answered a int; it answers"),
     ],
 )
 def test_what_can_be_no_reaction_stops_where_it_is_decided(answer: Any, why: str) -> None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from eventsource_upstash import (
+    ANY,
     AppendCondition,
+    Appended,
+    ConcurrencyError,
     ConditionFailed,
     InvalidEvent,
     Memory,
     Misuse,
     Query,
     QueryItem,
+    Receipt,
     RegistrationError,
     Registry,
 )
+from eventsource_upstash._flow.abilities import Abilities
+from eventsource_upstash.ports import Append, Capabilities, Conflict, KeyReused, Log, Unmet
+from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.faults.driving import COLOURS, Driver
 
 
@@ -125,3 +132,79 @@ def test_what_is_no_condition(app: Driver) -> None:
     not_one: Any = Query.all()
     with pytest.raises(Misuse, match="it is an AppendCondition"):
         app.append("s", Moved("ada"), condition=not_one)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (
+            lambda: Query.of(types=cast("list[str]", "moved")),
+            (
+                "types='moved': these are several, even where it is a class of events, or the name of a type only: "
+                "types=['moved']"
+            ),
+        ),
+        (
+            lambda: Query.of(types=cast("list[type]", Moved)),
+            (
+                "types=Moved: these are several, even where it is a class of events, or the name of a type only: "
+                "types=[Moved]"
+            ),
+        ),
+        (lambda: Query.of(tags="a"), "tags='a': these are several, even where it is a tag only: tags=['a']"),
+    ],
+)
+def test_one_where_several_are_asked_for_is_told_with_what_to_write(made: Any, told: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        made()
+    assert str(caught.value) == told
+
+
+class Refusing(BackendWrapper):
+    """A log that answers each append as it is told, for three requests."""
+
+    answer: Unmet | Conflict
+
+    def wrap_log(self, log: Log) -> Log:
+        refusing = self
+
+        class Answers(LogWrapper):
+            async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
+                return refusing.answer
+
+        return Answers(log)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_what_a_refused_append_cost_is_told(colour: Any) -> None:
+    backend = Refusing(Memory())
+    app = Driver(backend, registry(), colour)
+    backend.answer = Unmet(7, Receipt(requests=3))
+    with pytest.raises(ConditionFailed) as failed:
+        app.append("s", Moved("ada"), condition=AppendCondition(Query.all(), after=5))
+    assert (failed.value.stream, failed.value.after, failed.value.position) == ("s", 5, 7)
+    assert failed.value.receipt == Receipt(requests=3)
+    backend.answer = Conflict(4, [], False, Receipt(requests=3))
+    with pytest.raises(ConcurrencyError) as overtaken:
+        app.append("s", Moved("ada"), expected_revision=2)
+    assert (overtaken.value.stream, overtaken.value.expected, overtaken.value.actual) == ("s", 2, 4)
+    assert (list(overtaken.value.events), overtaken.value.complete) == ([], False)
+    assert overtaken.value.receipt == Receipt(requests=3)
+
+
+def test_a_condition_after_no_position_is_told_by_its_name(app: Driver) -> None:
+    with pytest.raises(Misuse, match=r"^after=-1: it is a whole number from 0$"):
+        app.append("s", Moved("ada"), condition=AppendCondition(Query.all(), -1))
+
+
+def test_what_a_log_cannot_do_is_told_with_its_name() -> None:
+    nothing = Abilities(Capabilities(False, False, False, False), "Kafka on Mars")
+    for refused in (
+        lambda: nothing.check_append("s", 1, 1, None),
+        lambda: nothing.check_append("s", 1, ANY, AppendCondition(Query.all())),
+        lambda: nothing.check_append("s", 2, ANY, None),
+        lambda: nothing.check_stream("s", "load"),
+    ):
+        with pytest.raises(Misuse, match=r"stream 's'.*: .*Kafka on Mars (compares|cannot).*UpstashRedis, SQLite and"):
+            refused()
+    nothing.check_append("s", 1, ANY, None)

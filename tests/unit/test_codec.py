@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from ipaddress import IPv4Address
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
@@ -17,6 +18,7 @@ import pytest
 
 from eventsource_upstash import Registry, connect
 from eventsource_upstash.domain.codec import Codec, reason
+from eventsource_upstash.domain.folds import failure
 
 
 class Colour(enum.Enum):
@@ -252,6 +254,7 @@ def test_tagged_unions_named_tuples_and_classes_that_hold_themselves() -> None:
 class ModelInside(pydantic.BaseModel):
     amount: Decimal
     at: datetime
+    host: IPv4Address = IPv4Address("127.0.0.1")  # which pydantic writes, and msgspec does not
 
 
 @dataclass(frozen=True)
@@ -304,3 +307,9 @@ def test_the_reason_of_an_error_that_only_looks_like_that_of_a_model() -> None:
     assert reason(KeyError("name")) == "KeyError: 'name'"
     assert reason(RecursionError("deep")) == "it is nested too deeply"
     assert reason(ZeroDivisionError()) == "ZeroDivisionError"
+
+
+def test_a_failure_is_told_in_one_line_and_no_more_than_there_is() -> None:
+    assert failure(ZeroDivisionError()) == "ZeroDivisionError"
+    assert failure(ValueError("one\ntwo")) == "ValueError: one"
+    assert failure(ValueError("x" * 301)) == "ValueError: " + "x" * 300

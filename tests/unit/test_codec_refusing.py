@@ -12,7 +12,7 @@ import pydantic
 import pytest
 
 from eventsource_upstash import InvalidEvent
-from eventsource_upstash.domain.codec import Codec
+from eventsource_upstash.domain.codec import MAX_DEPTH, Codec, check_depth
 
 
 class Colour(enum.Enum):
@@ -175,3 +175,43 @@ def test_no_message_repeats_the_data() -> None:
     with pytest.raises(InvalidEvent) as caught, pytest.warns(UserWarning, match="serializer"):
         Codec(LooseModel, "event").encode_checked(model)
     assert secret not in str(caught.value)
+
+
+@dataclass
+class Late:
+    """Is given its second field after it was made."""
+
+    id: str
+    text: str = field(init=False)
+
+
+def test_a_field_that_was_never_set_is_missed_before_it_is_stored() -> None:
+    codec = Codec(Late, "event")
+    late = Late("1")
+    with pytest.raises(InvalidEvent, match="text"):
+        codec.encode_checked(late)
+    late.text = "a"
+    assert codec.decode(codec.encode_checked(late)) == late
+
+
+class Endless(pydantic.BaseModel):
+    """Writes as texts what JSON has no numbers for."""
+
+    model_config = pydantic.ConfigDict(ser_json_inf_nan="strings")
+
+    share: float
+    maybe: float | None = 1.0
+
+
+def test_what_a_model_can_write_and_read_is_not_refused() -> None:
+    codec = Codec(Endless, "event")
+    assert codec.encode_checked(Endless(share=INFINITY)) == b'{"share":"Infinity","maybe":1.0}'
+    assert codec.decode(b'{"share":"Infinity","maybe":1.0}') == Endless(share=INFINITY)
+
+
+def test_what_stands_side_by_side_does_not_count_as_depth() -> None:
+    wide = b"[" + b"[]," * 200
+    check_depth(wide + b"[" * (MAX_DEPTH - 1) + b"]" * MAX_DEPTH)
+    check_depth(b'["' + b"[" * 200 + b'"]')
+    with pytest.raises(ValueError, match="nested too deeply: at most 100 lists"):
+        check_depth(wide + b"[" * MAX_DEPTH + b"]" * (MAX_DEPTH + 1))

@@ -18,6 +18,7 @@ from eventsource_upstash import (
     Registry,
     connect,
 )
+from eventsource_upstash._flow import handling
 from eventsource_upstash.blocking import App
 from eventsource_upstash.ports import Append, Conflict, KeyReused, Log, StreamPage, Unmet
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
@@ -333,3 +334,49 @@ def test_a_fold_that_cannot_take_the_new_event_keeps_it_out() -> None:
         with pytest.raises(ZeroDivisionError):
             app.event_store.execute(basket, "basket-1", PutIn("x"))
         assert app.event_store.head() == 0
+
+
+def test_a_state_of_another_class_is_no_state() -> None:
+    the = todo()
+    wrong: Any = the.registry.aggregate("wrong", Task)
+    wrong.on(TaskCreated)(lambda _, event: event.text)
+    wrong.decide(CreateTask)(lambda _, command: TaskCreated(command.id, command.text))
+    app = connect("memory:", the.registry)
+    for act in (
+        lambda: app.event_store.load(wrong, "task-1"),
+        lambda: app.event_store.execute(wrong, "task-2", CreateTask("2", "b")),
+        lambda: wrong.fold_events(None, [TaskCreated("1", "a")]),
+    ):
+        app.event_store.append("task-1", TaskCreated("1", "a"))
+        with pytest.raises(TypeError, match=r"^aggregate 'wrong': <lambda> answered a str, not a Task or None$"):
+            act()
+    assert app.event_store.head() == 3
+
+
+def test_a_state_of_a_subclass_is_gone_on_from() -> None:
+    @dataclass(frozen=True)
+    class Urgent(Task):
+        """A task of another kind."""
+
+    the = todo()
+    kinds = the.registry.aggregate("kinds", Task)
+    kinds.on(TaskCreated)(lambda _, event: Urgent(event.id, event.text))
+    kinds.on(TaskDeleted)(lambda *_: None)
+    app = connect("memory:", the.registry)
+    app.event_store.append("task-1", TaskCreated("1", "a"))
+    assert app.event_store.load(kinds, "task-1").state == Urgent("1", "a")
+    app.event_store.append("task-1", TaskDeleted("1"))
+    assert app.event_store.load(kinds, "task-1").state is None
+
+
+def test_a_stream_is_read_page_by_page_and_no_further_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handling, "MAX_PAGE_EVENTS", 2)
+    between = Between(Memory())
+    app = connect(between, todo().registry)
+    app.event_store.append("task-1", *[TaskCreated("1", str(number)) for number in range(5)])
+    assert [each.revision for each in app.event_store.read_stream("task-1")] == [1, 2, 3, 4, 5]
+    assert between.after == [0, 2, 4]
+    for limit, asked in ((0, []), (1, [0]), (2, [0]), (4, [0, 2])):
+        between.after.clear()
+        assert [each.revision for each in app.event_store.read_stream("task-1", limit=limit)] == [1, 2, 3, 4][:limit]
+        assert between.after == asked, "what is enough is not asked for more"

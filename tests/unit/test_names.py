@@ -22,6 +22,7 @@ from eventsource_upstash.domain.names import (
     check_key,
     check_stream,
     check_tags,
+    is_stream,
     is_subject,
 )
 
@@ -266,3 +267,14 @@ def test_a_key_and_a_tag_of_the_greatest_length() -> None:
 def test_the_subject_of_a_key_is_a_name_as_others_are() -> None:
     assert all(is_subject(subject) for subject in (*GOOD, "s", "s" * MAX_NAME))
     assert not any(is_subject(subject) for subject in (*BAD, "", "s" * (MAX_NAME + 1)))
+
+
+def test_a_stream_of_others_is_judged_as_one_of_ours() -> None:
+    assert all(is_stream(name) for name in (*GOOD, "s", "s" * MAX_NAME))
+    assert not any(is_stream(name) for name in (*BAD, "s" * (MAX_NAME + 1)))
+
+
+def test_of_a_name_too_long_the_beginning_is_told() -> None:
+    with pytest.raises(Misuse) as caught:
+        check_stream("0123456789" * 26)
+    assert str(caught.value) == f"stream name {'0123456789' * 4!r}...: 260 characters, at most 255 are allowed"

@@ -12,6 +12,7 @@ from eventsource_upstash._flow.notifying import Notifying
 from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.ports import Notices, Verifier
+from eventsource_upstash.testing.wrapping import LogWrapper
 from tests.reactors.support import Carrier
 from tests.unit.todo import TaskCreated, todo
 
@@ -90,3 +91,22 @@ def test_what_only_a_deliverer_of_ones_own_can_tell_is_refused_by_its_name() -> 
         app.messages.dead()
     with pytest.raises(Misuse, match=r"^messages\.revive: this app does not deliver its messages itself"):
         app.messages.revive("m-1")
+
+
+def test_what_could_not_be_told_is_logged_with_its_position(caplog: pytest.LogCaptureFixture) -> None:
+    class Gone(LogWrapper):
+        async def withdraw(self, position: int, raised_us: int) -> Receipt:
+            raise Unavailable("the log is gone")
+
+    log = Gone(Memory().log(PORT))
+    error = Unavailable("nobody is there")
+    assert run(Notifying(None, PORT).failed(log, 7, 1, error)) == Receipt()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the notification for position 7 was not sent; the next one, or the next catch-up, covers it",
+        (
+            "the notification for position 7 counts as outstanding until it expires, since the log could not be told: "
+            "the log is gone"
+        ),
+    ]
+    assert caplog.records[0].exc_info is not None
+    assert caplog.records[0].exc_info[1] is error

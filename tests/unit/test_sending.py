@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eventsource_upstash import Misuse
+from eventsource_upstash.domain.outgoing import Outgoing
 from eventsource_upstash.domain.sending import MAX_URL, check_destination, check_id, due_us, new_id
 
 NOW = 1_700_000_000_000_000
@@ -69,3 +70,19 @@ def test_a_destination_has_so_many_characters_at_most() -> None:
         check_destination(url + "a" * (MAX_URL + 1 - len(url)))
     with pytest.raises(Misuse, match="a destination is a str, not bytes"):
         check_destination(b"https://example.com/")
+
+
+def test_a_moment_without_a_time_zone_is_told_with_what_to_give() -> None:
+    with pytest.raises(Misuse) as caught:
+        due_us(None, datetime(2030, 1, 1), NOW)  # noqa: DTZ001
+    assert str(caught.value) == (
+        "not_before=datetime.datetime(2030, 1, 1, 0, 0) has no time zone: give one, as in datetime.now(timezone.utc)"
+    )
+
+
+def test_of_a_message_only_the_names_of_its_headers_are_told() -> None:
+    headers = {"x-token": "secret", "authorization": "Bearer secret"}
+    told = repr(Outgoing("ship-1-0", "send", 1, "order-1", "shipped", "/hook", headers=headers))
+    assert "headers=['authorization', 'x-token']" in told
+    assert told.startswith("Outgoing(id='ship-1-0', kind='send', position=1, source='order-1', type='shipped', ")
+    assert "secret" not in told

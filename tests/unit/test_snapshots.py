@@ -346,7 +346,7 @@ def test_a_snapshot_of_another_schema_is_not_used(
         assert store.load(sums, stream).state == expected
         assert watched.take() == ["read_stream"]
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert "sums@1" in line
+    assert line.startswith("the snapshot sums@1 of stream s is not used, and replaced: ")
     assert state.__name__ in line
 
 
@@ -477,3 +477,10 @@ def test_a_state_that_cannot_be_stored_is_refused_at_registration() -> None:
 
     with pytest.raises(RegistrationError, match=r"state of aggregate 'odd'.*complex"):
         Registry().aggregate("odd", Odd, snapshot_every=5)
+
+
+def test_the_seal_of_a_snapshot_is_written_as_it_always_was() -> None:
+    snapshots = Snapshots("sums@1", Sum, 2, "a state")
+    sealed = [snapshots.encode(Sum(total), (1, 2)) for total in range(20)]
+    assert all(re.fullmatch(rb'[0-9a-f]{8}1\.2 \{"total":\d+.*\}', each) for each in sealed)
+    assert any(re.match(rb"[0-9]*[a-f]", each) for each in sealed)

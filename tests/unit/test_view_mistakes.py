@@ -7,6 +7,7 @@ import pickle
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import msgspec
 import pytest
 
 from eventsource_upstash import (
@@ -16,6 +17,7 @@ from eventsource_upstash import (
     Misuse,
     Projection,
     ProjectionStopped,
+    RegistrationError,
     Registry,
     StaleView,
     ViewNotBuilt,
@@ -23,6 +25,7 @@ from eventsource_upstash import (
     connect_async,
 )
 from eventsource_upstash.domain.folding import OnError
+from eventsource_upstash.domain.indexes import encode_value
 
 
 @dataclass(frozen=True)
@@ -128,3 +131,31 @@ def test_an_event_that_stops_is_not_set_aside_for_its_other_keys() -> None:
             app.projector.catch_up()
     assert [each.position for each in app.projector.parked(means)] == [1]
     assert app.projector.skipped(means) == ()
+
+
+def test_an_end_is_told_with_the_projection_that_it_is_of() -> None:
+    _, means = code(ends=True)
+    assert means.entries_of(Mean(1e11 - 1)).expires_us == 99_999_999_999_000_000
+    with pytest.raises(Misuse, match=r"^projection 'means', expires: a number is seconds since 1970"):
+        means.entries_of(Mean(1e11))
+
+
+def test_the_name_of_an_index_that_can_be_none_is_told() -> None:
+    with pytest.raises(RegistrationError, match=r"^index 'a b': its name has 1 to 128 letters, digits and \. _ -"):
+        Registry().projection("means", Mean).index("a b", "value")
+
+
+class Half(msgspec.Struct, frozen=True):
+    whole: float
+
+    @property
+    def half(self) -> float:
+        return self.whole / 2
+
+
+def test_an_index_may_be_of_what_a_document_computes() -> None:
+    halves = Registry().projection("halves", Half)
+    halves.index("half", "half")
+    assert halves.entries_of(Half(3.0)).values == (("half", encode_value(1.5, "a test")),)
+    with pytest.raises(RegistrationError, match=r"index 'other': 'quarter' is not a field of Half; it has whole$"):
+        halves.index("other", "quarter")

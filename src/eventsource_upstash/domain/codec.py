@@ -138,7 +138,7 @@ class Codec(Generic[T]):
         """A dict, as an upcaster leaves it, to an instance."""
         if is_pydantic(self.cls):
             return cast("T", cast("_ModelClass", self.cls).model_validate(value))
-        return msgspec.convert(value, self.cls, dec_hook=_from_builtin, strict=True, builtin_types=())
+        return msgspec.convert(value, self.cls, dec_hook=_from_builtin, builtin_types=())
 
 
 def _twin_decoder(cls: type[object]) -> Callable[[bytes], object] | None:
