@@ -8,6 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from eventsource_upstash import ANY, AsyncLogCopy, LogCopy, LogsDiffer, Memory
+from eventsource_upstash._flow.comparing import Fingerprints, Side
+from eventsource_upstash._io.blocking import PORT
 from eventsource_upstash.domain.events import Appended
 from eventsource_upstash.ports import Append, Capabilities, Conflict, KeyReused, Log, Unmet
 from eventsource_upstash.testing.colours import Colour
@@ -191,3 +193,23 @@ def test_what_is_missing_at_the_end_is_told() -> None:
     assert compared.difference is not None
     assert "which the source does not hold there" in compared.difference
     assert LogCopy(Memory(), Memory()).compare().equal
+
+
+def test_a_fingerprint_tells_apart_what_reads_the_same_when_it_is_joined() -> None:
+    side = Side(Memory(), PORT, "a log")
+    fields = [(None, None, b"ab"), (b"a", None, b"b"), (b"", b"a", b"b"), (None, b"a", b"b"), (b"ab", b"", b"")]
+    fields += [(None, b"", b"ab"), (b"", None, b"ab"), (b"a", b"b", b""), (None, b"ab", b"")]
+    marks = [
+        Fingerprints(side)((1, "s", 1, 1, 1, "paid", 1, metadata, tags, payload)) for metadata, tags, payload in fields
+    ]
+    assert len(set(marks)) == len(fields)
+    assert max(marks) < 1 << 128  # 16 bytes: what sums of them are cut to
+
+
+def test_a_fingerprint_counts_the_events_of_a_stream_where_its_log_does_not() -> None:
+    side = Side(Broken(lambda append: [append], IN_PARTITIONS), PORT, "a topic")
+    counted = Fingerprints(Side(Memory(), PORT, "a log"))
+    fingerprint = Fingerprints(side)
+    for stream, revision in (("a", 1), ("b", 1), ("a", 2), ("a", 3)):
+        mark = counted((9, stream, revision, 7, 1, "paid", 1, None, None, b"{}"))
+        assert fingerprint((9, stream, 0, 7, 1, "paid", 1, None, None, b"{}")) == mark

@@ -427,3 +427,21 @@ def test_a_difference_between_logs_in_partitions_is_told_of_the_event_that_it_is
 
 class InParts(BackendWrapper):
     capabilities = Capabilities(expected_revisions=False, conditions=False, partitions=True)
+
+
+def test_what_is_written_meanwhile_counts_to_what_there_is_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "EVERY", 0.0)
+    one, told = Memory(), list[Copying]()
+    fill(one, HISTORY[:2])
+    left = list(HISTORY[2:])
+    source = WrittenTo(one, lambda: fill(one, [left.pop(0)]) if left else None)
+    stop = Signal()
+
+    def tell(copying: Copying) -> None:
+        told.append(copying)
+        if not left:
+            stop.set()
+
+    LogCopy(source, Memory()).run(progress=tell, follow=stop, poll_interval=1e-6, verify=False)
+    assert all(each.done <= each.total for each in told)
+    assert (told[-1].done, told[-1].total) == (12, 12)

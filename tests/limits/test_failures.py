@@ -251,3 +251,10 @@ def test_what_counts_is_told_whole_microseconds(clock: MovedClock) -> None:
     Limit(Colour.BLOCKING, Told(Memory()), clock, limit=2, window=10).check()
     assert told == [clock.now_ms * 1_000]
     assert type(told[0]) is int, "a float would lose some of it, and a store may refuse it"
+
+
+def test_whoever_is_not_counted_is_told_of_a_whole_window(clock: MovedClock) -> None:
+    backend = Failing(Memory())
+    backend.error = Unavailable("gone")
+    answer = Limit(Colour.BLOCKING, backend, clock, limit=2, window=10, on_failure="deny").check()
+    assert (answer.reset.timestamp(), answer.retry_after) == (clock.now_ms / 1_000 + 10, 1.0)

@@ -227,6 +227,29 @@ def test_skipped_events_of_all_parts_are_told_newest_first() -> None:
     assert [each.key for each in one.projector.skipped(game.players)] == names(9)[::-1]
 
 
+def test_of_two_keys_in_one_part_each_has_its_own_parked_events() -> None:
+    game = Game(on_error="park")
+    one = app(game, kafka(2))
+    bad = in_partition(one, 1, 2)
+    game.bad.update(bad)
+    for name in bad:
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    assert [[each.key for each in one.projector.parked(game.players, key=key)] for key in bad] == [[key] for key in bad]
+
+
+def test_skipped_events_of_a_view_as_a_whole_are_told_in_the_order_of_the_log_whatever_the_clock_says() -> None:
+    clock = Clock()
+    game = Game(on_error="skip", partitioned=False)
+    one = app(game, kafka(1), clock)
+    game.bad.update(names(3))
+    for name in names(3):
+        clock.move(-1)
+        one.event_store.append(name, Scored(1))
+        one.projector.catch_up()
+    assert [each.key for each in one.projector.skipped(game.players)] == names(3)[::-1]
+
+
 def test_documents_that_have_ended_are_deleted_in_each_part() -> None:
     clock = Clock()
     game = Game(ends=True)

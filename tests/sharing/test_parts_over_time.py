@@ -206,6 +206,7 @@ def test_a_rebuild_goes_on_in_every_part_and_each_serves_when_it_is_at_the_head(
     told: list[Rebuilding] = []
     rebuilt = one.projector.rebuild(game.players, progress=told.append)
     assert (rebuilt.generation, rebuilt.complete, rebuilt.position) == (2, True, one.event_store.head())
+    assert rebuilt.head == rebuilt.position
     assert [each.fraction for each in told] == sorted([each.fraction for each in told])
     assert told[-1].fraction == 1.0
     assert {each.projection for each in told} == {"players"}

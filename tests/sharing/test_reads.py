@@ -246,13 +246,15 @@ def test_a_rank_is_within_the_span_that_is_asked_for() -> None:
 def test_of_one_partition_all_that_is_counted_is_as_of_a_number() -> None:
     game = Game()
     one = app(game, kafka(1))
-    one.event_store.append("player-1", Scored(1))
+    for name in names(2):
+        one.event_store.append(name, Scored(1))
     one.projector.catch_up()
     views, known, span = one.projection_store.views, game.players.id, Span("score", *NUMBERS)
     for answer in (
         run(views.count(known, None, 0)),
         run(views.rank(known, span, "player-1", 0)),
         run(views.items(known, None, 10, 1 << 20, 0)),
+        run(views.items(known, None, 10, 30, 0)),  # a page that is full, by a part of what was found
         run(views.get_many(known, ("player-1",), 0)),
     ):
-        assert (answer.progress.checkpoint, type(answer.progress.checkpoint)) == (1, int)
+        assert (answer.progress.checkpoint, type(answer.progress.checkpoint)) == (2, int)

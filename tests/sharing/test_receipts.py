@@ -8,6 +8,8 @@ from typing import Any, cast
 import pytest
 
 from eventsource_upstash import ProjectionStopped
+from eventsource_upstash._flow.parted_work import Work
+from eventsource_upstash._flow.passes import Reach
 from eventsource_upstash._flow.querying import NUMBERS
 from eventsource_upstash._flow.wiring import any_of
 from eventsource_upstash._io.blocking import run
@@ -67,6 +69,26 @@ def test_of_all_work_on_parts() -> None:
     newer = priced.open(Game(version=2))
     priced.adds_up(lambda: newer.projector.drop_version("players", 1).receipt)
     priced.adds_up(lambda: newer.projector.catch_up().receipt)
+
+
+def test_of_partitions_in_which_nothing_came() -> None:
+    one = Priced(Game(), 4)
+    one.app.event_store.append("player-1", Scored(1))
+    one.adds_up(lambda: one.app.projector.catch_up().receipt)  # three of them are said to have met the head
+
+
+def test_what_is_not_in_parts_is_asked_about_once() -> None:
+    game = Game(teams=True)
+    game.registry.reactor("desk")
+    one = Priced(game).app
+    parting = one.projector.flow.parting
+    assert parting is not None
+    reach = Reach(one.registry.subscriptions, everybody=True, building=True)
+    for cost in (Receipt(requests=1), FREE):
+        work = Work(None, reach)
+        rest = run(parting.rest(work))
+        assert [each.id for each in rest] == [each.id for each in reach.projections if each.id != game.players.id]
+        assert work.receipt.requests == cost.requests
 
 
 def test_of_what_stops() -> None:

@@ -86,7 +86,6 @@ class Work:
             return self._done(stopped.result)
         except self._taken as error:
             self.errors.append(error)
-            self.complete = False
             return None
 
     async def take(
@@ -106,7 +105,6 @@ class Work:
             result = stopped.result
         except self._taken as error:
             self.errors.append(error)
-            self.complete = False
             return None
         self.reached(result.position, result.head)
         return self._done(result)

@@ -34,13 +34,11 @@ class Partition:
     """One partition, with the views over it.
 
     Attributes:
-        number: Which.
         log: It, as a log of its own, with its personal data in clear.
         views: The views, folded from it.
     """
 
-    def __init__(self, number: int, log: Log, views: Views) -> None:
-        self.number: int = number
+    def __init__(self, log: Log, views: Views) -> None:
         self.log: Log = log
         self.views: Views = views
 
@@ -103,7 +101,7 @@ class Partitions:
         if found is None:
             part = self._log.part(number)
             views = opened_views(self._backend.views(self.port, part), self._sealing)
-            found = self._open[number] = Partition(number, sealed_log(part, self._sealing), views)
+            found = self._open[number] = Partition(sealed_log(part, self._sealing), views)
         return found
 
     def part(self, projection: Projection[object], number: int, width: int) -> Projection[object]:
