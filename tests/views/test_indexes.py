@@ -56,6 +56,9 @@ def test_pages_stay_right_while_documents_change(everywhere: Backend, colour: Co
     last = score.page(limit=4, reverse=True, after=second.cursor)
     assert (keys(last.items), last.cursor) == (["p004", "p003", "p002", "p001"], None)
     assert (list(score.page(50).items), score.page(50).cursor) == (score.top(1), None)
+    team = desk.index("team")
+    even = team.page("even", "even", limit=2)
+    assert keys(team.page("even", "even", limit=9, after=even.cursor).items) == keys(team.equal("even"))[2:], "of texts"
 
 
 def test_what_is_no_cursor_of_the_index(backend: Backend, colour: Colour) -> None:

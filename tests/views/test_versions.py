@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import Misuse, ProjectionStopped, ViewNotBuilt
+from eventsource_upstash import Memory, Misuse, ProjectionStopped, ProjectionStore, ViewNotBuilt
+from eventsource_upstash._flow import querying
 from eventsource_upstash.ports import Backend
 from tests.views.support import Colour, Desk, Game, Left, Scored
 
@@ -89,8 +90,11 @@ def test_a_class_and_an_index_that_the_old_version_does_not_know(backend: Backen
         return Another(event.player)
 
     for read in (lambda: new.view(titles).get("p001"), lambda: new.view(titles).items()):
-        with pytest.raises(ViewNotBuilt, match=r"'players', version 3, .*documents of version 1.*do not fit its class"):
+        with pytest.raises(
+            ViewNotBuilt, match=r"'players', version 3, .*documents of version 1.*do not fit its class"
+        ) as told:
             read()
+        assert (told.value.projection, told.value.reached, told.value.head) == ("players", 0, 5)
     assert new.view(titles).get("nobody") is None
     new.projector.catch_up()
     assert new.view(titles).get("p001") == Another("p001")
@@ -166,3 +170,20 @@ def test_a_version_that_is_not_needed_any_more(everywhere: Backend, colour: Colo
     old.projector.catch_up()
     assert old.view().get("p001").score == 1
     assert old.status().generation > 2
+
+
+def test_a_listing_is_of_one_version_though_a_newer_one_is_there_by_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(querying, "MAX_PAGE_EVENTS", 2)
+    for listed in ("by key", "by index"):
+        backend = Memory()
+        old = Desk(backend, Game())
+        old.scores(5)
+        old.projector.catch_up()
+        new = old.another(Game(2))
+        view = ProjectionStore(backend, new.game.registry, clock=new.clock).view(new.game.players)
+        found = view.items() if listed == "by key" else view.index("score").range()
+        documents = [next(found)]
+        new.projector.catch_up()
+        assert new.view().get("p004").score == 8
+        documents += found
+        assert [(key, player.score) for key, player in documents] == [(f"p{each:03}", each) for each in range(5)]

@@ -202,13 +202,12 @@ class Querying:
         projection: Projection[D],
         span: Span,
         limit: int | None,
-        after: str | None,
         fresh: Fresh,
         *,
         reverse: bool,
     ) -> AsyncGenerator[Sequence[tuple[str, D]], None]:
         """The documents of a span, in pages. See `Index.range`."""
-        async for page in self.range(projection, span, limit, after, fresh, reverse=reverse):
+        async for page in self.range(projection, span, limit, None, fresh, reverse=reverse):
             yield page.items
 
     async def found(

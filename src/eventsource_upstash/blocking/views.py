@@ -87,7 +87,7 @@ class Index(Generic[D]):
         """
         span = span_of(self.projection, self.name, low, high)
         fresh = Fresh(at_least, timeout, self._strong)
-        return iterate(self.flow.each(self.projection, span, limit, None, fresh, reverse=reverse))
+        return iterate(self.flow.each(self.projection, span, limit, fresh, reverse=reverse))
 
     def page(
         self,
