@@ -312,4 +312,5 @@ def test_the_reason_of_an_error_that_only_looks_like_that_of_a_model() -> None:
 def test_a_failure_is_told_in_one_line_and_no_more_than_there_is() -> None:
     assert failure(ZeroDivisionError()) == "ZeroDivisionError"
     assert failure(ValueError("one\ntwo")) == "ValueError: one"
+    assert failure(ValueError("file \udcff")) == "ValueError: file ?", "what a view could not keep"
     assert failure(ValueError("x" * 301)) == "ValueError: " + "x" * 300

@@ -96,7 +96,7 @@ def test_what_only_a_deliverer_of_ones_own_can_tell_is_refused_by_its_name() -> 
 def test_what_could_not_be_told_is_logged_with_its_position(caplog: pytest.LogCaptureFixture) -> None:
     class Gone(LogWrapper):
         async def withdraw(self, position: int, raised_us: int) -> Receipt:
-            raise Unavailable("the log is gone")
+            raise Unavailable(f"the log is gone: {position}, {raised_us}")
 
     log = Gone(Memory().log(PORT))
     error = Unavailable("nobody is there")
@@ -105,7 +105,7 @@ def test_what_could_not_be_told_is_logged_with_its_position(caplog: pytest.LogCa
         "the notification for position 7 was not sent; the next one, or the next catch-up, covers it",
         (
             "the notification for position 7 counts as outstanding until it expires, since the log could not be told: "
-            "the log is gone"
+            "the log is gone: 7, 1"
         ),
     ]
     assert caplog.records[0].exc_info is not None
