@@ -9,6 +9,8 @@ import pytest
 
 from eventsource_upstash import (
     Append,
+    Execute,
+    Memory,
     Misuse,
     ProjectionStopped,
     Query,
@@ -16,10 +18,14 @@ from eventsource_upstash import (
     Refused,
     Registry,
     Unavailable,
+    connect,
 )
+from eventsource_upstash._flow.carrying import carrier
+from eventsource_upstash._io.blocking import PORT, run
+from eventsource_upstash.ports import Message
 from eventsource_upstash.testing.colours import Face, settled
 from tests.reactors.shops import Shop
-from tests.reactors.support import Booked, Orders, Placed, Shipped
+from tests.reactors.support import Booked, Orders, Parcel, Placed, Ship, Shipped
 
 
 def test_what_is_decided_is_carried_out_in_the_same_catch_up(shop: Shop) -> None:
@@ -295,3 +301,31 @@ def test_each_event_that_is_appended_has_its_own_tags(shop: Shop, tags: tuple[st
     if tags:
         assert len(tagged("vip")) == 6
         assert tagged("vip", "amount-2") == [Booked("1", 2)]
+
+
+def test_what_a_command_decides_carries_what_goes_with_the_command() -> None:
+    orders = Orders("append")
+    parcel, reactor = orders.parcel, orders.registry.reactor("clerk")
+
+    @reactor.on(Placed)
+    def placed(event: Placed) -> Execute[Parcel]:
+        return Execute(parcel, f"parcel-{event.order}", Ship(event.order), metadata={"by": "clerk"})
+
+    app = connect("memory:", orders.registry)
+    app.event_store.append("order-1", Placed("1", 5))
+    app.projector.catch_up()
+    (shipped,) = app.event_store.read_stream("parcel-1")
+    assert dict(shipped.metadata) == {"by": "clerk"}
+
+
+def test_what_carries_messages_within_an_app_goes_by_the_clock_of_the_app() -> None:
+    asked: list[None] = []
+
+    def clock() -> int:
+        asked.append(None)
+        return 10**18
+
+    carries = carrier(Memory(), None, PORT, clock)
+    assert carries is not None
+    run(carries.publish([Message("1", "/mail")]))
+    assert len(asked) == 1

@@ -297,8 +297,10 @@ def test_a_version_in_parts_answers_while_the_next_one_is_built_and_can_be_delet
     view = two.projection_store.view(new.players)
     assert view.count() == 6
     assert view.get("player-1") == Player("player-1", 1, (1,))
-    with pytest.raises(ViewNotBuilt, match="in parts and not registered any more"):
+    with pytest.raises(ViewNotBuilt, match="in parts and not registered any more") as unread:
         view.index("score").top(3)
+    built = unread.value
+    assert (built.projection, built.reached, built.head) == ("players", 0, 0)
     two.projector.catch_up()
     assert [key for key, _ in view.index("score").top(6)] == names(6)[::-1]
     assert two.projector.drop_version("players", 1).generations == (1,)

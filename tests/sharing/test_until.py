@@ -194,7 +194,7 @@ def test_what_is_appended_meanwhile_is_told_as_the_head() -> None:
     assert not done.complete
 
 
-def test_a_worker_says_of_its_own_empty_partitions_that_they_have_met_the_head() -> None:
+def test_a_worker_says_of_its_own_empty_partitions_that_they_have_met_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
     game = Game()
     one = app(game, kafka(3))
     one.event_store.append(in_partition(one, 2)[0], Scored(1))
@@ -209,8 +209,11 @@ def test_a_worker_says_of_its_own_empty_partitions_that_they_have_met_the_head()
         builds, _, _ = run(parting.partitions.whole.progress(parts))
         return [each.met for each in builds]
 
+    asked, at = list[int](), parting.partitions.at
+    monkeypatch.setattr(parting.partitions, "at", lambda number: asked.append(number) or at(number))
     assert met() == [False, False, False]
     run(course.end(["1", "2"]))
     assert met() == [False, True, False]
     run(course.end(["0"]))
     assert met() == [True, True, False]
+    assert asked == [1, 0], "each is told of by what works on it"

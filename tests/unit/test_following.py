@@ -219,6 +219,20 @@ def test_what_is_appended_while_they_follow_alone_is_not_missed() -> None:
     assert late.checkpoint == 2
 
 
+def test_what_is_appended_while_they_follow_alone_is_told_when_the_time_is_out() -> None:
+    class Late(Counts):
+        async def follow(self, port: Port, log: Log, head: int, deadline: float | None) -> Followed:
+            followed = await super().follow(port, log, head, deadline)
+            app.event_store.append("task-1", TaskCreated("1", "a"))
+            return followed
+
+    late = Late("late")
+    app = alone(late)
+    app.event_store.append("task-1", TaskCreated("1", "a"))
+    result = app.projector.catch_up(time_budget=0)
+    assert (result.applied, result.position, result.head, result.complete) == (1, 1, 2, False)
+
+
 def test_personal_data_reaches_them_in_clear() -> None:
     registry = Registry()
 

@@ -317,6 +317,10 @@ def test_as_many_as_may_be_parked_are_parked(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ProjectionStopped, match=r"at position 7: 3 events are parked, and no more than 3 may be"):
         desk.projector.catch_up()
     assert desk.documents()["eve"].score == 7, "what comes before it is folded"
+    desk.append(Scored("eve", 8))
+    with pytest.raises(ProjectionStopped, match=r"at position 7: 3 events are parked") as stopped:
+        desk.projector.catch_up()  # it is the first one of its page
+    assert stopped.value.result.applied == 0
 
 
 def test_a_retry_that_fails_is_logged_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
