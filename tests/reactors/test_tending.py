@@ -15,7 +15,7 @@ from eventsource_upstash.ports import Backend, Commit, Committed, Pull, Pulled, 
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 from eventsource_upstash.testing.colours import Colour, Face
 from tests.reactors.shops import Shop
-from tests.reactors.support import Orders, Parcel, Placed, Ship, Shipped
+from tests.reactors.support import Booked, Orders, Parcel, Placed, Ship, Shipped
 from tests.reactors.test_hazards import Asked, Killing, doors
 
 
@@ -231,6 +231,25 @@ def test_where_the_time_is_out_only_one_more_event_is_asked_for() -> None:
     caught = shop.catch_up(time_budget=0, page_size=2)
     assert (caught.position, caught.complete) == (2, False)
     assert [each.limit for each in backend.pulls] == [2, 1]
+
+
+def test_a_catch_up_whose_time_runs_out_over_its_reactions_folds_no_further_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Time:
+        @staticmethod
+        def monotonic() -> float:
+            return float("inf")
+
+    backend = Kept()
+    shop = shop_of(backend)
+    shop.open(Orders("append"))
+    shop.place(*"abcdef")
+    monkeypatch.setattr(reacting, "time", Time)
+    caught = shop.catch_up(time_budget=1_000, page_size=2)
+    assert (caught.position, caught.complete) == (2, False)
+    assert [each.limit for each in backend.pulls] == [2, 1]
+    assert len(shop.events(Booked)) == 1, "a part is carried out all the same"
 
 
 def test_who_stops_from_now_on_is_stopped_at_what_was_set_aside() -> None:

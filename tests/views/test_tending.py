@@ -254,3 +254,17 @@ def test_a_copy_that_lags_behind_has_nothing_new_and_resets_nobody(kept: Kept, s
     after = f"1-1-{seen}"
     assert desk.view().changes(after=after) == Changes((), after, more=more, reset=False)
     assert not kept.lagging
+
+
+def test_who_finds_the_place_of_a_change_taken_by_a_later_one_reads_anew(kept: Kept) -> None:
+    desk = Desk(kept, Game())
+    for _ in range(3):
+        desk.scores(1)
+        desk.projector.catch_up()
+    desk.view().changes(after="1-1-1")
+    true = kept.got[-1]
+    second, third = true.documents.values()
+    names = list(true.documents)
+    for documents in ({}, {names[0]: second}, {names[0]: third, names[1]: third}):
+        kept.lagging = [true._replace(documents=documents)]
+        assert desk.view().changes(after="1-1-1") == Changes((), "1-1-3", more=False, reset=True)
