@@ -141,12 +141,13 @@ def test_the_clean_up_tells_when_it_runs_and_can_be_run(window: Window) -> None:
     expect(page.locator("#last-run")).to_contain_text("0 posts archived", timeout=15_000)
 
 
-@pytest.mark.parametrize("variables", [{"API_SESSION": "4s"}])
+@pytest.mark.parametrize("variables", [{"API_SESSION": "9s"}])
 def test_a_session_counts_down_and_ends(window: Window) -> None:
     page = sign_in(window, "ada")
-    expect(page.locator("#left")).to_have_text("2 s", timeout=15_000)
+    # Any of them: which seconds are shown on the way depends on how busy the machine is.
+    expect(page.locator("#left")).to_have_text(re.compile("^[2-5] s"), timeout=15_000)
     page.get_by_role("button", name="Stay").click()
-    expect(page.locator("#left")).to_have_text(re.compile("[34] s"))
+    expect(page.locator("#left")).to_have_text(re.compile("^[6-9] s"))
     expect(page.get_by_label("Your name")).to_be_visible(timeout=15_000)
     expect(page.locator("#toast-text")).to_have_text("Your session has ended. Please sign in again.")
 
