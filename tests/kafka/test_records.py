@@ -26,7 +26,7 @@ from eventsource_upstash.backends.kafka.partitioner import murmur2, partition_fo
 from eventsource_upstash.backends.kafka.records import Records, Translate, encode
 from eventsource_upstash.backends.kafka.topic import Record
 from eventsource_upstash.domain.events import ANY, NewEvent, event_id, identity_of
-from eventsource_upstash.domain.names import is_stream
+from eventsource_upstash.domain.names import is_name
 from eventsource_upstash.domain.positions import position_at
 from eventsource_upstash.ports import Append
 from tests.kafka.memory_topic import MemoryTopic
@@ -57,7 +57,7 @@ def test_an_id_of_others_leads_nowhere(id: str) -> None:
     assert identity_of(id) is None
 
 
-NAMES = TEXTS.filter(is_stream)
+NAMES = TEXTS.filter(is_name)
 TYPES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,20}", fullmatch=True)
 # As any JSON of an object, or what is no text: the log's contract looks into no metadata.
 METADATA = st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=2).map(msgspec.json.encode) | st.just(b"\xff\0")

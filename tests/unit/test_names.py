@@ -22,8 +22,7 @@ from eventsource_upstash.domain.names import (
     check_key,
     check_stream,
     check_tags,
-    is_stream,
-    is_subject,
+    is_name,
 )
 
 LONGEST_STREAM = 255
@@ -264,14 +263,9 @@ def test_a_key_and_a_tag_of_the_greatest_length() -> None:
             refused()
 
 
-def test_the_subject_of_a_key_is_a_name_as_others_are() -> None:
-    assert all(is_subject(subject) for subject in (*GOOD, "s", "s" * MAX_NAME))
-    assert not any(is_subject(subject) for subject in (*BAD, "", "s" * (MAX_NAME + 1)))
-
-
-def test_a_stream_of_others_is_judged_as_one_of_ours() -> None:
-    assert all(is_stream(name) for name in (*GOOD, "s", "s" * MAX_NAME))
-    assert not any(is_stream(name) for name in (*BAD, "s" * (MAX_NAME + 1)))
+def test_what_others_name_is_judged_as_what_we_do() -> None:
+    assert all(is_name(name) for name in (*GOOD, "s", "s" * MAX_NAME))
+    assert not any(is_name(name) for name in (*BAD, "", "s" * (MAX_NAME + 1)))
 
 
 def test_of_a_name_too_long_the_beginning_is_told() -> None:

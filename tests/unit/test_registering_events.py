@@ -100,7 +100,7 @@ def test_a_type_name_that_can(name: str) -> None:
     assert Registry().event(name)(Opened) is Opened
 
 
-@pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", None])
+@pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", None, 2**31, 202611221530])
 def test_a_version_that_cannot_be_one(version: object) -> None:
     refused("a version is a whole number from 1", lambda: Registry().event("opened", version=cast("int", version)))
     refused(
@@ -202,6 +202,12 @@ def test_a_gap_in_the_upcasters_names_each_that_is_missing() -> None:
         lambda: registry.event("opened", version=5)(Opened),
     )
     assert "@registry.upcast('opened', ...) above the class" in str(error)
+
+
+def test_a_date_as_a_version_lacks_more_upcasters_than_can_be_told() -> None:
+    told = ", ".join(f"from_version={step}" for step in range(1, 11))
+    error = refused(f"no upcaster {told}, ...;", lambda: Registry().event("opened", version=20261122)(Opened))
+    assert len(str(error)) < 400
 
 
 def test_an_upcaster_that_leads_past_the_class() -> None:

@@ -36,6 +36,9 @@ NO_STREAM: Final = 0
 MAX_POSITION: Final = 2**63 - 1
 """Highest position, and highest revision, that every backend can hold."""
 
+MAX_VERSION: Final = 2**31 - 1
+"""Highest version of an event type, a projection or an aggregate that every backend and database can hold."""
+
 NO_METADATA: Final[Mapping[str, object]] = MappingProxyType({})
 
 

@@ -33,24 +33,22 @@ _TYPE_NAME = r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}"
 _PART_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 
 
-def is_stream(stream: str) -> bool:
-    """Whether it can name a stream."""
-    return 0 < len(stream) <= MAX_NAME and (stream.isprintable() or not re.search(_NEVER, stream))
+def is_name(text: str, longest: int = MAX_NAME) -> bool:
+    """Whether it can name something that an app names itself: a stream, a tag, a person, a document, a table."""
+    # What is printable on any Python holds none of those characters: only what is not is searched for them.
+    return 0 < len(text) <= longest and (text.isprintable() or not re.search(_NEVER, text))
 
 
 def check_stream(stream: str) -> None:
     """Refuse a stream name that no backend could keep apart from others. Raises `Misuse`."""
-    # What is printable on any Python holds none of those characters: only what is not is searched for them.
-    if type(stream) is str and 0 < len(stream) <= MAX_NAME and (stream.isprintable() or not re.search(_NEVER, stream)):
-        return
-    raise Misuse(_why("stream name", stream, MAX_NAME))
+    if type(stream) is not str or not is_name(stream):
+        raise Misuse(_why("stream name", stream, MAX_NAME))
 
 
 def check_key(key: str) -> None:
     """Refuse a document key that a backend could not keep. Raises `Misuse`."""
-    if type(key) is str and 0 < len(key) <= MAX_KEY and (key.isprintable() or not re.search(_NEVER, key)):
-        return
-    raise Misuse(_why("document key", key, MAX_KEY))
+    if type(key) is not str or not is_name(key, MAX_KEY):
+        raise Misuse(_why("document key", key, MAX_KEY))
 
 
 def check_text(text: str, what: str, longest: int) -> None:
@@ -66,7 +64,7 @@ def check_text(text: str, what: str, longest: int) -> None:
 def check_tags(tags: tuple[str, ...]) -> None:
     """Refuse tags that no backend could keep apart from others. Raises `Misuse`."""
     for tag in tags:
-        if not (type(tag) is str and 0 < len(tag) <= MAX_NAME and (tag.isprintable() or not re.search(_NEVER, tag))):
+        if type(tag) is not str or not is_name(tag):
             raise Misuse(_why("tag", tag, MAX_NAME))
 
 
@@ -76,11 +74,6 @@ def check_idempotency_key(key: str) -> None:
         raise Misuse(f"idempotency_key={key!r}: it is a printable text of 1 to {MAX_NAME} characters")
     if not key.isprintable() and re.search(_NEVER, key):
         raise Misuse(f"idempotency_key={key!r}: {_refused(key)}")
-
-
-def is_subject(subject: str) -> bool:
-    """Whether it can name a person in a key store."""
-    return 0 < len(subject) <= MAX_NAME and (subject.isprintable() or not re.search(_NEVER, subject))
 
 
 def is_namespace(value: object) -> bool:
@@ -96,7 +89,7 @@ def is_type_name(name: str) -> bool:
 
 def check_type_name(name: object) -> None:
     """Refuse an event type's name. Raises `RegistrationError`."""
-    if not isinstance(name, str) or not re.fullmatch(_TYPE_NAME, name):
+    if not isinstance(name, str) or not is_type_name(name):
         raise RegistrationError(
             f"event type {name!r}: a type name has 1 to 128 letters, digits and . _ : / -, and starts with a "
             "letter or digit"

@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from ..errors import RegistrationError
-from .names import is_subject
+from .names import is_name
 from .schema import Schema, is_pydantic
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ def subject_text(subject: object) -> str | None:
         return str(subject)
     if isinstance(subject, str):
         text = str.__str__(subject)  # an Enum of strings would answer its name to str()
-        return text if is_subject(text) else None
+        return text if is_name(text) else None
     return None
 
 

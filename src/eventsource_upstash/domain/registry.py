@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from ..errors import RegistrationError
 from .event_types import EventType, EventTypes, Tagger, Upcaster
+from .events import MAX_VERSION
 from .folding import OnError
 from .folds import check_handler
 from .names import check_part_name, check_type_name
@@ -16,6 +18,8 @@ from .projections import Projection
 if TYPE_CHECKING:
     from .aggregates import Aggregate
     from .reactors import Reactor
+
+_STEPS_TOLD: Final = 10  # of upcasters that are missing: a date as a version lacks millions
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -276,11 +280,11 @@ class Registry:
             raise RegistrationError(
                 f"{what}: {cls.__name__} is registered already, as {self.types.by_class[cls].name!r}"
             )
-        missing = [step for step in range(1, version) if step not in chain]
+        missing = list(islice((step for step in range(1, version) if step not in chain), _STEPS_TOLD + 1))
         if missing:
-            steps = ", ".join(f"from_version={step}" for step in missing)
+            steps = ", ".join(f"from_version={step}" for step in missing[:_STEPS_TOLD])
             raise RegistrationError(
-                f"{what}, version {version}: no upcaster {steps}; "
+                f"{what}, version {version}: no upcaster {steps}{', ...' if len(missing) > _STEPS_TOLD else ''}; "
                 f"declare @registry.upcast({name!r}, ...) above the class"
             )
         beyond = [step for step in chain if step >= version]
@@ -311,8 +315,8 @@ class Registry:
 
 
 def _check_version(what: str, version: int) -> None:
-    if type(version) is not int or version < 1:
-        raise RegistrationError(f"{what}: a version is a whole number from 1, not {version!r}")
+    if type(version) is not int or not 0 < version <= MAX_VERSION:
+        raise RegistrationError(f"{what}: a version is a whole number from 1 to {MAX_VERSION}, not {version!r}")
 
 
 def _check_former_names(name: str, formerly: Iterable[str]) -> tuple[str, ...]:

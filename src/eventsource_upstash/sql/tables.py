@@ -25,7 +25,7 @@ from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.schema import CreateColumn
 
-from ..domain.names import MAX_NAME, is_stream
+from ..domain.names import MAX_NAME, is_name
 from ..domain.positions import Vector, read_position
 from ..errors import Misuse, Unavailable
 from .engines import check_transaction, telling
@@ -42,7 +42,7 @@ table of before there were such does without the column, as long as all position
 
 def check_name(what: str, name: object) -> None:
     """Refuse what no database could call anything. What it may hold besides, the database says. Raises `Misuse`."""
-    if not isinstance(name, str) or not is_stream(name):
+    if not isinstance(name, str) or not is_name(name):
         raise Misuse(f"{what}={name!r:.80}: it is a text of 1 to {MAX_NAME} characters, without control characters")
 
 

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from ...domain.events import NewEvent, StoredEvent, event_id, identity_of
-from ...domain.names import check_stream, is_stream, is_type_name
+from ...domain.events import MAX_VERSION, NewEvent, StoredEvent, event_id, identity_of
+from ...domain.names import check_stream, is_name, is_type_name
 from ...domain.positions import PLACE_BITS, position_at
 from ...errors import Misuse, UndecodableEvent
 from ...ports import Append
@@ -32,9 +32,6 @@ HEADERS: Final[Headers] = (("content-type", b"application/cloudevents+json; char
 
 MAX_MS: Final = 253_402_300_799_999
 """Last millisecond of the year 9999. Anybody may write any number as the time of a record, and none at all as -1."""
-
-MAX_VERSION: Final = 2**31 - 1
-"""Highest schema version that a record may tell."""
 
 Translate: TypeAlias = Callable[[Record], "NewEvent | tuple[str, int, bytes, str] | None"]
 """What makes an event of a record of somebody else: its type, version and payload (JSON), and after them its stream
@@ -238,12 +235,12 @@ class Records:
         position = position_at(record.partition, place)
         recorded_us, number = min(max(record.timestamp_ms, 0), MAX_MS) * 1000, position
         stream = _text(record.key) or FOREIGN
-        stream = stream if is_stream(stream) else FOREIGN
+        stream = stream if is_name(stream) else FOREIGN
         made: NewEvent | None = None
         known = _cloud_event(record.value)
         if known is not None:
             event, payload = known
-            stream = event.subject if event.subject and is_stream(event.subject) else stream
+            stream = event.subject if event.subject and is_name(event.subject) else stream
             made = (event.type, 1, payload)
             recorded_us = _moment(event.time, recorded_us)
             recorded_us, number = identity_of(event.id) or (recorded_us, _number(event.source, event.id))
@@ -280,7 +277,7 @@ def _checked(told: NewEvent | tuple[str, int, bytes, str] | None) -> NewEvent | 
 
 def _is_sound(event: _Ours) -> bool:
     """Whether this library can have written it. Anybody may write its name as the source, and then anything."""
-    if not (is_type_name(event.type) and is_stream(event.subject) and 0 < event.schemaversion <= MAX_VERSION):
+    if not (is_type_name(event.type) and is_name(event.subject) and 0 < event.schemaversion <= MAX_VERSION):
         return False
     try:
         if event.tags:
