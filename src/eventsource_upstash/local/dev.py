@@ -141,7 +141,7 @@ class Dev:
                 "dead_letters": [
                     {
                         "id": letter.id,
-                        "url": _shown(letter.message.url),
+                        "url": without_user_and_query(letter.message.url),
                         "failed_at": letter.failed_at,
                         "labels": letter.message.options.labels,
                         "status": letter.answer.status,
@@ -156,7 +156,7 @@ class Dev:
         answer = last.get(message.id)
         return {
             "id": message.id,
-            "url": _shown(message.url),
+            "url": without_user_and_query(message.url),
             "due": message.due,
             "labels": message.options.labels,
             "attempt": message.retried + 1,
@@ -188,11 +188,6 @@ class Dev:
     async def _page(self, _: web.Request) -> web.Response:
         page = resources.files("eventsource_upstash.local").joinpath("page.html").read_text("utf-8")
         return web.Response(text=page, content_type="text/html", headers=_PAGE_HEADERS)
-
-
-def _shown(url: str) -> str:
-    """A destination as whoever has no token may see it: without its user, and without what is behind its path."""
-    return without_user_and_query(url)
 
 
 def _said(answer: Answer) -> str:

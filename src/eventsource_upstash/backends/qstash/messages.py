@@ -10,11 +10,12 @@ import msgspec
 from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.events import FREE, Receipt
 from ...domain.sending import METHODS, check_destination, check_headers, check_id, check_retries
+from ...domain.telling import without_user_and_query
 from ...errors import Misuse, OutcomeUnknown, Refused, TooLarge, Unavailable
 from ...ports import ID_HEADER, MAX_MESSAGE_BYTES, Buried, Message, Schedule
 from .answers import decoded, exchange, printable
 from .notices import taken
-from .settings import is_whole, refuse, shown, url_problems
+from .settings import is_whole, refuse, url_problems
 
 if TYPE_CHECKING:
     from .transport import QStash
@@ -108,7 +109,7 @@ class Publisher:
                 timeout,
             )
             response, receipt = await exchange(self._port, request, token)
-            taken(response, shown(destination))
+            taken(response, without_user_and_query(destination))
             return receipt
         items = [_Item(url, headers_of(message, namespace), message.body.decode()) for message, url in chunk]
         request = HttpRequest(
@@ -224,7 +225,7 @@ def _all_taken(answer: HttpResponse, messages: Sequence[Message], token: str) ->
         parts = each if isinstance(each, list) else [each]
         if not any(part.id for part in parts):
             why = next((f" ({printable(part.error, token)})" for part in parts if part.error), "")
-            refused.append(f"{message.id} to {shown(message.destination)}{why}")
+            refused.append(f"{message.id} to {without_user_and_query(message.destination)}{why}")
     if refused:
         raise Refused(
             f"QStash took {len(messages) - len(refused)} of {len(messages)} messages, and refused {'; '.join(refused)}"

@@ -11,9 +11,10 @@ import msgspec
 from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.events import Receipt
 from ...domain.positions import plain
+from ...domain.telling import without_user_and_query
 from ...errors import Refused
 from .answers import decoded, exchange
-from .settings import is_url, shown
+from .settings import is_url
 
 _log: Final = logging.getLogger("eventsource_upstash.notifier")
 
@@ -84,7 +85,7 @@ class Publishing:
             self._timeout,
         )
         response, receipt = await exchange(self._port, request, self._token)
-        taken(response, shown(self._destination))
+        taken(response, without_user_and_query(self._destination))
         _log.info("notified: the log reached position %s", position)
         return receipt
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final, NoReturn, cast
 
 import msgspec
 
+from ...domain.telling import without_user_and_query
 from ...ports import Unverified
 from .forwarded import TrustedProxies
 from .settings import (
@@ -23,7 +24,6 @@ from .settings import (
     origin_and_rest,
     refuse,
     region_name,
-    shown,
     url_problems,
 )
 
@@ -121,7 +121,7 @@ class Receiver:
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"Receiver(url={shown(self._url)!r})" if self._url else "Receiver()"
+        return f"Receiver(url={without_user_and_query(self._url)!r})" if self._url else "Receiver()"
 
     def verify(self, headers: Mapping[str, str], body: bytes, url: str) -> None:
         """See that a request is a delivery of QStash, to this URL, with this body.

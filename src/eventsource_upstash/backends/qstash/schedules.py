@@ -12,10 +12,10 @@ import msgspec
 from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.cron import check_cron
 from ...domain.events import FREE, Receipt
+from ...domain.telling import without_user_and_query
 from ...errors import Misuse, Refused
 from .answers import created, decoded, exchange
 from .notices import message
-from .settings import shown
 from .transport import QStash
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Sweeping:
         }
         answer, more = await self._exchange("POST", f"/v2/schedules/{target}", headers, message(0))
         if answer.status == 404:
-            raise Refused(f"QStash knows no destination {shown(target)!r} (404). Create the URL group in the console")
+            where = without_user_and_query(target)
+            raise Refused(f"QStash knows no destination {where!r} (404). Create the URL group in the console")
         decoded(created, answer)
         _log.info("the sweep %s runs at %s", self.sweep_id, cron)
         return Sweep(self.sweep_id, cron, changed=True, receipt=receipt + more)

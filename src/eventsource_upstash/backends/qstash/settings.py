@@ -86,7 +86,9 @@ class Environment(NamedTuple):
     problems: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"Environment(destination={shown(self.destination or '')!r}, problems={self.problems!r})"
+        return (
+            f"Environment(destination={without_user_and_query(self.destination or '')!r}, problems={self.problems!r})"
+        )
 
 
 def read_environment(environ: Mapping[str, str], destination: str | None = None) -> Environment:
@@ -186,11 +188,6 @@ def origin_and_rest(url: str) -> tuple[str, str] | None:
     """A URL's scheme with host, and what follows; None where it is no whole http(s) URL."""
     match = _URL.fullmatch(url)
     return (f"{match['scheme']}://{match['authority']}", match["rest"] or "") if match else None
-
-
-def shown(destination: str) -> str:
-    """A destination as it may be logged: without its user and its query, which may hold a secret."""
-    return without_user_and_query(destination)
 
 
 def destination_problems(name: str, value: object) -> list[str]:

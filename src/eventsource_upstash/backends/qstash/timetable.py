@@ -11,11 +11,11 @@ from ..._io.port import HttpRequest, HttpResponse, Port
 from ...domain.cron import check_cron
 from ...domain.events import Receipt
 from ...domain.sending import MAX_SCHEDULE_ID, check_id
+from ...domain.telling import without_user_and_query
 from ...errors import Refused
 from ...ports import Schedule
 from .answers import body_of, created, decoded, exchange
 from .messages import check_options, option_headers, url_of
-from .settings import shown
 
 if TYPE_CHECKING:
     from qstash.http import HttpMethod
@@ -78,7 +78,9 @@ class Kept:
             }
             answer, receipt = await self._exchange("POST", f"/{url}", headers, schedule.body)
             if answer.status == 404:
-                raise Refused(f"QStash knows no destination {shown(url)!r} (404). Is QSTASH_URL right?")
+                raise Refused(
+                    f"QStash knows no destination {without_user_and_query(url)!r} (404). Is QSTASH_URL right?"
+                )
             decoded(created, answer)
         await self.pause(schedule.id, paused=schedule.paused)
         return receipt + Receipt(1)

@@ -10,6 +10,7 @@ from ..._io.blocking import BlockingPort
 from ..._io.port import Port, Signal
 from ...domain.jobs import check_job_path
 from ...domain.names import DEFAULT_NAMESPACE
+from ...domain.telling import without_user_and_query
 from ...errors import Misuse
 from ...ports import Messages, Notices, Timetable, Verifier
 from .notices import Publishing
@@ -30,7 +31,6 @@ from .settings import (
     refuse,
     region_name,
     secret_problems,
-    shown,
     url_problems,
 )
 
@@ -115,7 +115,7 @@ class QStash:
         self._pairs = {region: SigningKeys(str(pair[0]), str(pair[1])) for region, pair in pairs.items()}
 
     def __repr__(self) -> str:
-        return f"QStash({shown(self.destination)!r}, namespace={self.namespace!r})"
+        return f"QStash({without_user_and_query(self.destination)!r}, namespace={self.namespace!r})"
 
     @classmethod
     def from_env(

@@ -134,10 +134,8 @@ class Delivering:
                         del body[self._settings.max_message_size :]
                         break
                 return Answer(status=response.status, headers=plain_headers(response.headers), body=bytes(body))
-        except aiohttp.ClientResponseError as problem:
-            return Answer(
-                error=f"{type(problem).__name__}: {problem.status} {problem.message}"
-            )  # its text repeats the URL
+        except aiohttp.ClientResponseError as problem:  # its text repeats the URL
+            return Answer(error=f"{type(problem).__name__}: {problem.status} {problem.message}")
         except aiohttp.InvalidURL as problem:
             return Answer(error=type(problem).__name__)
         except (aiohttp.ClientError, OSError, ValueError, asyncio.TimeoutError) as problem:
