@@ -9,33 +9,17 @@ import pytest
 
 from eventsource_upstash import Misuse, OutcomeUnknown, Refused
 from eventsource_upstash.backends.redis import commits as committing
-from eventsource_upstash.backends.redis.index import ONE_LEAF, Directory, Names
+from eventsource_upstash.backends.redis.index import ONE_LEAF, Names
 from eventsource_upstash.backends.redis.keys import KEYS, Keys
 from eventsource_upstash.backends.redis.records import read_view, text_of_notes
 from eventsource_upstash.backends.redis.replies import Refusal
-from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.indexes import Entries
 from eventsource_upstash.domain.projections import NO_NOTES, Notes, ProjectionId
 from eventsource_upstash.errors import TooLarge
 from eventsource_upstash.ports import Commit, Committed, Outcome, Progress, Pull, Role
 from tests.unit.answering import NOW, TASKS, Answering, commit_of, record, run, views_over
+from tests.unit.builds import ALL, DIRECTORY, FULL, HEAD, LEAVES, OTHERS, PULL, SECOND, SERVES, cost
 from tests.unit.test_redis_reads import placed
-
-OTHERS = ProjectionId("others", 2)
-ALL = 1_000_000
-SERVES = record("1 5 0 3 0 S 1 0 - ")
-SECOND = record("2 7 0 4 0 S 1 0 - ", "1 5 0 3 0 K 1 0 - ", last=2)
-SPLIT = record("1 5 0 3 2-aa S 1 0 - ")
-ENDING = record("1 5 0 3 0 S 1 1 - ")
-HEAD = "2 9 0 0 0"
-LEAVES = "keys 1 m\nkeys 2 t\nindex-score 3 5\tm\n"
-DIRECTORY = Directory("2-aa", {KEYS: ([0, 1, 2], ["m", "t"]), "index-score": ([0, 3], ["5\tm"])})
-FULL = TooLarge(what="the reply", size=None, limit=10)
-PULL = Pull((TASKS, OTHERS), 10, ALL)
-
-
-def cost(receipt: Receipt) -> tuple[int, int]:
-    return receipt.requests, receipt.commands
 
 
 def commit(*commits: Commit, answers: list[object], then: Pull | None = None, **options: Any) -> tuple[Any, Answering]:

@@ -6,8 +6,7 @@ import pytest
 
 from eventsource_upstash import Misuse, OutcomeUnknown, Refused
 from eventsource_upstash.backends.redis import views as viewing
-from eventsource_upstash.backends.redis.index import Directory
-from eventsource_upstash.backends.redis.keys import KEYS, Keys, index_set
+from eventsource_upstash.backends.redis.keys import Keys, index_set
 from eventsource_upstash.backends.redis.views import RedisViews
 from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.indexes import NO_ENTRIES, Entries
@@ -15,23 +14,8 @@ from eventsource_upstash.domain.projections import ProjectionId
 from eventsource_upstash.errors import TooLarge
 from eventsource_upstash.ports import Progress, Pull, Role, Span, Wanted
 from tests.unit.answering import NOW, TASKS, Answering, commit_of, record, run, views_over
+from tests.unit.builds import ALL, ENDING, FULL, HEAD, LEAVES, OTHERS, PULL, SECOND, SERVES, SPLIT, cost
 from tests.unit.test_redis_reads import placed
-
-OTHERS = ProjectionId("others", 2)
-ALL = 1_000_000
-SERVES = record("1 5 0 3 0 S 1 0 - ")
-SECOND = record("2 7 0 4 0 S 1 0 - ", "1 5 0 3 0 K 1 0 - ", last=2)
-SPLIT = record("1 5 0 3 2-aa S 1 0 - ")
-ENDING = record("1 5 0 3 0 S 1 1 - ")
-HEAD = "2 9 0 0 0"
-LEAVES = "keys 1 m\nkeys 2 t\nindex-score 3 5\tm\n"
-DIRECTORY = Directory("2-aa", {KEYS: ([0, 1, 2], ["m", "t"]), "index-score": ([0, 3], ["5\tm"])})
-FULL = TooLarge(what="the reply", size=None, limit=10)
-PULL = Pull((TASKS, OTHERS), 10, ALL)
-
-
-def cost(receipt: Receipt) -> tuple[int, int]:
-    return receipt.requests, receipt.commands
 
 
 class TestReads:

@@ -86,11 +86,11 @@ def check_conditions(facts: Facts) -> Iterator[Violation]:
                 yield Violation(check, f"{operation} stands at {first}, behind what it excludes: {_told(excluded)}")
         at = operation.answer.position
         if operation.answer.outcome == "failed" and at is not None:
-            named = next((each for each in facts.log if each.position == at), None)
-            if named is None:
+            place = bisect_left(positions, at)
+            if positions[place : place + 1] != [at]:
                 yield Violation(check, f"{operation}: no event stands at position {at}")
-            elif not condition.matches(named):
-                yield Violation(check, f"{operation}: the condition does not exclude {_told(named)}")
+            elif not condition.matches(facts.log[place]):
+                yield Violation(check, f"{operation}: the condition does not exclude {_told(facts.log[place])}")
 
 
 def check_reads(facts: Facts) -> Iterator[Violation]:
