@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import cast
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventsource_upstash import Memory
 from eventsource_upstash._flow.sharing import LEASE, SHARES, TABLE, Sharing, Table
 from eventsource_upstash._io.blocking import PORT, run
-from eventsource_upstash.ports import Views
+from eventsource_upstash.domain.projections import ProjectionId
+from eventsource_upstash.ports import Got, Views
 from eventsource_upstash.testing.pausing import pausing
 from eventsource_upstash.testing.stepping import Endings, World, explore
 from tests.sharing.support import Clock
@@ -38,6 +41,33 @@ def test_one_worker_has_everything_and_two_share_it() -> None:
     assert {len(mine), len(its)} == {2, 3}
     run(one.leave())
     assert run(other.tend(ALL)) == set(ALL)
+
+
+def test_all_may_leave_at_one_time_and_nothing_stays_behind() -> None:
+    """The last one to leave finds the table changed as often as there are others."""
+    backend, clock = Memory(), Clock()
+    views = views_of(backend)
+    others = [worker(backend, clock, str(number)) for number in range(20)]
+    for each in others:
+        run(each.tend(ALL))
+
+    class Overtaken:
+        """Between a read and the write after it, another worker leaves."""
+
+        async def records(self, projection: ProjectionId, names: Sequence[str]) -> Got:
+            got = await views.records(projection, names)
+            if others:
+                await others.pop().leave()
+            return got
+
+        commit = views.commit
+
+    last = Sharing(cast("Views", Overtaken()), clock, "last")
+    run(worker(backend, clock, "last").tend(ALL))
+    run(last.leave())
+    assert not others
+    kept = run(views.records(SHARES, (TABLE,))).documents[TABLE]
+    assert msgspec.json.decode(kept, type=Table) == Table()
 
 
 def test_a_worker_that_was_not_heard_of_has_its_shares_taken() -> None:

@@ -26,7 +26,11 @@ WHOLE: Final = "*"
 """The share that is all that is not kept in parts."""
 
 TRIES: Final = 4
-"""How often it is tried to change the table, while others change it."""
+"""How often it is tried to change the table, while others change it. Who stays comes again anyway."""
+
+LEAVING_TRIES: Final = 100
+"""How often who leaves tries: what is not given back nobody folds until the lease ends. All may leave at one time, and
+each try that fails is one more of them who has left."""
 
 SHARES: Final = ProjectionId("~shares", 1)
 """Where the table is kept: as a record beside the views. No projection's name begins so."""
@@ -130,16 +134,16 @@ class Sharing:
         return frozenset((await self._change(taken)).of(self.name))
 
     async def leave(self) -> None:
-        """Give all back at once. Cost: two steps."""
-        await self._change(lambda table: table.without(self.name))
+        """Give all back at once. Cost: two steps, and two for each other one that was quicker to change the table."""
+        await self._change(lambda table: table.without(self.name), LEAVING_TRIES)
 
-    async def _change(self, changed: Callable[[Table], Table]) -> Table:
+    async def _change(self, changed: Callable[[Table], Table], tries: int = TRIES) -> Table:
         """Change the table, as it is when nobody else does, and answer it.
 
         Raises what the views raise; and where others change it each time, nothing: then it is as it was read.
         """
         table = Table()
-        for _ in range(TRIES):
+        for _ in range(tries):
             table, progress = await self._read()
             new = changed(table)
             if new == table:
