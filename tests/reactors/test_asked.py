@@ -279,3 +279,47 @@ def test_the_receipt_of_a_catch_up_tells_what_its_reactions_cost_as_well() -> No
     till.calls = 0
     caught = shop.catch_up(time_budget=0)
     assert (caught.receipt.requests, caught.complete) == (till.calls, False)
+
+
+def test_what_was_set_aside_is_not_looked_at_again_by_itself(asked: Asked) -> None:
+    orders = Orders("execute", on_error="park")
+    orders.out_of_stock = {"1"}
+    shop = shop_of(asked)
+    shop.open(orders)
+    shop.place("1")
+    assert shop.catch_up().complete
+    asked.calls.clear()
+    assert shop.catch_up().complete
+    assert asked.calls == {"views.pull": 1}
+
+
+def test_what_was_left_over_is_carried_out_without_a_look_for_what_failed(asked: Asked) -> None:
+    orders = Orders("send")
+    shop = shop_of(asked)
+    shop.open(orders)
+    shop.carrier.fail = lambda _: Unavailable("not now")
+    shop.place("1")
+    with pytest.raises(Unavailable):
+        shop.catch_up()
+    shop.carrier.fail = lambda _: None
+    asked.calls.clear()
+    assert shop.catch_up().complete
+    assert asked.calls == {"views.pull": 2, "views.items": 1, "views.commit": 1}
+
+
+def test_what_cannot_be_carried_out_now_is_not_tried_with_what_a_later_page_puts_behind_it() -> None:
+    orders = Orders("send", key="amount")  # one key for all
+    shop = shop_of(Memory())
+    shop.open(orders)
+    shop.place("1", "2", "3")
+    tried: list[int] = []
+
+    def fail(batch: Sequence[Message]) -> Exception:
+        tried.append(len(batch))
+        return Unavailable("not now")
+
+    shop.carrier.fail = fail
+    with pytest.raises(Unavailable, match="not now"):
+        shop.catch_up(page_size=1)
+    assert tried == [1]
+    assert len(shop.pending(orders)) == 3

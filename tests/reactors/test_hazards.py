@@ -156,6 +156,60 @@ def test_who_is_slow_does_not_execute_what_was_done_with_meanwhile(*, refuses: b
     assert (status.state, status.pending, status.failed, status.skipped) == ("current", 0, 0, int(refuses))
 
 
+def test_who_is_slow_does_not_execute_the_first_of_several_that_are_partly_done(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry, _ = doors()
+    inner = Memory()
+    slow = Killing(inner)
+    run = Colour.BLOCKING.run
+    run(Face(Colour.BLOCKING, inner, registry).append("hall", Asked("close open open")))
+    quick = Face(Colour.BLOCKING, inner, registry, Carrier())
+
+    async def overtaken(call: str, count: int) -> None:
+        if call == "log.read_stream" and count == 1:
+            for _ in range(2):  # one command each: the last is left
+                assert not (await quick.catch_up(time_budget=0)).complete
+
+    slow.before = overtaken
+    face = Face(Colour.BLOCKING, slow, registry, Carrier())
+    assert run(face.catch_up()).complete
+    assert types(face) == ["opened"], "it was opened by then: to close it was asked for when it was closed"
+    assert caplog.messages == []
+
+
+def test_who_is_slow_does_not_send_what_was_sent_meanwhile() -> None:
+    registry, porter = doors()
+    inner = Memory()
+    slow = Killing(inner)
+
+    @dataclass(frozen=True)
+    class Told: ...
+
+    registry.event("told")(Told)
+
+    @porter.on(Told, key=lambda _: "door")
+    def told(_: Told) -> list[Reaction]:
+        door = registry.aggregates[0]
+        return [Execute(door, "door", Turn("close")), Execute(door, "door", Turn("open")), Send("/mail", {})]
+
+    run = Colour.BLOCKING.run
+    run(Face(Colour.BLOCKING, inner, registry).append("hall", Told()))
+    carrier = Carrier()
+    quick = Face(Colour.BLOCKING, inner, registry, carrier)
+
+    async def overtaken(call: str, count: int) -> None:
+        if call == "log.read_stream" and count == 1:
+            assert (await quick.catch_up()).complete
+
+    slow.before = overtaken
+    face = Face(Colour.BLOCKING, slow, registry, carrier)
+    assert run(face.catch_up()).complete
+    assert callable(told)
+    assert types(face) == ["told", "opened"]
+    assert len(carrier.sent) == 1
+
+
 def test_a_failure_is_not_put_on_what_comes_behind_it(shop: Shop) -> None:
     orders = Orders("execute", "send")
     orders.out_of_stock = {"1"}

@@ -4,14 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 
-from eventsource_upstash import Execute, Memory, MemoryKeys, Personal, ReactorStopped, Registry, Unavailable, connect
+from eventsource_upstash import (
+    App,
+    Append,
+    Execute,
+    Memory,
+    MemoryKeys,
+    Misuse,
+    Personal,
+    ReactorStopped,
+    Registry,
+    Send,
+    Unavailable,
+    UndecodableDocument,
+    connect,
+)
 from eventsource_upstash._flow import reacting
 from eventsource_upstash._flow.outboxes import FAILED
 from eventsource_upstash._io.blocking import PORT, run
-from eventsource_upstash.ports import Backend, Commit, Committed, Pull, Pulled, Views, Wanted
+from eventsource_upstash.domain.events import Receipt
+from eventsource_upstash.domain.progress import ProjectionId
+from eventsource_upstash.ports import (
+    Backend,
+    Commit,
+    Committed,
+    Listed,
+    Message,
+    Pull,
+    Pulled,
+    Stored,
+    Views,
+    Wanted,
+)
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 from eventsource_upstash.testing.colours import Colour, Face
 from tests.reactors.shops import Shop
@@ -27,8 +55,8 @@ class Kept(BackendWrapper):
         pulls: The pages, those that are asked for alone as well.
     """
 
-    def __init__(self) -> None:
-        super().__init__(Memory())
+    def __init__(self, inner: Backend | None = None) -> None:
+        super().__init__(inner or Memory())
         self.tried: list[Commit] = []
         self.pulls: list[Pull] = []
 
@@ -90,6 +118,84 @@ def test_what_stays_in_an_outbox_is_logged(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.messages == ["reactor 'desk': a reaction stays in the outbox, the next catch-up tries it: no network"]
 
 
+def test_what_is_done_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    orders = Orders("append", "execute", "send")
+    shop = shop_of(Memory())
+    shop.open(orders)
+    shop.place("1")
+    with caplog.at_level("INFO", logger="eventsource_upstash.reactor"):
+        shop.catch_up()
+    (id_,) = orders.decided
+    assert [each.getMessage() for each in caplog.records if each.name == "eventsource_upstash.reactor"] == [
+        f"reactor 'desk': {kind} desk-{id_}-{number} is done"
+        for number, kind in enumerate(["append", "execute", "send"])
+    ]
+
+
+def test_why_a_message_was_refused_is_told_in_the_words_of_who_carries_it() -> None:
+    orders = Orders("send", on_error="park")
+    shop = shop_of(Memory())
+    shop.open(orders)
+    shop.carrier.fail = lambda _: ArithmeticError("no such address")
+    shop.place("1")
+    assert shop.catch_up().complete
+    (pending,) = shop.pending(orders)
+    assert pending.error == f"send {pending.id}: ArithmeticError: no such address"
+
+
+def test_one_message_that_nobody_here_can_send_keeps_none_of_the_others() -> None:
+    orders = Orders("append")
+    sends = orders.registry.reactor("sends")
+    sends.on(Placed)(lambda event: Send("/mail" if event.order == "1" else "https://example.com/hook", event.order))
+    shop = shop_of(Memory())
+    shop.open(orders)
+    shop.place("1", "2")
+
+    def nowhere(batch: Sequence[Message]) -> Exception | None:
+        return Misuse("where are the jobs?") if any(each.destination == "/mail" for each in batch) else None
+
+    shop.carrier.fail = nowhere
+    with pytest.raises(Misuse, match=r"where are the jobs\?"):
+        shop.catch_up()
+    assert [each.destination for each in shop.carrier.sent] == ["https://example.com/hook"]
+    (left,) = cast("App", shop.face.app).reactions.pending(sends)
+    assert (left.target, left.error) == ("/mail", "")
+
+
+class Damaged(BackendWrapper):
+    """Its documents are not what they were."""
+
+    def wrap_views(self, views: Views) -> Views:
+        return Damaging(views)
+
+
+class Damaging(ViewsWrapper):
+    async def load(self, wanted: Sequence[Wanted]) -> tuple[list[Stored], Receipt]:
+        found, cost = await super().load(wanted)
+        return [each._replace(documents=dict.fromkeys(each.documents, b"{")) for each in found], cost
+
+    async def items(self, source: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int) -> Listed:
+        listed = await super().items(source, after, limit, max_bytes, now_us)
+        return listed._replace(documents=[(key, b"{") for key, _ in listed.documents])
+
+
+def test_what_is_damaged_in_an_outbox_is_told_by_its_key() -> None:
+    orders = Orders("send")
+    inner = Memory()
+    shop = shop_of(inner)
+    shop.open(orders)
+    shop.carrier.fail = lambda _: Unavailable("not now")
+    shop.place("1")
+    with pytest.raises(Unavailable):
+        shop.catch_up()
+    shop.backend = Damaged(inner)
+    shop.open(orders)
+    with pytest.raises(UndecodableDocument, match="'order-1'"):
+        shop.catch_up()
+    with pytest.raises(UndecodableDocument, match="'order-1'"):
+        shop.discard(orders, key="order-1")
+
+
 def test_one_reaction_that_goes_well_by_now_lets_a_stopped_reactor_go_on() -> None:
     orders = Orders("execute")
     orders.out_of_stock = {"1"}
@@ -146,6 +252,31 @@ def test_every_commit_tells_how_far_the_log_is() -> None:
     assert by_hand.projector.catch_up().complete
     assert {each.head for each in backend.tried} <= {1, 2}
     assert list(app.reactions.pending(porter)) == []
+
+
+@pytest.mark.parametrize("before", ["nothing", "left over", "stopped", "set aside"])
+def test_what_is_noted_between_two_commands_tells_it_too(before: str) -> None:
+    inner = Memory()
+    connect(inner, doors()[0]).event_store.append("hall", Asked("close open"))
+    if before == "left over":
+        killing = Killing(inner)
+
+        async def away(call: str, count: int) -> None:
+            if call == "log.read_stream":
+                raise Unavailable("no network")
+
+        killing.before = away
+        with pytest.raises(Unavailable):
+            connect(killing, doors()[0]).projector.catch_up()
+    elif before == "stopped":
+        with pytest.raises(ReactorStopped):
+            connect(inner, doors("stop", refuses=True)[0]).projector.catch_up()
+    elif before == "set aside":
+        connect(inner, doors("park", refuses=True)[0]).projector.catch_up()
+    backend = Kept(inner)
+    assert connect(backend, doors()[0]).projector.catch_up().complete
+    assert {each.head for each in backend.tried} == {1, 2}
+    assert len(backend.tried) >= 3, "what was done, in between and in the end; and the page of what it led to"
 
 
 def test_a_stop_that_a_catch_up_undoes_leaves_nothing_behind() -> None:
@@ -220,6 +351,47 @@ def test_who_is_overtaken_each_time_says_whose_outbox_it_was(monkeypatch: pytest
         shop.run(Face(shop.colour, slow, orders.registry, shop.carrier).catch_up())
     assert shop.catch_up().complete
     assert len(shop.events(Placed)) == 2
+
+
+def test_who_is_overtaken_by_two_reactors_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reacting, "TRIES", 1)
+    orders = Orders("append")
+    other = orders.registry.reactor("other")
+    other.on(Placed)(lambda event: Append(f"other-{event.order}", Booked(event.order, 1)))
+    inner = Memory()
+    slow = Killing(inner)
+    shop = shop_of(inner)
+    shop.open(orders)
+    shop.place("1")
+
+    async def moved(call: str, count: int) -> None:
+        if call == "views.commit" and count == 2:
+            await shop.face.catch_up()
+
+    slow.before = moved
+    with pytest.raises(Unavailable, match=r"^reactor 'desk', 'other': "):
+        shop.run(Face(shop.colour, slow, orders.registry, shop.carrier).catch_up())
+
+
+def test_who_is_overtaken_once_takes_out_what_was_done_all_the_same() -> None:
+    orders = Orders("send")
+    inner = Memory()
+    slow = Killing(inner)
+    shop = shop_of(inner)
+    shop.open(orders)
+    shop.place("1")
+
+    async def moved(call: str, count: int) -> None:
+        if call == "views.commit" and count == 2:
+            shop.place("2")
+            shop.carrier.fail = lambda _: Unavailable("not now")
+            with pytest.raises(Unavailable):
+                await shop.face.catch_up()
+
+    slow.before = moved
+    shop.run(Face(shop.colour, slow, orders.registry, shop.carrier).catch_up(until=1))
+    assert [each.key for each in shop.pending(orders)] == ["order-2"]
+    assert shop.status(orders).pending == 1
 
 
 def test_where_the_time_is_out_only_one_more_event_is_asked_for() -> None:

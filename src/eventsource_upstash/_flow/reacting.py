@@ -13,7 +13,7 @@ from ..domain.progress import ProjectionId, Stopped
 from ..domain.reactors import Outbox, OutboxProjection
 from ..domain.registry import Registry
 from ..errors import OutcomeUnknown, ReactorStopped, Unavailable, told_position
-from ..ports import Commit, Committed, Outcome, Progress, Pull, Pulled, Role, Views, Wanted
+from ..ports import Commit, Committed, Listed, Outcome, Progress, Pull, Pulled, Role, Views, Wanted
 from .carrying import PASSING, Carrying
 from .executing import Overtaken
 from .noting import Noting
@@ -48,10 +48,10 @@ class Reacting:
         self.noting: Noting = noting
         self.carrying: Carrying = carrying
 
-    def begin(self, work: Pass) -> Outboxes | None:
-        """What is carried out in the course of one catch-up; None where nobody reacts to anything."""
+    def begin(self, work: Pass) -> Outboxes:
+        """What is carried out in the course of one catch-up."""
         outboxes = [cast("OutboxProjection", each.outbox) for each in self._registry.reactors]
-        return Outboxes(self, work.deadline, outboxes, work) if outboxes and work.everybody else None
+        return Outboxes(self, work.deadline, outboxes, work)
 
     def alone(self, outbox: OutboxProjection) -> Outboxes:
         """The same of one outbox, without a catch-up."""
@@ -126,8 +126,8 @@ class Outboxes:
         for commit, outcome in zip(commits, committed.outcomes, strict=True):
             if not self._concerns(commit) or outcome is not Outcome.COMMITTED:
                 continue
-            edition = 0 if commit.checkpoint > commit.expected else commit.edition + 1
-            progress = Progress(commit.projection, commit.generation, commit.checkpoint, edition, notes=commit.notes)
+            # What was decided on is behind the checkpoint, which has moved: nothing was written there yet.
+            progress = Progress(commit.projection, commit.generation, commit.checkpoint, 0, notes=commit.notes)
             works.append(self._work(progress, commit.documents))
             if commit.notes.pending <= len(commit.documents):  # that is all there is
                 self._cleared.add(commit.projection)
@@ -141,8 +141,8 @@ class Outboxes:
         """Carry out what somebody left in outboxes, and pull what is next."""
         for each in left:
             self._cleared.add(each.projection)
-            if self._stops(each.projection) and each.notes.failed and not await self._goes_on(each, head):
-                self._held.add(each.projection)
+            if self._stops(each.projection) and each.notes.failed:
+                await self._try_again(each, head)
             if each.projection not in self._held:
                 await self._clear(each.projection, head)
         return self._noted(None if then is None else await self._pull(then))
@@ -164,19 +164,45 @@ class Outboxes:
             )
         return None
 
-    async def _goes_on(self, progress: Progress, head: int) -> bool:
-        """Try that again first which a reactor has stopped at."""
-        (stored,), cost = await self._views.load([Wanted(progress.projection, progress.generation, (), (FAILED,))])
-        self.receipt += cost
-        key = stored.records.get(FAILED, b"").decode()
-        return not key or (await self.retry([key], head, self._outboxes[progress.projection])).done > 0
+    async def _try_again(self, progress: Progress, head: int) -> None:
+        """Try that first which has failed, and hold what comes after it where it does again.
 
-    async def retry(self, keys: Sequence[str], head: int, outbox: OutboxProjection) -> Work:
-        """Carry out what stands under some keys, also where it has failed for good before."""
-        work = await self.load(outbox, keys)
-        await self.carry_out([work], head)
-        await self.settle([work], head, None)
-        return work
+        That is the reaction that the reactor has stopped at; others too where `on_error` was another one when they
+        failed, or where two processes came upon one at the same time.
+        """
+        outbox = self._outboxes[progress.projection]
+        (stored,), cost = await self._views.load([Wanted(outbox.id, progress.generation, (), (FAILED,))])
+        self.receipt += cost
+        left = progress.notes.failed
+        if FAILED in stored.records:
+            left = await self._retry([stored.records[FAILED].decode()], left, head, outbox)
+        after: str | None = None
+        while left > 0:
+            listed = await self._listed(outbox.id, after)
+            found = [key for key, each in outbox.documents(listed.documents) if each.failed is not None]
+            left = await self._retry(found, left, head, outbox)
+            if not listed.more or listed.last is None:
+                return
+            after = listed.last[1]
+
+    async def _retry(self, keys: Sequence[str], left: int, head: int, outbox: OutboxProjection) -> int:
+        """Try again what stands under some keys, up to where it fails: then everything else is held.
+
+        Answers how many that have failed are still to be tried, of those that were left: none where it is held.
+        """
+        for key in keys:
+            work = await self.load(outbox, [key])
+            left -= any(each.failed is not None for each in work.stored.values())
+            await self.carry_out([work], head)
+            await self.settle([work], head, None)
+            if left > 0 and self._late:
+                self.unsent = True
+                self._held.add(outbox.id)
+            if key in self._failing[outbox.id]:
+                self._held.add(outbox.id)
+            if outbox.id in self._held:
+                return 0
+        return left
 
     async def load(self, outbox: OutboxProjection, keys: Sequence[str]) -> Work:
         """What stands under some keys now, to be worked on whether it has failed or not."""
@@ -186,8 +212,7 @@ class Outboxes:
     async def _clear(self, outbox: ProjectionId, head: int) -> None:
         after: str | None = None
         while True:
-            listed = await self._views.items(outbox, after, AT_ONCE, MAX_BATCH_BYTES, self._of.noting.now_us)
-            self.receipt += listed.receipt
+            listed = await self._listed(outbox, after)
             work = self._work(listed.progress, dict(listed.documents))
             await self.carry_out([work], head)
             await self.settle([work], head, None)
@@ -197,6 +222,11 @@ class Outboxes:
                 self.unsent = True
                 return
             after = listed.last[1]
+
+    async def _listed(self, outbox: ProjectionId, after: str | None) -> Listed:
+        listed = await self._views.items(outbox, after, AT_ONCE, MAX_BATCH_BYTES, self._of.noting.now_us)
+        self.receipt += listed.receipt
+        return listed
 
     def _work(self, progress: Progress, documents: Mapping[str, bytes | None]) -> Work:
         outbox = self._outboxes[progress.projection]
@@ -223,8 +253,6 @@ class Outboxes:
             for work in paused:
                 progress = await self._progress(work.outbox.id)
                 work.resume(progress, await self._documents(work.outbox, progress, work.paused))
-                for key in self._failing[work.outbox.id]:
-                    work.failed_for_now(key)
 
     async def _carry_out(self, works: Sequence[Work]) -> None:
         while any(work.open for work in works):
@@ -377,5 +405,4 @@ def _batches(works: Sequence[Work]) -> Iterator[list[tuple[Work, str, Outgoing]]
 
 
 def _told(work: Work, outgoing: Outgoing) -> None:
-    if _log.isEnabledFor(logging.INFO):
-        _log.info("reactor %r: %s %s is done", work.outbox.reactor, outgoing.kind, outgoing.id)
+    _log.info("reactor %r: %s %s is done", work.outbox.reactor, outgoing.kind, outgoing.id)
