@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 from eventsource_upstash import Memory, Projection, Registry
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.backends.kafka.backend import Kafka
 from eventsource_upstash.blocking import App
 from eventsource_upstash.ports import Backend
+from eventsource_upstash.testing import BackendWrapper
 from tests.kafka.memory_topic import MemoryTopic
+
+T = TypeVar("T")
 
 BEGIN = 1_700_000_000.0
 
@@ -136,6 +139,24 @@ def kafka(partitions: int = 4, views: Backend | None = None, **options: bool) ->
 def topic_of(backend: Kafka) -> MemoryTopic:
     """The topic of a backend that `kafka` made."""
     return cast("MemoryTopic", backend.topic)
+
+
+class Failing(BackendWrapper):
+    """Fails at a call, as long as it is named.
+
+    Attributes:
+        fails: The call, as `views.load`; none at first.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(Memory())
+        self._error = error
+        self.fails = ""
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        if call == self.fails:
+            raise self._error
+        return await step()
 
 
 class Clock:

@@ -64,6 +64,29 @@ def test_what_is_asked_of_the_views_and_of_the_topic() -> None:
     assert used == {"progress": 2, "load": 1, "commit": 1}
 
 
+def test_what_is_asked_of_the_parts_to_look_after_them() -> None:
+    steps, game = Steps(), Game(on_error="park")
+    one = app(game, kafka(3, steps))
+    bad = in_partition(one, 1)[0]
+    game.bad.add(bad)
+    one.event_store.append(bad, Scored(1))
+    one.projector.catch_up()
+
+    def asked(doing: Callable[[], object]) -> dict[str, int]:
+        steps.steps.clear()
+        doing()
+        return dict(steps.steps)
+
+    assert asked(lambda: list(one.projector.parked(game.players))) == {"progress": 3, "load": 2}
+    assert asked(lambda: list(one.projector.parked(game.players, key=bad))) == {"progress": 1, "load": 2}
+    for doing in (one.projector.retry_parked, one.projector.discard_parked):
+        assert asked(lambda doing=doing: doing(game.players, key="player-1")) == {"progress": 1}  # type: ignore[misc]
+    game.bad.clear()
+    one.projector.retry_parked(game.players)
+    one.projector.rebuild(game.players)
+    assert asked(lambda: one.projector.drop_generations(game.players)) == {"progress": 3, "drop": 3}
+
+
 def test_a_worker_with_nothing_to_do_looks_at_the_table_and_at_how_far_its_parts_are() -> None:
     steps, game = Steps(), Game()
     one = app(game, kafka(4, steps))

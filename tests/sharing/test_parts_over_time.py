@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from eventsource_upstash import (
     App,
+    CatchUp,
     LogTrimmed,
     Memory,
     MemoryKeys,
@@ -15,11 +17,15 @@ from eventsource_upstash import (
     PartitionsChanged,
     Personal,
     ProjectionStopped,
+    Projector,
     Rebuilding,
     Registry,
+    Unavailable,
     ViewNotBuilt,
 )
+from eventsource_upstash._flow import parted_care
 from eventsource_upstash.backends.kafka.backend import Kafka
+from eventsource_upstash.domain.positions import Vector, vector
 from eventsource_upstash.ports import Backend, ProjectionId
 from tests.kafka.memory_topic import MemoryTopic
 from tests.sharing.support import (
@@ -231,6 +237,22 @@ def test_a_rebuild_goes_on_in_every_part_and_each_serves_when_it_is_at_the_head(
     }
 
 
+def test_a_rebuild_of_what_is_folded_as_a_whole_is_told_of_beside_views_in_parts() -> None:
+    game = Game(teams=True)
+    backend = kafka(3)
+    one = app(game, backend)
+    for name in names(12):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    fresh = Game(teams=True)
+    again = app(fresh, Kafka(topic_of(backend), views=backend.inner))
+    assert fresh.teams is not None
+    told: list[Rebuilding] = []
+    assert again.projector.rebuild(fresh.teams, progress=told.append).complete
+    assert [(each.projection, each.generation) for each in told] == [("teams", 2)] * len(told)
+    assert (told[0].position, told[-1].position, told[-1].fraction) == (0, one.event_store.head(), 1.0)
+
+
 def test_a_rebuild_that_ran_out_of_time_is_gone_on_with_by_whoever_catches_up() -> None:
     game = Game()
     one = app(game, kafka(3))
@@ -243,6 +265,87 @@ def test_a_rebuild_that_ran_out_of_time_is_gone_on_with_by_whoever_catches_up() 
     assert one.projector.catch_up().complete
     (status,) = one.projection_store.status()
     assert (status.generation, status.rebuilding) == (2, None)
+
+
+def test_a_rebuild_without_an_end_is_notified_of_and_the_next_call_goes_on_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    for partition in range(3):
+        one.event_store.append(in_partition(one, partition)[0], *[Scored(1)] * 5)
+    one.projector.catch_up()
+    small = Projector(one.event_store, one.projection_store, page_size=2)
+    notified: list[int] = []
+
+    async def notify(position: int) -> bool:
+        notified.append(position)
+        return True
+
+    async def fails(position: int) -> bool:
+        raise Unavailable("not now")
+
+    monkeypatch.setattr(one.event_store.notifier.flow, "notify", notify)
+    begun = small.rebuild(game.players, time_budget=0)
+    head = one.event_store.head()
+    assert (begun.complete, begun.position, begun.head) == (False, Vector((2, 2, 2)), head)
+    assert notified == [head]
+    monkeypatch.setattr(one.event_store.notifier.flow, "notify", fails)
+    assert small.rebuild(game.players, time_budget=0).position == Vector((4, 4, 4))
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told.endswith("the rebuild of projection 'players': not now")
+    monkeypatch.setattr(one.event_store.notifier.flow, "notify", notify)
+    done = small.rebuild(game.players)
+    assert (done.generation, done.complete, done.position) == (2, True, head)
+    assert notified == [head]  # nobody has to go on with it any more
+
+
+def test_of_the_time_for_a_rebuild_each_part_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Still:
+        @staticmethod
+        def monotonic() -> float:
+            return 100.0
+
+    game = Game()
+    one = app(game, kafka(3))
+    one.projector.catch_up()
+    monkeypatch.setattr(parted_care, "time", Still)
+    assert one.projector.flow.parting is not None
+    budgets: list[float | None] = []
+    for number in range(3):
+        folding = one.projector.flow.parting.folding(number)
+
+        async def noted(
+            until: int | None, budget: float | None, *more: Any, catch_up: Any = folding.catch_up
+        ) -> CatchUp:
+            budgets.append(budget)
+            done: CatchUp = await catch_up(until, budget, *more)
+            return done
+
+        monkeypatch.setattr(folding, "catch_up", noted)
+    one.projector.rebuild(game.players, time_budget=12.0)
+    assert budgets == [4.0, 6.0, 12.0]
+
+
+def test_of_a_view_that_was_never_folded_there_is_nothing_to_go_back_to() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    with pytest.raises(Misuse, match=r"a generation before this one of its view is not kept; there is nothing"):
+        one.projector.go_back(game.players)
+
+
+def test_one_of_several_builds_is_deleted_and_the_others_stay() -> None:
+    game = Game(teams=True)
+    one = app(game, kafka(3))
+    assert game.teams is not None
+    for name in names(6):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    for view in (game.players, game.teams):
+        one.projector.rebuild(view)
+        one.projector.rebuild(view)
+        assert one.projector.drop_generations(view, generation=1).generations == (1,)
+    assert [[kept.generation for kept in each.kept] for each in one.projection_store.status()] == [[2], [2]]
 
 
 def test_a_rebuild_is_not_begun_anew_in_a_part_that_another_one_has_ended() -> None:
@@ -275,8 +378,12 @@ def test_a_rebuild_that_cannot_go_on_in_one_part_goes_on_in_the_others() -> None
     bad = in_partition(one, 1)[0]
     game.bad.add(bad)
     one.event_store.append(bad, Scored(1))
-    with pytest.raises(ProjectionStopped, match="its rebuild, generation 2"):
+    with pytest.raises(ProjectionStopped, match="its rebuild, generation 2") as stopped:
         one.projector.rebuild(game.players)
+    result = stopped.value.result
+    head = vector(one.event_store.head())
+    assert (result.applied, result.head, result.complete) == (0, head, False)
+    assert vector(result.position) == head.moved({1: 0})  # whose first event was one of the bad player's too
     (status,) = one.projection_store.status()
     assert [part.generation for part in status.parts] == [2, 1, 2]
     assert status.rebuilding is not None
@@ -322,3 +429,46 @@ def test_a_version_that_was_deleted_can_be_begun_again_over_more_partitions() ->
         again.event_store.append(name, Scored(1))
     assert again.projector.catch_up().complete
     assert [part.partition for part in again.projection_store.status()[0].parts] == [0, 1, 2, 3]
+
+
+def test_a_version_that_was_folded_as_a_whole_can_be_deleted() -> None:
+    views, topic = Memory(), MemoryTopic("game", 3)
+    one = app(Game(partitioned=False), Kafka(topic, views=views))
+    for name in names(6):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    new = Game(version=2)
+    two = app(new, Kafka(topic, views=views))
+    two.projector.catch_up()
+    assert two.projector.drop_version("players", 1).generations == (1,)
+    assert not views._state.documents.get((ProjectionId("players", 1), 1))
+    assert two.projection_store.view(new.players).count() == 6
+
+
+def test_over_one_partition_a_version_can_be_deleted_too() -> None:
+    views, topic = Memory(), MemoryTopic("game", 1)
+    one = app(Game(), Kafka(topic, views=views))
+    one.event_store.append("player-1", Scored(1))
+    one.projector.catch_up()
+    two = app(Game(version=2), Kafka(topic, views=views))
+    assert two.projector.drop_version("players", 1).generations == (1,)
+    assert two.projector.drop_version("players", 1).generations == ()
+
+
+def test_whoever_has_deleted_a_version_reads_it_anew_where_it_is_begun_again() -> None:
+    views, topic = Memory(), MemoryTopic("game", 2)
+    one = app(Game(), Kafka(topic, views=views))
+    for name in names(8):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    new = Game(version=2)
+    two = app(new, Kafka(topic, views=views))
+    view = two.projection_store.view(new.players)
+    assert view.count() == 8  # by the version before
+    two.projector.drop_version("players", 1)
+    topic.recreate(4)
+    again = app(Game(), Kafka(topic, views=views))
+    for name in names(12):
+        again.event_store.append(name, Scored(1))
+    assert again.projector.catch_up().complete
+    assert view.count() == 12

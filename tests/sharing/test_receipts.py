@@ -66,6 +66,10 @@ def test_of_all_work_on_parts() -> None:
     other = priced.open(again)  # which knows of nothing yet
     priced.adds_up(lambda: run(other.projector.rebuilding.go_back(any_of(again.players), None))[1])
     priced.adds_up(lambda: other.projector.drop_generations(again.players, generation=3).receipt)
+    one.projector.rebuild(game.players)
+    third = Game(teams=True)
+    opened = priced.open(third)
+    priced.adds_up(lambda: opened.projector.drop_generations(third.players, generation=2).receipt)
     newer = priced.open(Game(version=2))
     priced.adds_up(lambda: newer.projector.drop_version("players", 1).receipt)
     priced.adds_up(lambda: newer.projector.catch_up().receipt)
@@ -124,6 +128,9 @@ def test_of_parked_events() -> None:
     priced.adds_up(lambda: one.projector.retry_parked(game.players).receipt)
     game.bad.clear()
     priced.adds_up(lambda: one.projector.retry_parked(game.players, key=bad[0]).receipt)
+    again = Game(on_error="park")
+    other = priced.open(again)  # which does not know yet how many parts there are
+    priced.adds_up(lambda: other.projector.retry_parked(again.players, key=bad[1]).receipt)
     priced.adds_up(lambda: one.projector.discard_parked(game.players).receipt)
 
 

@@ -13,6 +13,7 @@ from eventsource_upstash import (
     PartitionsChanged,
     ProjectionStopped,
     Projector,
+    Unavailable,
 )
 from eventsource_upstash._flow.parted_work import Work
 from eventsource_upstash._flow.partitions import each_part
@@ -27,6 +28,13 @@ from tests.sharing.support import Game, Scored, app, in_partition, kafka, names,
 def lags(one: App) -> list[int]:
     """How many events of each partition are not folded into the first view."""
     return [part.lag for part in one.projection_store.status()[0].parts]
+
+
+def met_of(one: App, game: Game) -> list[bool]:
+    """Whether each of three parts of a view has met the head."""
+    assert one.projection_store.partitions is not None
+    builds, _, _ = run(one.projection_store.partitions.whole.progress(each_part(game.players.id, 3)))
+    return [each.met for each in builds]
 
 
 def test_up_to_a_position_only_partitions_that_it_is_ahead_in_are_folded() -> None:
@@ -205,9 +213,7 @@ def test_a_worker_says_of_its_own_empty_partitions_that_they_have_met_the_head(m
     assert course is not None
 
     def met() -> list[bool]:
-        parts = each_part(game.players.id, 3)
-        builds, _, _ = run(parting.partitions.whole.progress(parts))
-        return [each.met for each in builds]
+        return met_of(one, game)
 
     asked, at = list[int](), parting.partitions.at
     monkeypatch.setattr(parting.partitions, "at", lambda number: asked.append(number) or at(number))
@@ -217,3 +223,72 @@ def test_a_worker_says_of_its_own_empty_partitions_that_they_have_met_the_head(m
     run(course.end(["0"]))
     assert met() == [True, True, False]
     assert asked == [1, 0], "each is told of by what works on it"
+    builds, _, _ = run(at(1).views.progress([game.players.id.part(1)]))
+    assert type(builds[0].checkpoint) is int  # as all positions of one partition
+
+
+def test_up_to_a_position_nothing_is_said_of_empty_partitions() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    token = one.event_store.append(in_partition(one, 1)[0], Scored(1)).position
+    assert one.projector.catch_up(until=token).complete
+    assert met_of(one, game) == [False, True, False]
+
+
+def begin_builds(one: App, game: Game, count: int = 3) -> None:
+    """Begin a rebuild of each part, as whoever was told to make it does."""
+    assert one.projection_store.partitions is not None
+    for number in range(count):
+        run(one.projection_store.partitions.at(number).views.begin(game.players.id.part(number)))
+
+
+def test_a_rebuild_takes_its_place_in_empty_partitions_too() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    one.event_store.append(in_partition(one, 1)[0], Scored(1))
+    one.projector.catch_up()
+    begin_builds(one, game)
+    assert one.projector.catch_up().complete
+    assert [part.generation for part in one.projection_store.status()[0].parts] == [2, 2, 2]
+
+
+def test_up_to_a_position_no_partition_is_read_for_a_rebuild_alone() -> None:
+    game = Game()
+    backend = kafka(3)
+    one = app(game, backend)
+    token = one.event_store.append(in_partition(one, 1)[0], Scored(1)).position
+    one.projector.catch_up()
+    begin_builds(one, game)
+    assert one.projector.catch_up(until=token).applied == 1  # which is as far as it can be asked for
+    topic_of(backend).calls.clear()
+    assert one.projector.catch_up(until=token).complete
+    assert "fetch" not in topic_of(backend).calls
+    assert [part.generation for part in one.projection_store.status()[0].parts] == [1, 2, 1]
+
+
+def test_a_rebuild_that_is_not_at_the_head_is_not_complete() -> None:
+    game = Game()
+    one = app(game, kafka(1))
+    one.event_store.append("player-1", *[Scored(1)] * 5)
+    one.projector.catch_up()
+    begin_builds(one, game, 1)
+    small = Projector(one.event_store, one.projection_store, page_size=2)
+    assert [small.catch_up(time_budget=0).complete for _ in range(3)] == [False, False, True]
+
+
+def test_what_cannot_be_reached_now_ends_a_catch_up_at_once() -> None:
+    game = Game()
+    backend = kafka(3)
+    one = app(game, backend)
+    for partition in range(3):
+        one.event_store.append(in_partition(one, partition)[0], Scored(1))
+
+    def unreachable(call: str) -> None:
+        if call == "fetch":
+            raise Unavailable("not now")
+
+    topic_of(backend).calls.clear()
+    topic_of(backend).before = unreachable
+    with pytest.raises(Unavailable, match="not now"):
+        one.projector.catch_up()
+    assert topic_of(backend).calls.count("fetch") == 1  # the others would keep the caller waiting for nothing

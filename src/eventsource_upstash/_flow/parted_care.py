@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Final
 
 from ..domain.events import FREE, CatchUp, Receipt
-from ..domain.positions import place_in
+from ..domain.positions import place_of
 from ..domain.progress import ProjectionId
 from ..domain.projections import Projection
 from ..errors import Misuse, ProjectionStopped
@@ -213,7 +213,7 @@ class _Watch:
     ) -> None:
         self._projection = projection
         self._tell = tell
-        self._places = {number: place_in(each.checkpoint, number) for number, each in begun.items()}
+        self._places = {number: place_of(each.checkpoint) for number, each in begun.items()}
         self._heads = dict(heads)
         self._first = sum(self._places.values())
         self._began = time.monotonic()
@@ -235,8 +235,8 @@ class _Watch:
 
     def note(self, number: int, position: int, head: int, *, tells: bool = False) -> None:
         """Note how far one part is."""
-        self._places[number] = max(self._places[number], place_in(position, number))
-        self._heads[number] = max(self._heads[number], place_in(head, number))
+        self._places[number] = max(self._places[number], place_of(position))
+        self._heads[number] = max(self._heads[number], place_of(head))
         if self._tell is None or not tells:
             return
         elapsed = time.monotonic() - self._began

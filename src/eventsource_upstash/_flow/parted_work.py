@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..domain.events import FREE, CatchUp, Receipt
-from ..domain.positions import join, meet, place_in, position_at, vector
+from ..domain.positions import join, meet, place_in, place_of, position_at, vector
 from ..domain.projections import Projection
 from ..errors import CorruptLog, EventSourceError, LogRewound, ProjectionStopped, ReactorStopped
 from ..ports import Progress, Pulled, Role
@@ -78,7 +78,7 @@ class Work:
 
     async def fold(self, folding: CatchingUp, number: int, budget: float | None, reach: Reach) -> CatchUp | None:
         """Fold one partition. What cannot go on there holds up no other one."""
-        until = None if self.until is None else _packed(number, vector(self.until).at(number))
+        until = None if self.until is None else position_at(number, vector(self.until).at(number))
         try:
             return self._done(await folding.catch_up(until, budget, reach))
         except ProjectionStopped as stopped:
@@ -166,8 +166,8 @@ class Course:
         self._folding = folding
         self.count: int = count
         self.behind: Behind
-        self.places: dict[int, int] = {}
-        self.heads: dict[int, int] = {}
+        self.places: dict[int, int]
+        self.heads: dict[int, int]
 
     async def begin(self) -> None:
         """Look how far everybody is."""
@@ -201,8 +201,8 @@ class Course:
             self._folding(number), number, budget, Reach(parts, reach.everybody, reach.building)
         )
         if done is not None:
-            self.places[number] = place_in(done.position, number)
-            self.heads[number] = max(self.heads[number], place_in(done.head, number))
+            self.places[number] = place_of(done.position)
+            self.heads[number] = max(self.heads[number], place_of(done.head))
         return done
 
     async def wait(self, held: Iterable[int], deadline: float | None) -> list[int]:
@@ -233,7 +233,7 @@ class Course:
         empty = [number for number, head in self.heads.items() if not head and (mine is None or str(number) in mine)]
         for number in empty if self._work.until is None else ():
             commits = [
-                staying(each)._replace(expected=0, checkpoint=0, head=0)
+                staying(each)._replace(checkpoint=0, head=0)  # numbers, as all positions of a partition
                 for each in self.behind.builds[number]
                 if each.role is Role.SERVING and not each.met and not each.checkpoint
             ]
@@ -250,7 +250,3 @@ async def look(partitions: Partitions, parted: Sequence[Projection[object]], cou
     for build in found:
         builds[of[build.projection]].append(build)
     return Behind(builds, {number: vector(head).at(number) for number in range(count)}, receipt)
-
-
-def _packed(number: int, place: int) -> int:
-    return position_at(number, place) if place else 0
