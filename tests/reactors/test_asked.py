@@ -80,6 +80,30 @@ def test_what_a_page_leads_to_is_carried_out_without_another_look(asked: Asked) 
     assert asked.calls["views.commit"] == 3
 
 
+def test_a_page_that_leads_to_nothing_is_followed_by_the_next_one_at_once(asked: Asked) -> None:
+    orders = Orders("send")
+    shop = shop_of(asked)
+    shop.open(orders)
+    shop.run(shop.face.append("elsewhere", Booked("1", 1)))
+    shop.catch_up()
+    # The page, and the next one with the commit of where it is now.
+    assert (asked.pages, asked.calls["views.pull"], asked.calls["views.commit"]) == (2, 1, 1)
+
+
+def test_who_is_far_behind_gets_a_page_after_what_a_page_leads_to_though_the_time_is_out() -> None:
+    orders = Orders("send")
+    shop = shop_of(Memory())
+    shop.open(orders)
+    shop.place("1", "2")
+    shop.catch_up()
+    seen = orders.registry.projection("seen", Booked)
+    seen.on(Placed, key="order")(lambda _, event: Booked(event.order, 1))
+    shop.open(orders)
+    shop.place("3")
+    assert shop.catch_up(time_budget=0).applied == 4
+    assert (len(shop.carrier.sent), shop.face.app.projection_store.status()[0].checkpoint) == (3, 3)
+
+
 def test_a_stop_that_is_known_is_not_written_again(asked: Asked) -> None:
     orders = Orders("send")
     orders.broken = {"2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from eventsource_upstash import CatchUp, Memory, Unavailable, UpstashRedis
 from eventsource_upstash._flow.parting import Shift
 from eventsource_upstash._flow.sharing import LEASE, SHARES, Sharing
-from eventsource_upstash._io.blocking import run
+from eventsource_upstash._io.blocking import BlockingPort, run
+from eventsource_upstash._io.port import Signal
 from eventsource_upstash.blocking import App
 from eventsource_upstash.ports import Backend, Commit, Committed, Got, Outcome, ProjectionId, Pull, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
@@ -268,6 +270,46 @@ def test_what_cannot_be_reached_now_holds_up_nothing_else_of_the_same_worker(
     monkeypatch.undo()
     one.app.projector.catch_up()
     model.check(one)
+
+
+class OneRound(BlockingPort):
+    """Ends the work at the first pause."""
+
+    def __init__(self) -> None:
+        self.stop = Signal()
+
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        self.stop.set()
+
+    def work(self, process: Process) -> None:
+        run(process.app.projector.flow.run(self, Signal(), self.stop, 0.5))
+
+
+def test_a_worker_folds_its_own_partitions_and_what_is_not_kept_in_parts() -> None:
+    clock, model = Clock(), Model()
+    backend = kafka(4)
+    one, late = Process(backend, clock), Process(backend, clock)
+    for player in PLAYERS:
+        model.append(one.app, player)
+    one.round()  # and everything is its own for a while
+    for player in PLAYERS:
+        model.append(one.app, player)
+    OneRound().work(late)
+    assert (late.game.calls, late.game.team_calls) == (0, 0)
+    one.leave()
+    OneRound().work(late)
+    assert late.game.calls == 24
+    model.check(late)
+
+
+def test_what_a_worker_cannot_fold_is_told_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    one = Process(kafka(2), Clock())
+    (bad,) = in_partition(one.app, 0)
+    one.game.bad.add(bad)
+    one.app.event_store.append(bad, Scored(1))
+    OneRound().work(one)
+    (error,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert re.match(r"projection 'players' stopped at position 1: .*Boom", error)
 
 
 def test_a_worker_that_stops_hands_over_at_once_and_one_that_is_gone_after_its_lease() -> None:

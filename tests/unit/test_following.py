@@ -15,6 +15,7 @@ from eventsource_upstash import (
     Misuse,
     Personal,
     ProjectionStopped,
+    Rebuilt,
     Receipt,
     Registry,
     Unavailable,
@@ -76,6 +77,18 @@ def test_who_follows_is_brought_up_with_the_views(face: Face) -> None:
         await face.append("task-3", TaskCreated("3", "c"), TaskCreated("4", "d"))
         result = await catch_up(face, until=3)
         assert (result.position, result.complete, one.checkpoint) == (3, True, 3)
+
+    face.colour.run(work())
+
+
+def test_who_follows_is_left_alone_by_a_rebuild(face: Face) -> None:
+    async def work() -> None:
+        one = Counts("one")
+        face.app.projector.follow(one)
+        await face.append("task-1", TaskCreated("1", "a"))
+        answer = face.app.projector.rebuild(face.app.registry.projections[0])
+        assert (answer if isinstance(answer, Rebuilt) else await answer).complete
+        assert one.checkpoint == 0
 
     face.colour.run(work())
 

@@ -167,7 +167,9 @@ class CatchingUp:
             _log.info("caught up: %d events folded, at position %s", result.applied, result.position)
         return result
 
-    async def _pull(self, work: Pass, pull: Pull) -> Pulled:
+    async def _pull(self, work: Pass, pull: Pull | None) -> Pulled | None:
+        if pull is None:  # nobody is left
+            return None
         pulled = await self._views.pull(pull)
         work.receipt += pulled.receipt
         return pulled
@@ -175,8 +177,7 @@ class CatchingUp:
     async def _step(self, work: Pass, pulled: Pulled, outboxes: Outboxes | None) -> Pulled | None:
         """Do what there is to do with what was pulled, and pull what comes next."""
         if pulled.lost is not None:  # whoever was there has been let go of: what comes next for the others?
-            then = work.next_pull(self._page_size)
-            return None if then is None else await self._pull(work, then)
+            return await self._pull(work, work.next_pull(self._page_size))
         if pulled.events or (pulled.reached is not None and pulled.reached != pulled.after):
             return await self._page(work, pulled, outboxes)
         return await self._switch(work, pulled)
@@ -205,7 +206,6 @@ class CatchingUp:
         """Fold one page into every build that is there, commit, and pull the next one."""
         rows = pulled.events
         here = [each for each in pulled.progress if each.checkpoint == pulled.after and work.counts(each)]
-        then: Pull | None = None
         if work.until is not None and not isinstance(pulled.after, Vector):
             # Of partitions a whole page is folded: none of its rows is beyond `until` for all that it says.
             rows = [row for row in rows if row[0] <= work.until]
@@ -213,13 +213,11 @@ class CatchingUp:
                 for progress in here:
                     work.reach(progress, work.until)
                     work.leave(progress)
-                then = work.next_pull(self._page_size)
-                return None if then is None else await self._pull(work, then)
+                return await self._pull(work, work.next_pull(self._page_size))
         refused: dict[Build, TooLarge] = {}
-        more = False
         while True:
             batch = await self._fold_all(work, here, rows, refused, pulled)
-            before = dict(work.open), dict(work.aside)
+            before = dict(work.open), dict(work.aside), work.rear
             for progress, _ in batch.failures:
                 work.leave(progress)
             then = work.next_pull(self._page_size)
@@ -232,13 +230,13 @@ class CatchingUp:
                 then = then._replace(limit=1)
             if not batch.commits:
                 self._fail(work, batch)
-                return None if then is None else await self._pull(work, then)
-            reacts = outboxes is not None and outboxes.wrote(batch.commits)
+                return await self._pull(work, then)
+            writing = outboxes if outboxes is not None and outboxes.wrote(batch.commits) else None
             try:
-                committed = await self._views.commit(batch.commits, None if reacts else then)
+                committed = await self._views.commit(batch.commits, then if writing is None else None)
             except TooLarge as error:
                 # The documents of a page may be far larger than its events: fold fewer of them.
-                work.open, work.aside = before
+                work.open, work.aside, work.rear = before
                 work.ended = False
                 if len(rows) > 1:
                     rows = rows[: len(rows) // 2]
@@ -254,8 +252,8 @@ class CatchingUp:
         by_build = {(each.projection, each.generation): each for each in here}
         for commit, folded, outcome in zip(batch.commits, batch.folds, committed.outcomes, strict=True):
             self._note(work, by_build[commit.projection, commit.generation], commit, folded, outcome)
-        if reacts and outboxes is not None:
-            return await outboxes.after(batch.commits, committed, pulled.head, then, more=more)
+        if writing is not None:
+            return await writing.after(batch.commits, committed, pulled.head, then, more=more)
         return committed.pulled
 
     @staticmethod
@@ -310,8 +308,9 @@ class CatchingUp:
                 first = rows[0][0] if rows else first_behind(pulled.after, pulled.head)
                 folded = Folded({}, progress.checkpoint, 0, error, Stopped(first, str(error)))
             if folded.error is not None:
-                at = folded.checkpoint + 1 if folded.stopped is None else folded.stopped.position
-                batch.failures.append((progress, Failure(progress.projection, at, folded.error)))
+                assert folded.stopped is not None  # the same in words
+                failure = Failure(progress.projection, folded.stopped.position, folded.error)
+                batch.failures.append((progress, failure))
             if pulled.reached is not None:
                 folded = folded._replace(checkpoint=_reached(pulled, rows, folded))
             mark = mark_of(pulled, rows, folded.checkpoint)
@@ -329,15 +328,14 @@ class CatchingUp:
             return
         work.applied += folded.applied
         work.reach(progress, commit.checkpoint)
-        if _view_log.isEnabledFor(logging.INFO):
-            _view_log.info(
-                "%s: checkpoint %s -> %s, documents written: %d%s",
-                name,
-                commit.expected,
-                commit.checkpoint,
-                len(commit.documents),
-                "" if progress.role is Role.SERVING else f" (generation {commit.generation}, building)",
-            )
+        _view_log.info(
+            "%s: checkpoint %s -> %s, documents written: %d%s",
+            name,
+            commit.expected,
+            commit.checkpoint,
+            len(commit.documents),
+            "" if progress.role is Role.SERVING else f" (generation {commit.generation}, building)",
+        )
         for each in folded.aside:
             if each.error is not None:
                 _view_log.warning(
@@ -383,7 +381,7 @@ def _reached(pulled: Pulled, rows: Sequence[StoredEvent], folded: Folded) -> int
     assert pulled.reached is not None
     if folded.error is None and len(rows) == len(pulled.events):
         return pulled.reached
-    stopped = None if folded.error is None or folded.stopped is None else folded.stopped.position
+    stopped = None if folded.stopped is None else folded.stopped.position
     return past(pulled.after, [row[0] for row in takewhile(lambda row: row[0] != stopped, rows)])
 
 
