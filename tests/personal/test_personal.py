@@ -469,7 +469,8 @@ def test_what_cannot_be_a_subject(subject: Any) -> None:
     registry = Registry()
     registry.event("moved", subject=lambda event: subject)(Moved)
     app = connect("memory:", registry, keys=MemoryKeys())
-    with pytest.raises(InvalidEvent, match=r"event type 'moved': its subject is a .* that cannot be one"):
+    told = rf"event type 'moved': its subject is a {type(subject).__name__} that cannot be one"
+    with pytest.raises(InvalidEvent, match=told):
         app.event_store.append("a", Moved("ada", BAKER))
     for forget in (app.event_store.forget, app.event_store.readmit):
         with pytest.raises(Misuse, match="a subject is a printable text"):

@@ -83,7 +83,7 @@ def test_a_log_with_personal_data_answers_snapshots_of_aggregates_without() -> N
     run(sealed.read_stream("task-1", 3, 10, 1 << 20, "Task:1"))
     run(sealed.read_stream("task-1", 3, 10, 1 << 20))
     assert log.asked[0] == ("task-1", 3, 10, 1 << 20, "Task:1")
-    assert log.asked[1] == ("task-1", 3, 10, 1 << 20)
+    assert log.asked[1] == ("task-1", 3, 10, 1 << 20, None)
 
 
 class Table:

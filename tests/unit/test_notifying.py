@@ -6,13 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from eventsource_upstash import App, EventStore, Memory, Misuse, Notifier, Receipt, Unavailable
+from eventsource_upstash import (
+    App,
+    Appended,
+    EventStore,
+    Memory,
+    MemoryKeys,
+    Misuse,
+    Notifier,
+    Receipt,
+    Unavailable,
+)
 from eventsource_upstash._flow import notifying
 from eventsource_upstash._flow.notifying import Notifying
 from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash._io.port import Port
-from eventsource_upstash.ports import Notices, Verifier
-from eventsource_upstash.testing.wrapping import LogWrapper
+from eventsource_upstash.ports import KeyStore, Log, Notices, Verifier
+from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.reactors.support import Carrier
 from tests.unit.todo import TaskCreated, todo
 
@@ -23,13 +33,16 @@ class Dear(Carrier):
     def __init__(self) -> None:
         super().__init__()
         self.told: list[int] = []
+        self.moments: list[int] = []
         self.verified: list[tuple[Mapping[str, str] | Sequence[tuple[str, str]], bytes, str | None]] = []
         self.error: Exception | None = None
 
     def notices(self, port: Port) -> Notices:
+        self.port = port
         return self
 
     async def send(self, position: int, raised_us: int) -> Receipt:
+        self.moments.append(raised_us)
         if self.error is not None:
             raise self.error
         self.told.append(position)
@@ -49,6 +62,7 @@ def test_the_receipt_of_an_append_tells_what_its_notification_cost() -> None:
     store = EventStore(Memory(), todo().registry, notifier=Notifier(dear))
     appended = store.append("task-1", TaskCreated("1", "a"))
     assert (dear.told, appended.receipt) == ([1], Receipt(requests=1, bytes_sent=10))
+    assert dear.port is PORT, "it waits as the store does"
 
 
 def test_an_append_whose_notification_fails_costs_nothing_for_it_and_the_next_one_owes_it() -> None:
@@ -61,13 +75,40 @@ def test_an_append_whose_notification_fails_costs_nothing_for_it_and_the_next_on
     assert dear.told == [2]
 
 
+@pytest.mark.parametrize("keys", [None, MemoryKeys()], ids=["in clear", "with keys"])
+def test_a_notification_that_was_not_sent_is_withdrawn_as_what_it_was_raised_as(keys: KeyStore | None) -> None:
+    withdrawn: list[tuple[int, int]] = []
+
+    class Withdrawing(LogWrapper):
+        async def withdraw(self, position: int, raised_us: int) -> Receipt:
+            withdrawn.append((position, raised_us))
+            return Receipt(requests=1)
+
+    class Backend(BackendWrapper):
+        def wrap_log(self, log: Log) -> Log:
+            return Withdrawing(log)
+
+    dear = Dear()
+    dear.error = Unavailable("nobody is there")
+    store = EventStore(Backend(Memory()), todo().registry, notifier=Notifier(dear), keys=keys)
+    store.append("task-1", TaskCreated("1", "a"))
+    appended = store.append("task-1", TaskCreated("1", "a"), idempotency_key="k")
+    assert appended == Appended(2, 2, Receipt(requests=1)), "to withdraw it is what it cost"
+    repeated = store.append("task-1", TaskCreated("1", "a"), idempotency_key="k")
+    assert repeated == Appended(2, 2, Receipt(requests=1), repeated=True)
+    recorded = [round(each.recorded_at.timestamp() * 1e6) for each in store.read()]
+    assert withdrawn[:2] == [(1, recorded[0]), (2, recorded[1])]
+    assert dear.moments == [moment for _, moment in withdrawn]
+
+
 def test_a_delivery_is_verified_whole() -> None:
     dear = Dear()
     app = App(Memory(), todo().registry, dear)
     app.event_store.notifier.verify({"upstash-signature": "s"}, b"body", "https://app.example.com/projections")
     assert dear.verified == [({"upstash-signature": "s"}, b"body", "https://app.example.com/projections")]
-    with pytest.raises(Misuse, match="nothing to verify deliveries with"):
-        App(Memory(), todo().registry, Carrier()).event_store.notifier.verify({}, b"", None)
+    for carrier in (Carrier(), None):
+        with pytest.raises(Misuse, match="nothing to verify deliveries with"):
+            App(Memory(), todo().registry, carrier).event_store.notifier.verify({}, b"", None)
 
 
 def test_to_notify_by_hand_tells_the_position_and_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,7 @@ class SealedLog:
             missed, cost = await self._sealing.open(answer.missed)
             answer = replace(answer, missed=missed)
             receipt += cost
-        return answer if receipt is FREE else replace(answer, receipt=answer.receipt + receipt)
+        return replace(answer, receipt=answer.receipt + receipt)
 
     async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
         """See `Log.recall`."""
@@ -171,7 +171,7 @@ class SealedLog:
 
     async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
         """See `Log.read`."""
-        page = await self._inner.read(after, limit, max_bytes, *(() if query is None else (query,)))
+        page = await self._inner.read(after, limit, max_bytes, query)
         events, receipt = await self._sealing.open(page.events)
         return page._replace(events=events, receipt=page.receipt + receipt)
 
@@ -179,9 +179,7 @@ class SealedLog:
         self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
     ) -> StreamPage:
         """See `Log.read_stream`."""
-        page = await self._inner.read_stream(
-            stream, after_revision, limit, max_bytes, *(() if snapshot is None else (snapshot,))
-        )
+        page = await self._inner.read_stream(stream, after_revision, limit, max_bytes, snapshot)
         events, receipt = await self._sealing.open(page.events)
         return page._replace(events=events, receipt=page.receipt + receipt)
 
@@ -214,20 +212,18 @@ class OpenedViews:
 
     async def pull(self, pull: Pull) -> Pulled:
         """See `Views.pull`."""
-        return await self._opened(await self._inner.pull(pull))
+        pulled = await self._inner.pull(pull)
+        events, cost = await self._sealing.open(pulled.events)
+        return pulled._replace(events=events, receipt=pulled.receipt + cost)
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
-        """See `Views.commit`."""
+        """See `Views.commit`. What its page cost is in its receipt already: what the keys cost is added to that."""
         committed = await self._inner.commit(commits, then)
-        if committed.pulled is None:
+        pulled = committed.pulled
+        if pulled is None:
             return committed
-        pulled = await self._opened(committed.pulled)
-        cost = pulled.receipt if pulled is not committed.pulled else FREE
-        return committed._replace(pulled=pulled, receipt=committed.receipt + cost)
-
-    async def _opened(self, pulled: Pulled) -> Pulled:
-        events, receipt = await self._sealing.open(pulled.events)
-        return pulled if events is pulled.events else pulled._replace(events=events, receipt=pulled.receipt + receipt)
+        events, cost = await self._sealing.open(pulled.events)
+        return committed._replace(pulled=pulled._replace(events=events), receipt=committed.receipt + cost)
 
 
 def _check_subject(subject: object) -> str:
