@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import Memory, MemoryKeys, Personal, ProjectionStopped, Registry, SQLite
+from eventsource_upstash import Memory, MemoryKeys, Personal, Projection, ProjectionStopped, Registry, SQLite, connect
 from eventsource_upstash._flow import catching_up, noting
 from eventsource_upstash.ports import Backend
 from tests.views.support import Colour, Desk, Game, Left, Lent, Met, Scored
@@ -289,6 +289,7 @@ def test_what_is_told_of_a_parked_event_is_how_it_failed_last() -> None:
     (first,) = desk.projector.parked(others)
     assert "LookupError" in first.error
     assert "in first_trouble" in first.traceback
+    assert all(line.startswith("  ") for line in first.traceback.splitlines()), "frames, as Python tells them"
     trouble[0] = second_trouble
     assert desk.projector.retry_parked(others).left == 1
     (again,) = desk.projector.parked(others)
@@ -297,11 +298,45 @@ def test_what_is_told_of_a_parked_event_is_how_it_failed_last() -> None:
     assert "in first_trouble" not in again.traceback
 
 
-def first_trouble() -> None:
+@dataclass(frozen=True)
+class Named:
+    name: str
+
+
+def named(version: int) -> tuple[Registry, Projection[Named]]:
+    """Names of which the first version cannot be folded, and cannot be brought up to the second one."""
+    registry = Registry()
+    if version > 1:
+        registry.upcast("named", from_version=1)(lambda _: second_trouble())
+    registry.event("named", version=version)(Named)
+    names = registry.projection("names", Named, on_error="park")
+    names.on(Named)(lambda _, event: first_trouble())
+    return registry, names
+
+
+def test_a_parked_event_that_is_decoded_no_more_stays_and_tells_why() -> None:
+    backend = Memory()
+    registry, _ = named(1)
+    app = connect(backend, registry)
+    app.event_store.append("s", Named("ada"))
+    app.projector.catch_up()
+    unknown = Registry()
+    for registry, names, told in (
+        (*named(2), "the upcaster from version 1: ArithmeticError"),
+        (unknown, unknown.projection("names", Named, on_error="park"), "'named'"),
+    ):
+        later = connect(backend, registry)
+        assert later.projector.retry_parked(names).left == 1
+        (parked,) = later.projector.parked(names)
+        assert told in parked.error
+        assert parked.traceback == "", "no fold was called"
+
+
+def first_trouble() -> Any:
     raise LookupError
 
 
-def second_trouble() -> None:
+def second_trouble() -> Any:
     raise ArithmeticError
 
 

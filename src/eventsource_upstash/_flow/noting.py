@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from ..domain.events import StoredEvent, stored_id
-from ..domain.folding import Aside, Folded, HandlerError
+from ..domain.folding import Aside, Folded
 from ..domain.positions import plain
 from ..domain.progress import Notes, Stopped
 from ..domain.projections import Projection
@@ -125,9 +125,9 @@ def told(error: BaseException | None) -> tuple[str, str]:
     """An error in a line, and where it was raised."""
     if error is None:
         return "", ""
-    cause = error.__cause__ if isinstance(error, HandlerError) and error.__cause__ is not None else error
+    raised = error if error.__cause__ is None else error.__cause__
     # The frames alone: the text of the exception is in the line, and what lies below it may be anything.
-    frames = "".join(traceback.format_tb(cause.__traceback__))
+    frames = "".join(traceback.format_tb(raised.__traceback__))
     return str(error), frames[-_MAX_TRACEBACK:]
 
 
