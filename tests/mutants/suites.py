@@ -77,6 +77,7 @@ EMBEDDED = Suite(
         "tests/attacks/test_receiver.py",
         "tests/attacks/test_endpoints.py",
         "tests/sql/test_following.py",
+        "tests/sql/test_other_log.py::test_what_a_sync_asks_of_the_log",
         "tests/kafka/test_app.py",
         "tests/kafka/test_capabilities.py",
         "tests/kafka/test_conformance.py",

@@ -87,6 +87,24 @@ def test_what_is_asked_of_the_parts_to_look_after_them() -> None:
     assert asked(lambda: one.projector.drop_generations(game.players)) == {"progress": 3, "drop": 3}
 
 
+def test_a_read_of_one_document_folds_its_part_alone() -> None:
+    steps, game = Steps(), Game()
+    one = app(game, kafka(3, steps))
+    keys = [in_partition(one, number)[0] for number in range(3)]
+    view = one.projection_store.view(game.players)
+    for key in keys * 2:
+        one.event_store.append(key, Scored(1))
+    one.projector.catch_up()
+    for key in keys:
+        one.event_store.append(key, Scored(1))
+    steps.steps.clear()
+    found = view.get(keys[1], at_least=one.event_store.head())
+    assert found is not None
+    assert found.score == 3
+    assert steps.steps["commit"] == 1
+    assert [each.score for each in view.get_many(keys).values()] == [2, 3, 2]
+
+
 def test_a_worker_with_nothing_to_do_looks_at_the_table_and_at_how_far_its_parts_are() -> None:
     steps, game = Steps(), Game()
     one = app(game, kafka(4, steps))

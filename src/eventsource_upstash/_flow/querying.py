@@ -191,8 +191,7 @@ class Querying:
             place = listed.last
             more = listed.more and place is not None
             items = tuple(self.decode(projection, listed, listed.documents))
-            if items or not more:
-                yield Page(items, cursor_of(span.index, place) if more and place is not None else None)
+            yield Page(items, cursor_of(span.index, place) if more and place is not None else None)
             if not more:
                 return
             limit = None if limit is None else limit - len(listed.documents)
@@ -366,12 +365,13 @@ def place_of(cursor: str, index: str) -> tuple[str, str]:
     from base64 import urlsafe_b64decode
 
     try:
-        of, value, key = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(_SEPARATOR)
+        # More signs at the end than it was filled up with are passed over.
+        found = urlsafe_b64decode(cursor + "==").decode().split(_SEPARATOR)
     except (ValueError, TypeError, AttributeError):
-        of = value = key = ""
-    if of != index or value[:1] not in ("n", "s"):
+        found = []
+    if len(found) != 3 or found[0] != index or found[1][:1] not in ("n", "s"):
         raise Misuse(
             f"index {index!r}: after= is no cursor of it; hand over the one that a page of this index answered"
         )
-    check_key(key)
-    return value, key
+    check_key(found[2])
+    return found[1], found[2]
