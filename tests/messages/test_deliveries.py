@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from eventsource_upstash import App, Job, Memory, Misuse, NotRetryable, Registry, RetryLater, Unavailable, connect
-from eventsource_upstash._flow.delivering import Delivered, Delivering
+from eventsource_upstash._flow.delivering import Delivered, Delivering, Posting
 from eventsource_upstash._flow.working import Jobs
 from eventsource_upstash._io.blocking import PORT, BlockingPort, run
 from eventsource_upstash._io.port import Signal
-from eventsource_upstash.ports import Claimed, Message
+from eventsource_upstash.ports import URLS, Claimed, Message
 from eventsource_upstash.testing import BackendWrapper
 from tests.messages.test_messages import EIGHT, Answering, Broken, Clock, opened
 from tests.reactors.support import Carrier
@@ -177,6 +178,8 @@ def test_each_new_trouble_of_a_deliverer_is_logged_once(clock: Clock, caplog: py
         Unavailable("x"),
         None,
         Unavailable("x"),
+        None,
+        silent,
     ]
 
     class Counting(BlockingPort):
@@ -188,9 +191,147 @@ def test_each_new_trouble_of_a_deliverer_is_logged_once(clock: Clock, caplog: py
     mailbox = Failing(Memory().mailbox(PORT), errors)
     delivering = Delivering(mailbox, Jobs(awaits=None), PORT, clock)
     run(delivering.run(Counting(), Signal(), stop, 1.0))
-    assert caplog.messages == ["", "down", "no zone", "x", "x"], "also one whose text is empty"
-    assert [each.exc_info[1] if each.exc_info else None for each in caplog.records] == [silent, cause, None, None, None]
-    assert slept == [2.0, 4.0, 8.0, 16.0, 1.0, 32.0, 1.0, 2.0]
+    assert caplog.messages == ["", "down", "no zone", "x", "x", ""], "also one whose text is empty"
+    told = [each.exc_info[1] if each.exc_info else None for each in caplog.records]
+    assert told == [silent, cause, None, None, None, silent]
+    assert slept == [2.0, 4.0, 8.0, 16.0, 1.0, 32.0, 1.0, 2.0, 1.0, 2.0]
+
+
+def test_pauses_of_a_deliverer_grow_to_a_thousand_times_the_first(clock: Clock) -> None:
+    stop, slept = Signal(), list[float]()
+    errors: list[Exception | None] = [Unavailable("x")] * 12
+
+    class Counting(BlockingPort):
+        async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+            slept.append(seconds)
+            if not errors:
+                stop.set()
+
+    delivering = Delivering(Failing(Memory().mailbox(PORT), errors), Jobs(awaits=None), PORT, clock)
+    run(delivering.run(Counting(), Signal(), stop, 0.01))
+    assert slept == [0.01 * 2 ** min(number, 10) for number in range(1, 13)]
+
+
+def test_a_deliverer_ends_after_the_message_in_hand(clock: Clock) -> None:
+    stop, got = Signal(), list[str]()
+
+    def work(job: Job) -> None:
+        got.append(job.id)
+        stop.set()
+
+    app = opened("memory:", clock, work)
+    for name in "ab":
+        app.messages.send("/work", id=name)
+    delivering = Delivering(app.backend.mailbox(PORT), app.jobs, PORT, clock)
+    run(delivering.run(PORT, Signal(), stop, 1.0))
+    assert got == ["a"]
+
+
+def test_a_look_counts_each_failure_and_what_is_given_up_of_them(clock: Clock) -> None:
+    answers: list[Exception] = [NotRetryable("never"), RetryLater("busy", after=0.5), ArithmeticError("by zero")]
+
+    def work(job: Job) -> None:
+        raise answers.pop(0)
+
+    app = opened("memory:", clock, work)
+    for name in "abc":
+        app.messages.send("/work", id=name)
+    done = app.messages.deliver_due()
+    assert done == Delivered(0, 3, 1, EIGHT + timedelta(seconds=0.5))
+
+
+def test_whatever_nobody_has_a_job_for_is_given_up_and_counted(clock: Clock) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    for name in "abc":
+        app.messages.send(f"/gone/{name}", id=name)
+    clock.move(days=7)
+    assert app.messages.deliver_due() == Delivered(0, 0, 3, None)
+    assert sorted(each.message.id for each in app.messages.dead()) == ["a", "b", "c"]
+
+
+def test_what_is_given_up_is_so_though_a_schedule_cannot_be_told(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    app.schedules.create("CRON_TZ=Europe/Berlin 0 * * * *", "/work")
+    app.messages.send("/gone", id="a")
+    clock.move(days=8)
+
+    def unknown(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr("zoneinfo.ZoneInfo", unknown)
+    with pytest.raises(Misuse, match="'Europe/Berlin' is not known here"):
+        app.messages.deliver_due()
+    assert [each.message.id for each in app.messages.dead()] == ["a"]
+
+
+def test_nobody_else_is_handed_what_is_being_delivered(clock: Clock) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    app.job("/slow", lease=3600)(lambda job: None)
+    app.messages.send("/work")
+    mailbox = Noting(app.backend.mailbox(PORT))
+    run(Delivering(mailbox, app.jobs, PORT, clock).deliver_due())
+    minutes = {URLS: 2, "/work": 15, "/slow": 60}
+    assert mailbox.claims == [(clock.us, 1, {place: clock.us + n * 60_000_000 for place, n in minutes.items()})]
+
+
+def test_what_is_tried_again_is_noted_with_the_reason(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    app = opened("memory:", clock, raising(RetryLater("busy", after=1.5)))
+    app.messages.send("/work", id="a")
+    mailbox = Noting(app.backend.mailbox(PORT))
+    run(Delivering(mailbox, app.jobs, PORT, clock).deliver_due())
+    assert mailbox.agains == [("a", clock.us + 1_500_000, "RetryLater: busy")]
+    assert caplog.messages[0].endswith("; again in 2 s")
+
+
+def test_a_job_is_handed_the_headers_of_its_message(clock: Clock) -> None:
+    got: list[Job] = []
+    app = opened("memory:", clock, got.append)
+    app.messages.send("/work", {}, headers={"X-A": "b"}, id="a")
+    app.messages.deliver_due()
+    assert dict(got[0].headers) == {"content-type": "application/json", "x-a": "b", "eventsource-message-id": "a"}
+
+
+def test_who_took_longer_than_the_lease_is_told_with_the_message(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    mailbox = Memory().mailbox(PORT)
+    jobs = Jobs(awaits=None)
+
+    @jobs.at("/work")
+    def work(job: Job) -> None:
+        clock.move(minutes=16)
+        assert run(mailbox.claim(clock.us, 1, {"/work": clock.us + 1}))
+
+    run(mailbox.put([Message("a", "/work", b"")], clock.us))
+    assert run(Delivering(mailbox, jobs, PORT, clock).deliver_due()).delivered == 1
+    assert caplog.messages == ["message a took longer than its lease: somebody else may have delivered it too"]
+    assert callable(work)
+
+
+def test_of_many_jobs_that_are_missing_ten_are_named(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    paths = [f"/gone/{number:02}" for number in range(12)]
+    for path in paths:
+        app.messages.send(path)
+    clock.move(minutes=1)
+    assert app.messages.deliver_due().left == 12
+    (said,) = caplog.messages
+    named = ", ".join(f"1 for {path!r} since 60 s" for path in paths[:10])
+    assert f"does not have: {named}, and for 2 more jobs. Register" in said
+
+
+def test_messages_wait_from_whole_microseconds_on() -> None:
+    puts: list[object] = []
+
+    class Putting:
+        async def put(self, messages: object, now_us: int) -> None:
+            puts.append((now_us, type(now_us)))
+
+    posting: Any = Posting(Putting(), lambda: 1_700_000_000_000_000_999)  # type: ignore[arg-type]  # only puts
+    run(posting.publish([Message("m", "/work", b"")]))
+    assert puts == [(1_700_000_000_000_000, int)]
+    run(posting.publish([]))
+    assert len(puts) == 1
 
 
 class Silent(BackendWrapper):

@@ -133,6 +133,19 @@ def test_a_message_that_kills_whoever_delivers_it_is_given_up(clock: Clock) -> N
     assert "the process ended" in app.messages.dead()[0].error
 
 
+def test_a_message_is_delivered_though_many_were_killed_over_it(clock: Clock) -> None:
+    got: list[Job] = []
+    app = opened("memory:", clock, got.append)
+    app.messages.send("/work", retries=1)
+    mailbox = app.backend.mailbox(PORT)
+    assert mailbox is not None
+    for _ in range(6):
+        assert run(mailbox.claim(clock.us, 1, {"/work": clock.us + round(LEASE * 1_000_000)}))
+        clock.move(minutes=15)
+    assert app.messages.deliver_due().delivered == 1
+    assert [job.attempt for job in got] == [7]
+
+
 def test_a_job_that_takes_longer_than_the_lease_is_done_when_the_first_is_through(tmp_path: Path, clock: Clock) -> None:
     attempts: list[int] = []
 
@@ -276,6 +289,8 @@ class Answering(BlockingPort):
     ("answer", "outcome", "pause"),
     [
         ((200, {}), (1, 0, 0), None),
+        ((299, {}), (1, 0, 0), None),
+        ((300, {}), (0, 1, 0), 12),
         ((302, {}), (0, 1, 0), 12),
         ((404, {}), (0, 1, 0), 12),
         ((503, {"retry-after": "90"}), (0, 1, 0), 90),

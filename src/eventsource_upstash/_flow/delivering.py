@@ -265,7 +265,7 @@ class Delivering:
             return
         pause_us = _after(claimed.attempt)
         if failure.after is not None:
-            pause_us = round(min(max(failure.after, 0.0), MAX_AFTER) * 1_000_000)
+            pause_us = round(min(failure.after, MAX_AFTER) * 1_000_000)
         _log.warning(
             "message %s was not delivered, attempt %d: %s; again in %.0f s",
             message.id,
@@ -278,8 +278,6 @@ class Delivering:
     async def _work(self, claimed: Claimed) -> None:
         """Hand a message to the job that its path names. Raises `_Failed`."""
         message = claimed.message
-        if message.destination not in self._jobs:
-            raise _Failed(f"there is no job {message.destination!r} here")
         job = Job(
             message.destination,
             message.id,
@@ -336,7 +334,7 @@ def _told(left: Sequence[Left], now_us: int) -> str:
 
 def _after(attempt: int) -> int:
     """Microseconds until the next attempt, as QStash waits: some 12 s, 2.5 min, 30 min, 6 h, a day."""
-    return round(min(MAX_AFTER, math.exp(2.5 * min(attempt, 10))) * 1_000_000)
+    return round(min(MAX_AFTER, math.exp(2.5 * attempt)) * 1_000_000)
 
 
 def _line(error: BaseException) -> str:
