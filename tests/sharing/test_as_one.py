@@ -93,6 +93,14 @@ def test_notes_are_summed_and_what_has_stopped_is_told_of_each() -> None:
     assert (stopped.position, stopped.since_us) == (position_at(1, 9), 101)
     assert stopped.reason == "in partition 1: boom 1 (also stopped: partition 2)"
 
+    def reason(*stops: bool) -> str:
+        one = in_one(VIEW, {number: noted(number, 1, stop, "x") for number, stop in enumerate(stops)}, len(stops))
+        assert one.notes.stopped is not None
+        return one.notes.stopped.reason
+
+    assert reason(False, True) == "in partition 1: boom 1"
+    assert reason(True, True, False, True) == "in partition 0: boom 0 (also stopped: partition 1, 3)"
+
 
 def test_all_builds_of_the_parts_are_builds_of_the_view() -> None:
     building, kept, dropped = Role.BUILDING, Role.KEPT, Role.DROPPED
@@ -107,6 +115,31 @@ def test_all_builds_of_the_parts_are_builds_of_the_view() -> None:
     assert (rebuilt.generation, rebuilt.role, places(rebuilt, 3)) == (3, building, [4, 7, 0])
     assert (second.generation, second.role, places(second, 3)) == (2, kept, [0, 6, 0])
     assert (first.generation, first.role, places(first, 3)) == (1, dropped, [8, 5, 2])
+
+
+def test_what_is_built_is_told_by_its_own_generation_whatever_a_part_serves() -> None:
+    """Parts may number their builds otherwise: of one of them a rebuild was given up, say."""
+    builds = {
+        0: [part(0, 9, 2), part(0, 4, 3, role=Role.BUILDING)],
+        1: [part(1, 7, 5), part(1, 6, 4, role=Role.KEPT)],
+    }
+    found = builds_in_one(VIEW, builds, 2)
+    assert [(each.generation, each.role) for each in found] == [
+        (5, Role.SERVING),
+        (3, Role.BUILDING),
+        (4, Role.KEPT),
+    ]
+
+
+def test_of_one_partition_all_builds_are_at_numbers() -> None:
+    builds = {0: [part(0, 9, 2), part(0, 4, 3, role=Role.BUILDING), part(0, 8, 1, role=Role.KEPT)]}
+    found = builds_in_one(VIEW, builds, 1)
+    assert [(each.checkpoint, type(each.checkpoint)) for each in found] == [(9, int), (4, int), (8, int)]
+
+
+def test_an_edition_is_a_number_for_everybody() -> None:
+    editions = [in_one(VIEW, {0: part(0, place)}, 1).edition for place in range(1, 9)]
+    assert all(0 <= edition < 2**53 for edition in editions)  # JSON's, JavaScript's
 
 
 def test_without_a_rebuild_there_is_none() -> None:
@@ -177,6 +210,9 @@ def test_what_an_answer_about_keys_has_to_have_reached_is_their_partitions_place
     assert needed(keys[1], of=game.teams.id) == [2, 2, 2]  # a whole view needs all of it
     topic_of(backend).grow(4)
     assert needed(keys[1]) == [2, 2, 2]  # its events may be in another one by now
+    single = app(Game(), kafka(1)).projection_store.partitions
+    assert single is not None
+    assert type(run(single.needed(game.players.id, ["player-1"], 5))) is int
     fresh = app(Game(), kafka(2))
     other = fresh.projection_store.partitions
     assert other is not None

@@ -10,6 +10,9 @@ from typing import TypeVar, cast
 import pytest
 
 from eventsource_upstash import AsyncWorker, Memory, Unavailable, connect_async
+from eventsource_upstash._io.blocking import PORT
+from eventsource_upstash._io.port import Port
+from eventsource_upstash.ports import Log, Views
 from eventsource_upstash.testing import BackendWrapper
 from tests.kafka.memory_topic import MemoryTopic
 from tests.sharing.support import Clock, Game, Scored, app, in_partition, kafka, names
@@ -103,6 +106,28 @@ def test_a_read_of_one_document_folds_its_part_alone() -> None:
     assert found.score == 3
     assert steps.steps["commit"] == 1
     assert [each.score for each in view.get_many(keys).values()] == [2, 3, 2]
+
+
+def test_what_works_on_a_partition_is_opened_once() -> None:
+    """Views may learn what they would have to ask for anew: how the names of large sets are stored, on Redis."""
+
+    ports: list[Port] = []
+
+    class Opened(BackendWrapper):
+        def views(self, port: Port, log: Log) -> Views:
+            ports.append(port)
+            return super().views(port, log)
+
+    game, opened = Game(on_error="park"), Opened(Memory())
+    one = app(game, kafka(3, opened))
+    for name in names(9):
+        one.event_store.append(name, Scored(1))
+    for _ in range(2):
+        one.projector.catch_up()
+        one.projector.rebuild(game.players)
+        one.projector.retry_parked(game.players)
+        one.projector.drop_generations(game.players)
+    assert ports == [PORT] * 4  # of the whole log, and of each partition
 
 
 def test_a_worker_with_nothing_to_do_looks_at_the_table_and_at_how_far_its_parts_are() -> None:

@@ -189,6 +189,32 @@ def test_personal_data_is_opened_in_each_part() -> None:
     assert not any(b"name of" in (record.value or b"") for record in topic_of(backend).records())
 
 
+def test_personal_data_of_parked_events_is_opened_when_they_are_tried_again() -> None:
+    registry = Registry()
+    bad = ["player-2"]
+
+    @registry.event("named", subject="id")
+    @dataclass(frozen=True)
+    class Named:
+        id: str
+        name: Personal[str | None] = None
+
+    people = registry.projection("people", Player, partitioned=True, on_error="park")
+
+    @people.on(Named)
+    def named(person: Player | None, event: Named) -> Player | None:
+        if event.id in bad:
+            raise ValueError("not now")
+        return Player(event.name or "nobody")
+
+    one = App(kafka(3), registry, None, keys=MemoryKeys())
+    one.event_store.append("player-2", Named("player-2", "name of player-2"))
+    one.projector.catch_up()
+    bad.clear()
+    assert one.projector.retry_parked(people).done == 1
+    assert one.projection_store.view(people).get("player-2") == Player("name of player-2")
+
+
 def test_what_retention_took_from_one_partition_stops_that_one() -> None:
     game = Game()
     backend = kafka(3)
@@ -408,6 +434,7 @@ def test_a_version_in_parts_answers_while_the_next_one_is_built_and_can_be_delet
         view.index("score").top(3)
     built = unread.value
     assert (built.projection, built.reached, built.head) == ("players", 0, 0)
+    assert "projection 'players', version 2, is being built" in str(built)
     two.projector.catch_up()
     assert [key for key, _ in view.index("score").top(6)] == names(6)[::-1]
     assert two.projector.drop_version("players", 1).generations == (1,)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from eventsource_upstash import Memory, View
+import pytest
+
+from eventsource_upstash import Memory, Misuse, Registry, View
 from eventsource_upstash._flow.querying import NUMBERS, span_of
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.blocking import App
-from eventsource_upstash.ports import Backend, Listed, ProjectionId, Span, Views
+from eventsource_upstash.ports import Backend, Counted, Got, Listed, ProjectionId, Span, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 from tests.priced import Till
 from tests.sharing.support import BEGIN, Clock, Game, Left, Lent, Player, Scored, app, kafka, names, partition_of
@@ -180,26 +184,39 @@ def test_of_no_keys_a_view_in_parts_tells_how_far_it_is() -> None:
     assert got.progress.checkpoint == one.event_store.head()
 
 
-class Limits(BackendWrapper):
-    """Notes how many documents are asked for at once."""
+class Noting(BackendWrapper):
+    """Notes how many documents, and bytes of them, are asked for at once; and whether the primary copy is asked."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
-        self.limits: list[int] = []
+        self.limits: list[tuple[int, int]] = []
+        self.primary: list[bool] = []
 
     def wrap_views(self, views: Views) -> Views:
-        return Limited(views, self.limits)
+        return NotingViews(views, self)
 
 
-class Limited(ViewsWrapper):
-    def __init__(self, inner: Views, limits: list[int]) -> None:
+class NotingViews(ViewsWrapper):
+    def __init__(self, inner: Views, of: Noting) -> None:
         super().__init__(inner)
-        self._limits = limits
+        self._of = of
+
+    async def get_many(
+        self, projection: ProjectionId, keys: Sequence[str], now_us: int, *, primary: bool = False
+    ) -> Got:
+        self._of.primary.append(primary)
+        return await super().get_many(projection, keys, now_us, primary=primary)
+
+    async def count(
+        self, projection: ProjectionId, span: Span | None, now_us: int, *, primary: bool = False
+    ) -> Counted:
+        self._of.primary.append(primary)
+        return await super().count(projection, span, now_us, primary=primary)
 
     async def items(
         self, projection: ProjectionId, after: str | None, limit: int, max_bytes: int, now_us: int
     ) -> Listed:
-        self._limits.append(limit)
+        self._of.limits.append((limit, max_bytes))
         return await super().items(projection, after, limit, max_bytes, now_us)
 
     async def find(
@@ -213,12 +230,12 @@ class Limited(ViewsWrapper):
         *,
         reverse: bool = False,
     ) -> Listed:
-        self._limits.append(limit)
+        self._of.limits.append((limit, max_bytes))
         return await super().find(projection, span, after, limit, max_bytes, now_us, reverse=reverse)
 
 
 def test_no_part_is_asked_for_more_than_the_page_may_hold_nor_much_more_than_its_share() -> None:
-    game, backend = Game(), Limits(Memory())
+    game, backend = Game(), Noting(Memory())
     one = app(game, kafka(4, backend))
     one.event_store.append("player-1", Scored(1))
     one.projector.catch_up()
@@ -227,7 +244,34 @@ def test_no_part_is_asked_for_more_than_the_page_may_hold_nor_much_more_than_its
         backend.limits.clear()
         run(views.items(known, None, limit, 1 << 20, 0))
         run(views.find(known, span, None, limit, 1 << 20, 0))
-        assert backend.limits == [share] * 8
+        assert [limit for limit, _ in backend.limits] == [share] * 8
+    for room, share in ((1_001, 500), (1_003, 501), (3, 1), (1, 1)):  # twice what comes to each of the four
+        backend.limits.clear()
+        run(views.items(known, None, 100, room, 0))
+        assert [size for _, size in backend.limits] == [share] * 4
+
+
+def test_from_the_primary_copy_is_read_what_is_asked_for_so_and_every_rank() -> None:
+    game, backend = Game(teams=True), Noting(Memory())
+    one = app(game, kafka(3, backend))
+    for name in names(5):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    assert game.teams is not None
+    views, known, span = one.projection_store.views, game.players.id, Span("score", *NUMBERS)
+
+    def asked(doing: Callable[[], Coroutine[object, None, object]]) -> set[bool]:
+        backend.primary.clear()
+        run(doing())
+        return set(backend.primary)
+
+    for primary in (True, False):
+        for of in (known, game.teams.id):
+            assert asked(lambda of=of, primary=primary: views.get_many(of, names(5), 0, primary=primary)) == {primary}
+            assert asked(lambda of=of, primary=primary: views.count(of, None, 0, primary=primary)) == {primary}
+    assert asked(lambda: views.get_many(known, names(5), 0)) == {False}
+    assert asked(lambda: views.count(known, None, 0)) == {False}
+    assert asked(lambda: views.rank(known, span, "player-1", 0)) == {True}  # which is of several steps
 
 
 def test_a_rank_is_within_the_span_that_is_asked_for() -> None:
@@ -258,3 +302,107 @@ def test_of_one_partition_all_that_is_counted_is_as_of_a_number() -> None:
         run(views.get_many(known, ("player-1",), 0)),
     ):
         assert (answer.progress.checkpoint, type(answer.progress.checkpoint)) == (2, int)
+        assert answer.progress.projection == known
+
+
+def uneven() -> tuple[App, Views, ProjectionId, list[str]]:
+    """A view in three parts, whose first keys are all in one, and whose last ones are in another one."""
+    game = Game()
+    one = app(game, kafka(3))
+    every = [f"player-{number:03}" for number in range(200)]
+    parts = [[name for name in every if partition_of(one, name) == partition] for partition in range(3)]
+    kept = [*parts[0][:8], *[name for name in every[100:] if partition_of(one, name) == 1][:8]]
+    between = [name for name in every[50:100] if partition_of(one, name) == 2][:8]
+    for name in (*kept, *between):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+    return one, one.projection_store.views, game.players.id, sorted((*kept, *between))
+
+
+def test_no_part_is_passed_by_where_the_first_keys_or_the_last_ones_are_all_in_one() -> None:
+    _, views, known, every = uneven()
+    span = Span("score", *NUMBERS)
+    size = len(run(views.items(known, None, 1, 1 << 20, 0)).documents[0][1])
+    for documents in (1, 4, 7):
+        after: tuple[str, str] | None = None
+        listed: list[str] = []
+        while True:
+            page = run(views.items(known, None if after is None else after[1], 100, documents * size, 0))
+            listed += [key for key, _ in page.documents]
+            after = page.last
+            if not page.more:
+                break
+        assert listed == every
+        for reverse in (False, True):
+            after, listed = None, []
+            while True:
+                page = run(views.find(known, span, after, 100, documents * size, 0, reverse=reverse))
+                listed += [key for key, _ in page.documents]
+                after = page.last
+                if not page.more:
+                    break
+            assert listed == (every[::-1] if reverse else every)
+
+
+def test_a_page_ends_with_the_document_that_fills_it() -> None:
+    game = Game()
+    one = app(game, kafka(3))
+    every: list[str] = []
+    for number in range(100, 1_000):  # by turns of each part
+        if partition_of(one, f"player-{number}") == len(every) % 3:
+            every.append(f"player-{number}")
+            one.event_store.append(every[-1], Scored(1))
+    one.projector.catch_up()
+    views, known = one.projection_store.views, game.players.id
+    size = len(run(views.items(known, None, 1, 1 << 20, 0)).documents[0][1])
+    for documents in (1, 2, 5):
+        page = run(views.items(known, None, 100, documents * size, 0))
+        assert [key for key, _ in page.documents] == every[:documents]
+        assert (page.more, page.last) == (True, ("", every[documents - 1]))
+
+
+def test_the_last_page_tells_where_it_ends_too() -> None:
+    _, views, known, every = uneven()
+    span = Span("score", *NUMBERS)
+    (value,) = {value for value, _ in [run(views.find(known, span, None, 100, 1 << 20, 0)).last or ("", "")]}
+    for page, last in (
+        (run(views.items(known, None, 100, 1 << 20, 0)), ("", every[-1])),
+        (run(views.find(known, span, None, 100, 1 << 20, 0)), (value, every[-1])),
+        (run(views.find(known, span, None, 100, 1 << 20, 0, reverse=True)), (value, every[0])),
+        (run(views.items(known, every[-1], 100, 1 << 20, 0)), None),
+    ):
+        assert (page.more, page.last) == (False, last)
+
+
+def test_documents_that_fit_their_class_or_their_index_no_more_are_told_by_key() -> None:
+    """Code that has changed without another version; the same is told of a view that is folded as a whole."""
+    backend = kafka(3)
+    one = app(Game(), backend)
+    for name in names(5):
+        one.event_store.append(name, Scored(1))
+    one.projector.catch_up()
+
+    @dataclass(frozen=True)
+    class Other:
+        surname: str
+
+    def opened(document: type, value: Callable[[Any], int | None]) -> tuple[Views, ProjectionId]:
+        registry = Registry()
+        registry.event("scored")(Scored)
+        players = registry.projection("players", document, partitioned=True)
+        players.on(Scored)(lambda player, event: player)
+        players.index("score", value)
+        return App(backend, registry, None).projection_store.views, players.id
+
+    span = Span("score", *NUMBERS)
+    views, known = opened(Other, lambda _: 1)
+    with pytest.raises(Misuse, match=r"'players': document 'player-[0-4]' does not decode as its class"):
+        run(views.find(known, span, None, 100, 1 << 20, 0))
+    with pytest.raises(Misuse, match=r"'players': document 'player-2' does not decode as its class"):
+        run(views.rank(known, span, "player-2", 0))
+    views, known = opened(Player, lambda _: None)
+    with pytest.raises(
+        Misuse,
+        match=r"'players', index 'score': document 'player-[0-4]' stands in it, .* None .* above 1, or call rebuild",
+    ):
+        run(views.find(known, span, None, 100, 1 << 20, 0))

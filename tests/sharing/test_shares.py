@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TypeVar, cast
 
 import msgspec
 from hypothesis import given
@@ -15,9 +15,12 @@ from eventsource_upstash._flow.sharing import LEASE, SHARES, TABLE, Sharing, Tab
 from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash.domain.projections import ProjectionId
 from eventsource_upstash.ports import Got, Views
+from eventsource_upstash.testing import BackendWrapper
 from eventsource_upstash.testing.pausing import pausing
 from eventsource_upstash.testing.stepping import Endings, World, explore
 from tests.sharing.support import Clock
+
+T = TypeVar("T")
 
 ALL = ["0", "1", "2", "3", "*"]
 
@@ -68,6 +71,56 @@ def test_all_may_leave_at_one_time_and_nothing_stays_behind() -> None:
     assert not others
     kept = run(views.records(SHARES, (TABLE,))).documents[TABLE]
     assert msgspec.json.decode(kept, type=Table) == Table()
+
+
+class Steps(BackendWrapper):
+    """Notes what is asked of the views; others may do something right before a commit."""
+
+    def __init__(self) -> None:
+        super().__init__(Memory())
+        self.steps: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        self.steps.append(call.removeprefix("views."))
+        if self.steps[-1] == "commit":
+            self.meanwhile()
+        return await step()
+
+
+def test_who_changes_the_table_reads_it_and_writes_it_once() -> None:
+    backend, clock = Steps(), Clock()
+    one = Sharing(backend.views(PORT, backend.log(PORT)), clock, "a")
+    for change in (lambda: one.tend(ALL), one.leave, lambda: one.visit(ALL), one.leave):
+        backend.steps.clear()
+        run(cast("Coroutine[object, None, object]", change()))
+        assert backend.steps == ["records", "commit"]
+    run(one.tend(ALL))
+    backend.steps.clear()
+    run(one.tend(ALL))
+    assert backend.steps == ["records"]
+
+
+def test_who_is_overtaken_looks_again() -> None:
+    backend, clock = Steps(), Clock()
+    views = backend.views(PORT, backend.log(PORT))
+
+    def other() -> None:
+        backend.meanwhile = lambda: None
+        run(worker(cast("Memory", backend.inner), clock, "b").visit(["1"]))
+
+    backend.meanwhile = other
+    assert run(Sharing(views, clock, "a").visit(["1", "2"])) == {"2"}
+    assert backend.steps == ["records", "commit"] * 2
+
+
+def test_a_visitors_share_is_free_when_its_lease_has_ended() -> None:
+    backend, clock = Memory(), Clock()
+    assert run(worker(backend, clock, "a").visit(["1"])) == {"1"}
+    clock.move(LEASE - 1e-6)
+    assert run(worker(backend, clock, "b").visit(["1"])) == set()
+    clock.move(1e-6)
+    assert run(worker(backend, clock, "b").visit(["1"])) == {"1"}
 
 
 def test_a_worker_that_was_not_heard_of_has_its_shares_taken() -> None:
@@ -203,3 +256,21 @@ def test_a_lost_answer_is_looked_up() -> None:
 def test_the_table_knows_nothing_of_who_is_gone() -> None:
     table = Table({"a": 10, "b": 20}, {"v": 5}, {"0": "a", "1": "b", "2": "v", "3": "nobody"})
     assert table.at(12) == Table({"b": 20}, {}, {"1": "b"})
+
+
+def test_who_leaves_leaves_to_the_others_what_they_have() -> None:
+    table = Table({"a": 10, "b": 20}, {"v": 5, "w": 6}, {"0": "a", "1": "b", "2": "v", "3": "w"})
+    assert table.without("a") == Table({"b": 20}, {"v": 5, "w": 6}, {"1": "b", "2": "v", "3": "w"})
+    assert table.without("v") == Table({"a": 10, "b": 20}, {"w": 6}, {"0": "a", "1": "b", "3": "w"})
+
+
+def test_nobody_takes_more_than_the_fair_part() -> None:
+    workers, shares = {"a": 1, "b": 1}, ["0", "1", "2", "3"]
+    for held, fair in (
+        ({}, {"0", "1"}),
+        ({"3": "a"}, {"0", "3"}),
+        ({"1": "a", "3": "a"}, {"1", "3"}),  # though others are free
+        ({"0": "a", "1": "a", "3": "a"}, {"0", "1"}),
+        ({"0": "b", "1": "b", "2": "b"}, {"3"}),
+    ):
+        assert Table(workers, {}, held).fair("a", shares).of("a") == fair

@@ -49,7 +49,7 @@ class PartedViews:
         for each in projections:
             parts = dict(enumerate(each_part(each, widths[each])))
             builds = {number: by_id[part] for number, part in parts.items()}
-            answer += builds_in_one(each, builds, widths[each]) if builds else by_id.get(each, [])
+            answer += builds_in_one(each, builds, widths[each]) if builds else by_id[each]
         return tuple(answer), head, receipt + cost
 
     async def get_many(
@@ -162,7 +162,7 @@ class PartedViews:
                 bounds += [page.last] if page.more else []
         # Beyond the place that a part's page ends at, that part may have more: what others have there waits.
         end = None if not bounds else max(bounds) if reverse else min(bounds)
-        found.sort(key=lambda each: each[0], reverse=reverse)
+        found.sort(reverse=reverse)
         taken: list[tuple[str, bytes]] = []
         size = 0
         last: Place | None = None

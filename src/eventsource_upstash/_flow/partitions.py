@@ -253,7 +253,7 @@ def builds_in_one(projection: ProjectionId, parts: Mapping[int, Sequence[Progres
     """
     serving = {number: builds[0] for number, builds in parts.items()}
     found: list[Progress] = [in_one(projection, serving, count)]
-    building = {number: each for number, builds in parts.items() for each in builds[1:2] if each.role is Role.BUILDING}
+    building = {number: each for number, builds in parts.items() for each in builds if each.role is Role.BUILDING}
     if building:
         made = in_one(projection, {**serving, **building}, count)
         generation = max([each.generation for each in building.values()])
@@ -263,9 +263,9 @@ def builds_in_one(projection: ProjectionId, parts: Mapping[int, Sequence[Progres
         for each in builds:
             if each.role in (Role.KEPT, Role.DROPPED):
                 others.setdefault(each.generation, {})[number] = each
-    for generation, kept in sorted(others.items(), reverse=True):
+    for _, kept in sorted(others.items(), reverse=True):
         role = Role.KEPT if all(each.role is Role.KEPT for each in kept.values()) else Role.DROPPED
-        found.append(msgspec.structs.replace(in_one(projection, kept, count), generation=generation, role=role))
+        found.append(msgspec.structs.replace(in_one(projection, kept, count), role=role))
     return found
 
 

@@ -14,7 +14,8 @@ import msgspec
 
 from ..domain.progress import ProjectionId
 from ..errors import OutcomeUnknown
-from ..ports import Commit, Outcome, Progress, Views
+from ..ports import Outcome, Progress, Views
+from .noting import staying
 
 LEASE: Final = 30.0
 """Seconds after which a worker that was not heard of has its shares taken by others."""
@@ -161,16 +162,6 @@ class Sharing:
         return Table() if kept is None else _decode(kept), got.progress
 
     async def _write(self, progress: Progress, table: Table) -> bool:
-        commit = Commit(
-            SHARES,
-            progress.generation,
-            progress.checkpoint,
-            progress.checkpoint,
-            {},
-            progress.notes,
-            (),
-            progress.edition,
-            records={TABLE: msgspec.json.encode(table)},
-        )
+        commit = staying(progress)._replace(records={TABLE: msgspec.json.encode(table)})
         committed = await self._views.commit([commit], None)
         return committed.outcomes[0] is Outcome.COMMITTED
