@@ -13,6 +13,7 @@ from eventsource_upstash import Execute, Memory, ProjectionStopped, ReactorStopp
 from eventsource_upstash._flow import reacting, reactions
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash._io.port import Port
+from eventsource_upstash.domain.outgoing import NotHere
 from eventsource_upstash.ports import Backend, Commit, Committed, Message, Progress, Pull, Views
 from eventsource_upstash.testing import BackendWrapper, ViewsWrapper
 from eventsource_upstash.testing.colours import Colour, Face
@@ -173,6 +174,23 @@ def test_what_only_waits_for_its_turn_is_not_given_up_where_no_message_could_be_
     assert [each.key for each in shop.pending(orders)] == waiting
     assert shop.catch_up().complete
     assert len(shop.events(Booked)) == 3
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_a_message_that_is_not_sent_can_be_given_up_where_nobody_carries_any(carried: bool) -> None:
+    orders = Orders("send")
+    shop = shop_of(Memory() if carried else Silent(Memory()))
+    shop.carrier.fail = lambda _: Unavailable("not now")
+    if carried:
+        shop.open(orders)
+    else:
+        shop.face = Face(shop.colour, shop.backend, orders.registry)
+    shop.place("1")
+    with pytest.raises(Unavailable if carried else NotHere):
+        shop.catch_up()
+    (waiting,) = [each.key for each in shop.pending(orders)]
+    assert shop.discard(orders, key=waiting).done == (not carried)
+    assert len(shop.pending(orders)) == carried
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from time import time_ns
 from typing import Any
 
 import pytest
@@ -22,10 +23,12 @@ from eventsource_upstash import (
 )
 from eventsource_upstash._flow.carrying import carrier
 from eventsource_upstash._io.blocking import PORT, run
-from eventsource_upstash.ports import Message
+from eventsource_upstash._io.port import Port
+from eventsource_upstash.ports import Mailbox, Message
+from eventsource_upstash.testing import BackendWrapper
 from eventsource_upstash.testing.colours import Face, settled
 from tests.reactors.shops import Shop
-from tests.reactors.support import Booked, Orders, Parcel, Placed, Ship, Shipped
+from tests.reactors.support import Booked, Carrier, Orders, Parcel, Placed, Ship, Shipped
 
 
 def test_what_is_decided_is_carried_out_in_the_same_catch_up(shop: Shop) -> None:
@@ -316,6 +319,51 @@ def test_what_a_command_decides_carries_what_goes_with_the_command() -> None:
     app.projector.catch_up()
     (shipped,) = app.event_store.read_stream("parcel-1")
     assert dict(shipped.metadata) == {"by": "clerk"}
+
+
+def test_a_command_whose_stream_others_write_each_time_stays_and_is_told_by_the_stream() -> None:
+    registry, quicker = Registry(), [True]
+    registry.event("placed")(Placed)
+    registry.event("shipped")(Shipped)
+    parcel, reactor = registry.aggregate("parcel", Parcel), registry.reactor("clerk")
+    app = connect("memory:", registry)
+
+    @parcel.on(Shipped)
+    def shipped(state: Parcel | None, event: Shipped) -> Parcel:
+        return Parcel((state.shipped if state else 0) + 1)
+
+    @parcel.decide(Ship)
+    def shipping(state: Parcel | None, command: Ship) -> Shipped:
+        if quicker:
+            app.event_store.append("parcel-1", Shipped("2"))
+        return Shipped(command.order)
+
+    @reactor.on(Placed)
+    def placed(event: Placed) -> Execute[Parcel]:
+        return Execute(parcel, "parcel-1", Ship(event.order))
+
+    app.event_store.append("order-1", Placed("1", 5))
+    with pytest.raises(Unavailable, match="others wrote stream 'parcel-1' each time; try again later"):
+        app.projector.catch_up()
+    quicker.clear()
+    assert app.projector.catch_up().complete
+    assert [each.event for each in app.event_store.read_stream("parcel-1")].count(Shipped("1")) == 1
+
+
+def test_what_carries_messages_waits_as_the_app_does() -> None:
+    ports: list[object] = []
+
+    class Transport(Carrier):
+        def messages(self, port: Port) -> None:
+            ports.append(port)
+
+    class Mailing(BackendWrapper):
+        def mailbox(self, port: Port) -> Mailbox | None:
+            ports.append(port)
+            return super().mailbox(port)
+
+    assert carrier(Mailing(Memory()), Transport(), PORT, time_ns) is not None
+    assert ports == [PORT, PORT]
 
 
 def test_what_carries_messages_within_an_app_goes_by_the_clock_of_the_app() -> None:
