@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 
 from eventsource_upstash import (
+    CorruptLog,
     EventStore,
     LogRewound,
     Memory,
@@ -16,18 +18,24 @@ from eventsource_upstash import (
     ProjectionStopped,
     ProjectionStore,
     Projector,
+    Receipt,
     Registry,
     SQLite,
     Vector,
     join,
 )
-from eventsource_upstash._flow import noting
+from eventsource_upstash._flow import noting, parking
 from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash.domain.positions import meet, partition_of
 from eventsource_upstash.domain.progress import Notes, ProjectionId
-from eventsource_upstash.ports import Commit, Outcome, Pull
+from eventsource_upstash.errors import told_position
+from eventsource_upstash.ports import Backend, Commit, Outcome, Pull
+from eventsource_upstash.testing import BackendWrapper
 from tests.kafka.partitioned import Apart, Partitioned, Topical
+from tests.priced import dearer
 from tests.views.support import COLOURS, Boom, Clock, Colour, Desk, Game, Left, Lent, Met, Player, Scored
+
+T = TypeVar("T")
 
 
 @pytest.fixture(params=COLOURS)
@@ -355,6 +363,91 @@ def test_a_parked_event_that_is_not_there_any_more_is_told(desk: Desk, backend: 
     desk.game.bad = set()
     with pytest.raises(Exception, match=str(bad[2])):
         desk.projector.retry_parked(desk.game.players)
+
+
+class Overtaken(BackendWrapper):
+    """A log that goes on between two looks at it, where each call costs a request.
+
+    Attributes:
+        calls: What was asked.
+        behind_head: Called once, when the head has been looked at.
+    """
+
+    behind_head: Callable[[], object] | None = None
+
+    def __init__(self, inner: Backend) -> None:
+        super().__init__(inner)
+        self.calls: list[str] = []
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        self.calls.append(call)
+        answer = dearer(await step(), Receipt(requests=1))
+        if call == "log.head" and (behind := self.behind_head) is not None:
+            self.behind_head = None
+            behind()
+        return answer
+
+
+def parked_of_two(
+    monkeypatch: pytest.MonkeyPatch, accounts: Sequence[int] = (5, 2, 5)
+) -> tuple[Overtaken, Partitioned, Desk, list[int]]:
+    """Events of one document that wait in both of two partitions, of which one is read at a time."""
+    monkeypatch.setattr(parking, "MAX_PAGE_EVENTS", 1)
+    inner = Partitioned(2, Memory())
+    backend = Overtaken(inner)
+    desk = Desk(backend, Game(on_error="park"), "blocking")
+    desk.game.bad = {"bob"}
+    bad: list[int] = []
+    for number in accounts:
+        desk.clock.now += 1
+        bad.append(desk.store.append(f"account-{number}", Scored("bob", 1)).position)
+    desk.projector.catch_up()
+    desk.game.bad = set()
+    backend.calls.clear()
+    return backend, inner, desk, bad
+
+
+def test_parked_events_are_found_behind_older_ones_that_came_to_another_partition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend, _, desk, bad = parked_of_two(monkeypatch)
+
+    def older() -> None:
+        clock, calls = desk.clock.now, list(backend.calls)
+        desk.clock.now -= 60
+        for _ in range(2):
+            desk.store.append("account-2", Scored("ann", 1))
+        desk.clock.now, backend.calls[:] = clock, calls
+
+    backend.behind_head = older
+    retried = desk.projector.retry_parked(desk.game.players)
+    assert (retried.done, retried.left) == (3, 0)
+    assert retried.receipt.requests == len(backend.calls)
+    assert backend.calls.count("log.read") == 7, "two of the others and its own, for each in the first partition"
+    assert desk.documents()["bob"].folded == tuple(bad)
+
+
+def test_a_parked_event_that_is_gone_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for which in range(3):
+        backend, inner, desk, bad = parked_of_two(monkeypatch)
+        inner.partitions.forget(bad[which])
+        where = f"no event at position {told_position(bad[which])}, which is parked"
+        with pytest.raises(CorruptLog, match=re.escape(where)):
+            desk.projector.retry_parked(desk.game.players)
+        assert backend.calls.count("log.read") == which + 1
+    backend, inner, desk, (gone,) = parked_of_two(monkeypatch, [5])
+    inner.partitions.forget(gone)
+    with pytest.raises(CorruptLog, match="which is parked"):
+        desk.projector.retry_parked(desk.game.players)
+    assert backend.calls.count("log.read") == 1, "also where there is nothing else"
+
+
+def test_a_parked_event_behind_the_end_of_the_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, inner, desk, bad = parked_of_two(monkeypatch)
+    inner.partitions.rows[partition_of(bad[2])].pop()
+    with pytest.raises(CorruptLog, match=f"no event at position {re.escape(told_position(bad[2]))}, which is parked"):
+        desk.projector.retry_parked(desk.game.players)
+    assert backend.calls.count("log.read") == 3
 
 
 def test_a_feed_tells_what_changed_in_any_partition(desk: Desk) -> None:

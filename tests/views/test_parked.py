@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from eventsource_upstash import Memory, MemoryKeys, Personal, Projection, ProjectionStopped, Registry, SQLite, connect
+from eventsource_upstash import (
+    Memory,
+    MemoryKeys,
+    Personal,
+    Projection,
+    ProjectionStopped,
+    Registry,
+    SkippedEvent,
+    SQLite,
+    connect,
+)
 from eventsource_upstash._flow import catching_up, noting
 from eventsource_upstash.ports import Backend
-from tests.views.support import Colour, Desk, Game, Left, Lent, Met, Scored
+from tests.views.support import BEGIN, Colour, Desk, Game, Left, Lent, Met, Scored
 
 
 def parking(backend: Backend, colour: Colour, **options: Any) -> Desk:
@@ -370,4 +382,16 @@ def test_a_retry_that_fails_is_logged_with_the_reason(caplog: pytest.LogCaptureF
     desk.projector.retry_parked(desk.game.players)
     assert [each.getMessage() for each in caplog.records] == [
         "projection 'players', key 'ada': a parked event failed again: handler scored: Boom: ada"
+    ]
+
+
+def test_what_was_passed_over_is_told_with_all_that_is_known_of_it() -> None:
+    desk = Desk(Memory(), Game(on_error="skip"), "blocking")
+    desk.game.bad.add("ada")
+    desk.append(Scored("eve", 1), Scored("ada", 1), Left("ada"))
+    desk.projector.catch_up()
+    at = datetime.fromtimestamp(BEGIN, timezone.utc)
+    told = [(2, 3, "left"), (1, 2, "scored")]
+    assert [msgspec.structs.replace(each, error="") for each in desk.projector.skipped(desk.game.players)] == [
+        SkippedEvent("players", number, position, "game", kind, "ada", "", at) for number, position, kind in told
     ]

@@ -14,9 +14,11 @@ from eventsource_upstash._flow import parking, purging
 from eventsource_upstash._flow.feeding import Change, Changes
 from eventsource_upstash._flow.noting import PARKED, Directory, parked_record
 from eventsource_upstash._flow.parking import Retried
+from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.progress import ProjectionId
-from eventsource_upstash.ports import Commit, Committed, Got, Outcome, Pull, Views
-from eventsource_upstash.testing import ViewsWrapper
+from eventsource_upstash.errors import Unavailable
+from eventsource_upstash.ports import Commit, Committed, Got, Log, Outcome, Page, Pull, Query, Views
+from eventsource_upstash.testing import LogWrapper, ViewsWrapper
 from tests.priced import Till
 from tests.views.support import BEGIN, Desk, Game, Left, Lent, Scored
 
@@ -32,6 +34,7 @@ class Kept(Till):
         before: Called with a call's name before it is made.
         got: What `records` answered.
         lagging: Answers of `records` that come before the true one.
+        pages: What was read of the log: behind which position, and how many events at most.
     """
 
     def __init__(self) -> None:
@@ -41,6 +44,7 @@ class Kept(Till):
         self.before: Callable[[str], None] = lambda _: None
         self.got: list[Got] = []
         self.lagging: list[Got] = []
+        self.pages: list[tuple[int, int]] = []
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
         self.counts[call] += 1
@@ -49,6 +53,19 @@ class Kept(Till):
 
     def wrap_views(self, views: Views) -> Views:
         return Keeping(views, self)
+
+    def wrap_log(self, log: Log) -> Log:
+        return Read(log, self)
+
+
+class Read(LogWrapper):
+    def __init__(self, inner: Log, kept: Kept) -> None:
+        super().__init__(inner, kept.around)
+        self._kept = kept
+
+    async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+        self._kept.pages.append((after, limit))
+        return await super().read(after, limit, max_bytes, query)
 
 
 class Keeping(ViewsWrapper):
@@ -106,6 +123,58 @@ def test_a_retry_writes_what_a_fold_would_have_and_takes_what_waited_away(kept: 
     }
     assert [each.notes.parked for each in kept.commits] == [1, 0]
     assert [each.notes.changes for each in kept.commits] == [2, 3]
+
+
+def test_a_retry_of_one_key_asks_once_for_each_thing(kept: Kept) -> None:
+    desk = parked(kept, Scored("ada", 2), Scored("bob", 4), Scored("ada", 1))
+    kept.counts.clear()
+    assert desk.projector.retry_parked(desk.game.players, key="ada").done == 2
+    once = {"views.progress": 1, "views.load": 2, "log.read": 1, "views.commit": 1}  # the directory; what waits
+    assert kept.counts == once
+    kept.counts.clear()
+    assert desk.projector.retry_parked(desk.game.players, key="eve") == Retried(0, 1, (), Receipt(requests=2))
+    assert kept.counts == {"views.progress": 1, "views.load": 1}
+    kept.counts.clear()
+    assert desk.projector.discard_parked(desk.game.players).done == 1
+    assert kept.counts == {"views.progress": 1, "views.load": 2, "views.commit": 1}
+    assert desk.projector.retry_parked(desk.game.players) == Retried(0, 0, (), Receipt(requests=1))
+
+
+def test_no_more_of_the_log_is_read_than_from_the_first_to_the_last_of_a_page(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "MAX_PAGE_EVENTS", 3)
+    desk = parked(kept, *[Scored(name, 1) for name in ("ada", "eve", "ada", "ada", "eve", "eve", "ada")], bad=("ada",))
+    kept.pages.clear()
+    assert desk.projector.retry_parked(desk.game.players).done == 4
+    assert kept.pages == [(1, 3), (4, 1), (7, 1)], "of events 2 and 4; of 5; and of 8"
+
+
+def test_who_is_overtaken_each_time_says_whose_events_they_were(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parking, "TRIES", 3)
+    desk = parked(kept, Scored("ada", 2), Scored("bob", 4))
+    moved = 0
+    times = 3
+
+    def meanwhile(call: str) -> None:
+        nonlocal moved
+        if call == "views.commit" and moved < times:
+            moved += 1
+            kept.before = lambda _: None
+            desk.append(Scored("eve", 1))
+            desk.another().projector.catch_up()
+            kept.before = meanwhile
+
+    kept.before = meanwhile
+    with pytest.raises(
+        Unavailable, match=r"^projection 'players': others moved its view each of 3 times .* of key 'ada' were to be"
+    ):
+        desk.projector.retry_parked(desk.game.players, key="ada")
+    assert moved == 3
+    assert desk.status().parked == 2, "nothing is lost"
+    moved, times = 0, 2
+    assert desk.projector.retry_parked(desk.game.players, key="ada").done == 1
+    assert moved == 2
 
 
 def test_giving_up_changes_no_document(kept: Kept) -> None:

@@ -193,7 +193,7 @@ class Parking:
         if key is not None:
             check_key(key)
         progress, directory, receipt = await self._directory(projection)
-        keys = list(directory.keys) if key is None else [key] if key in directory.keys else []
+        keys = list(directory.keys) if key is None else [key]
         # Whoever comes first may go by this look: the commit is compared with it.
         seen: tuple[Progress, Directory] | None = (progress, directory)
         done = 0
@@ -226,7 +226,7 @@ class Parking:
             else:
                 progress, directory, cost = await self._directory(projection)
                 receipt += cost
-            positions = directory.keys.get(key, [])
+            positions = directory.keys.get(key)
             if not positions:
                 return done, None, directory.count, receipt
             names = [parked_record(position, key) for position in positions[:AT_ONCE]]
@@ -312,9 +312,11 @@ class Parking:
                 page = await self._log.read(after, MAX_PAGE_EVENTS, MAX_PAGE_BYTES)
                 receipt += page.receipt
                 rows.update([(row[0], row) for row in page.events])
-                if position not in rows and (page.reached in (None, after) or position <= (page.reached or 0)):
+                if position in rows:
+                    break
+                if page.reached is None or page.reached == after or position <= page.reached:
                     raise _not_there(position)
-                after = page.reached or after
+                after = page.reached
         return [rows[position] for position in positions], receipt
 
     async def _directory(self, projection: Projection[object]) -> tuple[Progress, Directory, Receipt]:
