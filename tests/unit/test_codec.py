@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
@@ -270,6 +271,81 @@ def test_a_model_inside_a_dataclass() -> None:
     assert codec.decode(codec.encode_checked(event)) == event
 
 
+class Priced(pydantic.BaseModel):
+    """Is kept in whole cents, in JSON only."""
+
+    price: Decimal
+    host: IPv4Address
+
+    @pydantic.field_serializer("price", when_used="json")
+    def _in_cents(self, price: Decimal) -> int:
+        return int(price * 100)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _of_cents(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "price": Decimal(data["price"]) / 100} if type(data["price"]) is int else data
+
+
+@dataclass(frozen=True)
+class HoldsPriced:
+    model: Priced
+
+
+def test_a_model_inside_a_dataclass_is_written_as_it_is_by_itself() -> None:
+    model = Priced(price=Decimal("1.10"), host=IPv4Address("127.0.0.1"))
+    alone = Codec(Priced, "event").encode_checked(model)
+    codec = Codec(HoldsPriced, "event")
+    assert alone == b'{"price":110,"host":"127.0.0.1"}'
+    assert codec.encode_checked(HoldsPriced(model)) == b'{"model":' + alone + b"}"
+    assert codec.decode(codec.encode_checked(HoldsPriced(model))) == HoldsPriced(model)
+
+
+@dataclass
+class Sealed:
+    raw: bytes
+
+
+class SealedModel(pydantic.BaseModel, Sealed):
+    """A model which has a field of a dataclass: it is pydantic that writes and reads it."""
+
+    name: str
+
+
+def test_a_model_that_is_a_dataclass_too() -> None:
+    codec = Codec(SealedModel, "event")
+    event = SealedModel(raw=b"not base64", name="x")
+    assert codec.decode(codec.encode_checked(event)) == event
+
+
+class Averaged(pydantic.BaseModel):
+    total: int
+    count: int
+
+    @pydantic.computed_field  # type: ignore[prop-decorator]
+    @property
+    def average(self) -> float:
+        return self.total / self.count if self.count else math.nan
+
+
+def test_a_number_that_a_model_computes_anew_need_not_be_finite() -> None:
+    codec = Codec(Averaged, "event")
+    event = Averaged(total=0, count=0)
+    assert codec.decode(codec.encode_checked(event)) == event
+
+
+class Forwarded(msgspec.Struct, frozen=True):
+    body: msgspec.Raw
+
+
+@pytest.mark.parametrize("body", [b"null", b'{"a":null}', b"[1.5]"])
+def test_json_that_is_handed_on_as_it_is(body: bytes) -> None:
+    codec = Codec(Forwarded, "event")
+    encoded = codec.encode_checked(Forwarded(msgspec.Raw(body)))
+    assert encoded == b'{"body":' + body + b"}"
+    assert bytes(codec.decode(encoded).body) == body
+
+
 @dataclass
 class Checked:
     start: int
@@ -299,11 +375,11 @@ def test_a_field_that_is_unset(event: Patched) -> None:
 
 
 def test_the_reason_of_an_error_that_only_looks_like_that_of_a_model() -> None:
-    class Odd(ValueError):
+    class ValidationError(ValueError):
         def errors(self, **_: object) -> list[object]:
             raise AssertionError("nobody asks it")
 
-    assert reason(Odd("it is odd")) == "it is odd"
+    assert reason(ValidationError("it is odd")) == "it is odd"
     assert reason(KeyError("name")) == "KeyError: 'name'"
     assert reason(RecursionError("deep")) == "it is nested too deeply"
     assert reason(ZeroDivisionError()) == "ZeroDivisionError"
@@ -314,3 +390,34 @@ def test_a_failure_is_told_in_one_line_and_no_more_than_there_is() -> None:
     assert failure(ValueError("one\ntwo")) == "ValueError: one"
     assert failure(ValueError("file \udcff")) == "ValueError: file ?", "what a view could not keep"
     assert failure(ValueError("x" * 301)) == "ValueError: " + "x" * 300
+
+
+def why_not(codec: Codec[Any], encoded: bytes) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # of pydantic or of msgspec
+        codec.decode(encoded)
+    return reason(caught.value)
+
+
+def test_the_reason_names_each_field_of_a_model_and_where_a_model_is() -> None:
+    codec = Codec(ModelInside, "event")
+    told = why_not(codec, b'{"amount":"secret","at":[]}')
+    assert told == "amount: Input should be a valid decimal; at: Input should be a valid datetime"
+    holder = Codec(HoldsModel, "event")
+    encoded = b'{"model":{"amount":1,"at":0},"models":[{"amount":1,"at":0},{"amount":"secret","at":0}]}'
+    assert why_not(holder, encoded) == "amount: Input should be a valid decimal - at `$.models[1]`"
+
+
+class Outer(pydantic.BaseModel):
+    inner: dict[str, ModelInside]
+
+
+def test_the_reason_names_a_field_by_its_path() -> None:
+    assert why_not(Codec(Outer, "event"), b'{"inner":{"a":{"amount":1}}}') == "inner.a.at: Field required"
+
+
+def test_the_reason_leaves_out_what_it_was_given() -> None:
+    @dataclass
+    class Painted:
+        colour: Colour
+
+    assert why_not(Codec(Painted, "event"), b'{"colour":"secret"}') == "Invalid enum value - at `$.colour`"

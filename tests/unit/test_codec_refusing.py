@@ -6,8 +6,9 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
+import msgspec
 import pydantic
 import pytest
 
@@ -215,3 +216,72 @@ def test_what_stands_side_by_side_does_not_count_as_depth() -> None:
     check_depth(b'["' + b"[" * 200 + b'"]')
     with pytest.raises(ValueError, match="nested too deeply: at most 100 lists"):
         check_depth(wide + b"[" * MAX_DEPTH + b"]" * (MAX_DEPTH + 1))
+
+
+@pytest.mark.parametrize("kind", [list, dict, str])
+def test_how_deep_lists_and_objects_may_be_within_each_other(kind: type) -> None:
+    def nested(levels: int) -> Any:
+        value: object = 1
+        for _ in range(levels):
+            value = {"a": value} if kind is dict else [value, "text"] if kind is str else [value]
+        return value
+
+    codec = Codec(Loose, "event type 'loosened'")
+    fits = Loose(anything=nested(MAX_DEPTH - 1))  # the event is one itself
+    assert codec.decode(codec.encode_checked(fits)) == fits
+    with pytest.raises(InvalidEvent, match="event type 'loosened' cannot be stored: it is nested too deeply"):
+        codec.encode_checked(Loose(anything=nested(MAX_DEPTH)))
+
+
+def test_what_has_ended_does_not_count_as_depth_and_what_has_not_does() -> None:
+    half = MAX_DEPTH // 2
+    closed = b"[" * half + b"[]," + b"[" * (half - 1) + b"]" * (MAX_DEPTH - 1)
+    check_depth(closed)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        check_depth(b"[" * half + b"[]," + b"[" * (half + 1) + b"]" * (MAX_DEPTH + 1))
+
+
+@dataclass
+class Amended:
+    id: str
+    text: str | msgspec.UnsetType
+    more: str | msgspec.UnsetType = msgspec.UNSET
+    note: str | msgspec.UnsetType = ""
+
+
+def test_what_is_unset_where_its_class_does_not_say_so() -> None:
+    codec = Codec(Amended, "event")
+    fits = Amended("1", "a")
+    assert codec.decode(codec.encode_checked(fits)) == fits
+    with pytest.raises(InvalidEvent, match="missing required field `text`"):
+        codec.encode_checked(Amended("1", msgspec.UNSET))
+    with pytest.raises(InvalidEvent, match="missing required field `note`"):
+        codec.encode_checked(Amended("1", "a", note=msgspec.UNSET))
+
+
+@dataclass
+class Bounded:
+    share: Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+def test_a_field_beyond_the_bounds_of_its_type() -> None:
+    with pytest.raises(InvalidEvent, match=r"Expected `int` <= 100 - at `\$\.share`"):
+        Codec(Bounded, "event").encode_checked(Bounded(101))
+    assert Codec(Bounded, "event").encode_checked(Bounded(100)) == b'{"share":100}'
+
+
+@dataclass
+class HoldsModel:
+    models: list[LooseModel]
+
+
+def test_a_model_inside_a_dataclass_that_would_not_be_built_any_more() -> None:
+    secret = cast("float", "correct horse")
+    model = LooseModel()
+    model.share = secret
+    with (
+        pytest.raises(InvalidEvent, match=r"share: Input should be a valid number.* - at `\$\.models\[0\]`") as caught,
+        pytest.warns(UserWarning, match="serializer"),
+    ):
+        Codec(HoldsModel, "event").encode_checked(HoldsModel([model]))
+    assert "horse" not in str(caught.value)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventsource_upstash import InvalidEvent, Misuse, Registry, connect
-from eventsource_upstash.domain.codec import encode_metadata
+from eventsource_upstash.domain.codec import decode_tags, encode_metadata, encode_tags
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def test_metadata_that_would_not_read_back_as_it_was(metadata: Any) -> None:
         with pytest.raises(InvalidEvent, match="metadata"):
             app.event_store.append("place-1", Place("Åre"), metadata=metadata)
         assert app.event_store.head() == 0
+
+
+def test_no_tags_take_no_place() -> None:
+    assert encode_tags(()) is None
+    assert decode_tags(None) == ()
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,44 @@ def test_an_upcaster_that_fails_is_named_and_nothing_is_lost(upcaster: Callable[
     assert app.projection_store.view(people).get("person-1") == People(tuple(NAMES))
 
 
+class Name(pydantic.BaseModel):
+    first: str
+    last: str
+
+
+class NamedDeeply(pydantic.BaseModel):
+    name: Name
+
+
+@dataclass(frozen=True)
+class HoldsModel:
+    name: Name
+
+
+@pytest.mark.parametrize("cls", [NamedDeeply, HoldsModel])
+def test_an_upcaster_leaves_what_a_model_is_built_of(cls: Any) -> None:
+    def inner(data: dict[str, object]) -> dict[str, object]:
+        return {"name": data}
+
+    backend = written_by_every_version(NamedDataclass)
+    read = [each.event for each in App(backend, of_today(cls, second=inner), None).event_store.read(limit=2)]
+    assert read == [cls(name=Name(first=first, last=last)) for first, last in NAMES[:2]]
+
+
+@pytest.mark.parametrize(
+    ("cls", "tells"),
+    [(NamedDeeply, "name.first: Field required; "), (HoldsModel, "first: Field required - at `$.name`")],
+)
+def test_an_upcaster_that_leaves_what_a_model_refuses(cls: Any, tells: str) -> None:
+    def inner(data: dict[str, object]) -> dict[str, object]:
+        return {"name": {"last": 5 if cls is NamedDeeply else "x"}}
+
+    backend = written_by_every_version(NamedDataclass)
+    with pytest.raises(UndecodableEvent) as caught:
+        list(App(backend, of_today(cls, second=inner), None).event_store.read())
+    assert f"does not decode: {tells}" in str(caught.value)
+
+
 def test_each_mistake_of_an_upcaster_names_it() -> None:
     registry = Registry()
     registry.upcast("moved", from_version=1)(lambda data: data)

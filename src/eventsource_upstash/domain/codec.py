@@ -42,7 +42,10 @@ def _to_builtin(value: object) -> object:
 
 def _from_builtin(cls: type, value: object) -> object:
     # Only pydantic models get here: inspect_class lets no other custom type through.
-    return cast("_ModelClass", cls).model_validate(value)
+    try:
+        return cast("_ModelClass", cls).model_validate(value)
+    except ValueError as error:
+        raise ValueError(reason(error)) from None  # msgspec adds where the model is
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_to_builtin)
@@ -103,9 +106,6 @@ class Codec(Generic[T]):
             self._check(encoded)
         except Exception as error:
             raise InvalidEvent(f"{self._what} cannot be stored: {reason(error)}") from error
-        # msgspec writes NaN and infinity as null, which an optional or untyped field would read back as None.
-        if self._loose and b"null" in encoded:
-            self._check_finite(instance)
         return encoded
 
     def _encode_compared(self, instance: T) -> bytes:
@@ -115,6 +115,7 @@ class Codec(Generic[T]):
             if self._deep:
                 check_depth(encoded)
             read = self._check(encoded)
+            # msgspec writes NaN and infinity as null, which an optional or untyped field would read back as None.
             if self._loose and b"null" in encoded:
                 self._check_finite(instance)
             self._compare(instance, read, "$")
@@ -136,9 +137,7 @@ class Codec(Generic[T]):
 
     def convert(self, value: object) -> T:
         """A dict, as an upcaster leaves it, to an instance."""
-        if is_pydantic(self.cls):
-            return cast("T", cast("_ModelClass", self.cls).model_validate(value))
-        return msgspec.convert(value, self.cls, dec_hook=_from_builtin, builtin_types=())
+        return msgspec.convert(value, self.cls, dec_hook=_from_builtin)
 
 
 def _twin_decoder(cls: type[object]) -> Callable[[bytes], object] | None:
@@ -149,10 +148,15 @@ def _twin_decoder(cls: type[object]) -> Callable[[bytes], object] | None:
     if not all(field.init for field in fields) or hasattr(cls, "__post_init__"):
         return None  # what it checks or computes itself is checked by decoding
     hints = get_type_hints(cls, include_extras=True)
-    # An encoded instance lacks no field but those that are UNSET.
-    twin = msgspec.defstruct(
-        cls.__name__, [(field.name, hints[field.name], msgspec.UNSET) for field in fields], gc=False
-    )
+    # An encoded instance lacks no field but those that are UNSET. They may be where that is their default: any other
+    # field would be missed, or be read back as its default.
+    named: list[tuple[str, object] | tuple[str, object, object]] = [
+        (field.name, hints[field.name], msgspec.UNSET)
+        if field.default is msgspec.UNSET
+        else (field.name, hints[field.name])
+        for field in fields
+    ]
+    twin = msgspec.defstruct(cls.__name__, named, kw_only=True, gc=False)
     return msgspec.json.Decoder(twin, dec_hook=_from_builtin).decode
 
 
@@ -251,7 +255,7 @@ def reason(error: BaseException) -> str:
     """
     details = getattr(error, "errors", None)
     if is_pydantic_error(error) and callable(details):
-        found = cast("list[dict[str, object]]", details(include_input=False, include_url=False))
+        found = cast("list[dict[str, object]]", details())
         return "; ".join(f"{'.'.join(map(str, cast('tuple[object, ...]', e['loc'])))}: {e['msg']}" for e in found)
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
