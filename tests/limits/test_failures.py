@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 import threading
+from datetime import datetime, timezone
 from pathlib import Path
 from uuid import uuid4
 
@@ -64,16 +65,24 @@ def test_a_store_that_cannot_be_reached(
         backend.error = error
         answer = limit.check()
         assert (answer.allowed, answer.counted) == (on_failure == "allow", False)
-        assert answer.remaining == (2 if on_failure == "allow" else 0)
+        assert (answer.limit, answer.remaining) == (2, 2 if on_failure == "allow" else 0)
+        assert answer.retry_after == (0.0 if on_failure == "allow" else 1.0)
         assert ("Retry-After" in answer.headers) is (on_failure == "deny")
-    assert [record.levelname for record in caplog.records] == ["WARNING"], "it is said once"
+    (record,) = caplog.records  # it is said once
+    assert record.levelname == "WARNING"
+    passes = "all may pass" if on_failure == "allow" else "none may pass"
+    assert record.getMessage() == f"rate limit 'posts': requests cannot be counted, and {passes} until they can"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], Unavailable)
     if on_failure == "deny":
         refused = too_many(answer)
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     backend.error = None
     answer = limit.check()
     assert (answer.allowed, answer.remaining, answer.counted) == (True, 0, True)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    limit.check()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"], "and so is that it works again"
+    assert caplog.records[-1].getMessage() == "rate limit 'posts': requests are counted again"
     backend.error = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         limit.check()  # a bug is none of the store's failures
@@ -234,8 +243,9 @@ def test_its_receipt_is_what_is_billed(upstash: LocalUpstash, clock: MovedClock,
         assert 0 <= receipt.commands - (now[1] - commands) <= at_most
 
 
-def test_what_counts_is_told_whole_microseconds(clock: MovedClock) -> None:
+def test_what_counts_is_told_whole_microseconds_and_a_name_of_one_length(clock: MovedClock) -> None:
     told: list[int] = []
+    names: list[str] = []
 
     class Told(BackendWrapper):
         def limiter(self, port: Port) -> Limiter:
@@ -244,12 +254,17 @@ def test_what_counts_is_told_whole_microseconds(clock: MovedClock) -> None:
             class Limits:
                 async def take(self, rule: Rule, identifier: str, cost: int, now_us: int) -> Taken:
                     told.append(now_us)
+                    names.append(identifier)
                     return await inner.take(rule, identifier, cost, now_us)
 
             return Limits()
 
-    Limit(Colour.BLOCKING, Told(Memory()), clock, limit=2, window=10).check()
-    assert told == [clock.now_ms * 1_000]
+    limit = Limit(Colour.BLOCKING, Told(Memory()), clock, limit=2, window=10)
+    limit.check()
+    limit.check("x" * 1_000)
+    # The same in every release: what was counted before a deploy counts after it.
+    assert names == ["c6ef43c47f8c23627ee5b9f8f5cb406c", "c9b2bd4ff487864c29fb41fab3e8187e"]
+    assert told == 2 * [clock.now_ms * 1_000]
     assert type(told[0]) is int, "a float would lose some of it, and a store may refuse it"
 
 
@@ -258,3 +273,17 @@ def test_whoever_is_not_counted_is_told_of_a_whole_window(clock: MovedClock) -> 
     backend.error = Unavailable("gone")
     answer = Limit(Colour.BLOCKING, backend, clock, limit=2, window=10, on_failure="deny").check()
     assert (answer.reset.timestamp(), answer.retry_after) == (clock.now_ms / 1_000 + 10, 1.0)
+
+
+def test_the_end_of_a_window_that_is_not_counted_is_told_in_milliseconds() -> None:
+    backend = Failing(Memory())
+    backend.error = Unavailable("gone")
+    limit = RateLimit(backend, "posts", limit=2, window=10, on_failure="allow", clock=lambda: 1_800_000_000_000_999_999)
+    assert limit.check("ada").reset == datetime.fromtimestamp(1_800_000_010, timezone.utc)
+
+
+def test_in_the_last_millisecond_of_a_window_it_is_worth_while_to_wait_for_one() -> None:
+    clock = MovedClock(1_800_000_009_999)
+    limit = Limit(Colour.BLOCKING, Memory(), clock, limit=1, window=10, algorithm="fixed")
+    assert limit.check()
+    assert limit.check().retry_after == 0.001

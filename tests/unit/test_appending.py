@@ -16,15 +16,22 @@ from eventsource_upstash import (
     ANY,
     EXISTS,
     NO_STREAM,
+    App,
+    Appended,
     ConcurrencyError,
     IdempotencyKeyReused,
     InvalidEvent,
     Memory,
     Misuse,
+    Query,
     Recorded,
     SQLite,
 )
+from eventsource_upstash._flow import handling
+from eventsource_upstash.ports import Append, Conflict, KeyReused, Log, Page, Unmet
+from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.faults.driving import COLOURS, Driver
+from tests.priced import Till
 from tests.unit.todo import TaskCompleted, TaskCreated, todo
 
 
@@ -129,7 +136,8 @@ def test_the_same_call_again_answers_what_the_first_one_did(app: Driver) -> None
 )
 def test_a_key_stands_for_one_append(app: Driver, stream: str, events: tuple[object, ...]) -> None:
     app.append("task-1", DISHES, DONE, idempotency_key="k")
-    with pytest.raises(IdempotencyKeyReused, match=r"key 'k' was used before .* Use a new key") as caught:
+    told = rf"key 'k' was used before for another append than this one to stream '{stream}'; .* Use a new key"
+    with pytest.raises(IdempotencyKeyReused, match=told) as caught:
         app.append(stream, *events, idempotency_key="k")
     assert isinstance(caught.value, Misuse)
     assert len(app.read()) == 2
@@ -140,6 +148,29 @@ def test_a_conflict_uses_up_no_key(app: Driver) -> None:
         app.append("task-1", DONE, expected_revision=5, idempotency_key="k")
     assert not app.append("task-1", DONE, idempotency_key="k").repeated
     assert app.append("task-1", DONE, expected_revision=5, idempotency_key="k").repeated
+
+
+@pytest.mark.parametrize(
+    ("events", "digest"),
+    [((DISHES,), "568e0c4a0f7b6ee27c838f59ce09c19e"), ((DISHES, DONE), "71c5205916b5e746dc6f4321125875a1")],
+    ids=["one event", "two"],
+)
+def test_a_repeat_is_known_by_the_same_digest_in_every_release(events: tuple[object, ...], digest: str) -> None:
+    told: list[Append] = []
+
+    class Told(LogWrapper):
+        async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
+            told.append(append)
+            return await super().append(append)
+
+    class Backend(BackendWrapper):
+        def wrap_log(self, log: Log) -> Log:
+            return Told(log)
+
+    store = App(Backend(Memory()), todo().registry, None).event_store
+    store.append("task-1", *events, idempotency_key="k")
+    store.append("task-1", *events)
+    assert [append.digest.hex() for append in told] == [digest, ""], "without a key there is nothing to know it by"
 
 
 def test_keys_survive_the_process(tmp_path: Path) -> None:
@@ -164,6 +195,33 @@ def test_reading_is_lazy_and_bounded(app: Driver) -> None:
         of_stream = [each for each in everything if each.stream == "task-1"]
         assert app.read_stream("task-1", after_revision=after, limit=limit) == of_stream[after:][:limit]
     assert app.read_stream("task-9") == []
+
+
+def test_the_log_is_read_page_by_page_and_no_further_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handling, "MAX_PAGE_EVENTS", 2)
+    till = Till()
+    store = App(till, todo().registry, None).event_store
+    store.append("task-1", *[TaskCreated(str(number), "x") for number in range(5)])
+    for after, limit, asked in ((0, None, 3), (5, None, 1), (0, 0, 0), (0, 2, 1), (0, 3, 2), (3, 2, 1)):
+        till.calls = 0
+        assert [each.position for each in store.read(after=after, limit=limit)] == [1, 2, 3, 4, 5][after:][:limit]
+        assert till.calls == asked, "what is enough is not asked for more"
+
+
+def test_a_log_that_gets_no_further_is_not_asked_for_ever() -> None:
+    class Standing(LogWrapper):
+        asked = 0
+
+        async def read(self, after: int, limit: int, max_bytes: int, query: Query | None = None) -> Page:
+            self.asked += 1
+            assert self.asked == 1, "it said that there is nothing more"
+            return Page([], after + 5, reached=after)
+
+    class Backend(BackendWrapper):
+        def wrap_log(self, log: Log) -> Log:
+            return Standing(log)
+
+    assert list(App(Backend(Memory()), todo().registry, None).event_store.read(after=3)) == []
 
 
 @pytest.mark.parametrize("after", [-1, None, 1.5, "1", True])

@@ -13,6 +13,7 @@ from eventsource_upstash.ports import Backend, Log, StreamPage
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.faults.driving import COLOURS, Driver
 from tests.faults.processes import run
+from tests.priced import Till
 from tests.unit.test_snapshots import Add, Added, MutableSum, Sum, fold, summing
 
 
@@ -71,6 +72,16 @@ def test_only_what_came_since_is_read(colour: Any, every: int | None) -> None:
     assert (executed.state, executed.revision) == (Sum(64, (3, 4, 5)), 54)
     assert app.execute(the.sums, "s", Add((6,))).state == Sum(70, (4, 5, 6))
     assert reads.take() == [1, 1], "what was executed here is not read again"
+
+
+def test_a_repeated_command_tells_what_the_look_for_its_key_cost_and_what_was_read() -> None:
+    the, till = summing(every=None), Till()
+    store = EventStore(till, the.registry, cache=1)
+    store.execute(the.sums, "s", Add((1,)), idempotency_key="k")
+    till.calls = 0
+    again = store.execute(the.sums, "s", Add((1,)), idempotency_key="k")
+    assert again.repeated
+    assert again.receipt.requests == till.calls == 3
 
 
 def test_without_a_cache_the_stream_is_read() -> None:

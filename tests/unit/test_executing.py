@@ -15,14 +15,16 @@ from eventsource_upstash import (
     InvalidEvent,
     Memory,
     Misuse,
+    Receipt,
     Registry,
     connect,
 )
-from eventsource_upstash._flow import handling
+from eventsource_upstash._flow import executing, handling
 from eventsource_upstash.blocking import App
 from eventsource_upstash.ports import Append, Conflict, KeyReused, Log, StreamPage, Unmet
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.faults.driving import COLOURS, Driver
+from tests.priced import Till
 from tests.unit.todo import (
     CompleteTask,
     CreateTask,
@@ -43,6 +45,7 @@ class Between(BackendWrapper):
         super().__init__(inner)
         self.meanwhile: list[Callable[[], object]] = []
         self.after: list[int] = []
+        self.recalled: list[str] = []
 
     @property
     def reads(self) -> int:
@@ -61,6 +64,10 @@ class _Between(LogWrapper):
         if self.between.meanwhile:
             self.between.meanwhile.pop(0)()
         return await self.inner.append(append)
+
+    async def recall(self, stream: str, key: str) -> Appended | KeyReused | Receipt:
+        self.between.recalled.append(key)
+        return await self.inner.recall(stream, key)
 
     async def read_stream(
         self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
@@ -172,6 +179,61 @@ def test_more_is_missed_than_a_conflict_can_carry(crowded: Crowded) -> None:
     assert app.load(task, "task-1").state == executed.state
 
 
+def test_what_the_rest_of_a_conflict_is_read_from_is_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one more page, and not by being refused again and again."""
+    the, till = todo(), Till()
+    store = App(till, the.registry, None).event_store
+    store.append("task-1", TaskCreated("1", "x"))
+    crowd = [TaskCreated("1", str(number)) for number in range(1_500)]
+
+    @the.task.decide(str)
+    def rename(task: Task | None, command: str) -> TaskCreated:
+        if crowd:
+            store.append("task-1", *crowd)
+            crowd.clear()
+        return TaskCreated("1", command)
+
+    before = till.calls
+    executed = store.execute(the.task, "task-1", "y", retries=1)
+    assert (executed.state, executed.revision) == (Task("1", "y"), 1_502)
+    # Read, refused, read on, written; and the crowd's own append.
+    assert executed.receipt.requests == till.calls - before - 1 == 4
+
+
+def test_a_refusal_for_good_is_no_reason_to_look_for_the_key(crowded: Crowded) -> None:
+    app, task = crowded.app, crowded.the.task
+    crowded.meanwhile(lambda: crowded.other.append("task-1", TaskCreated("1", "y")))
+    with pytest.raises(ConcurrencyError):
+        app.execute(task, "task-1", CreateTask("1", "x"), idempotency_key="k", retries=0)
+    assert crowded.between.recalled == ["k"], "once, before it was decided"
+
+
+@pytest.mark.parametrize("retries", [-1, True, 1.5, "3", None])
+def test_a_number_of_retries_that_is_none(retries: Any) -> None:
+    the = todo()
+    with pytest.raises(Misuse, match=f"^retries={retries!r}: it is a whole number from 0$"):
+        connect("memory:", the.registry).event_store.execute(the.task, "task-1", CompleteTask(), retries=retries)
+
+
+def test_what_is_no_aggregate_is_named() -> None:
+    store = connect("memory:", todo().registry).event_store
+    for use in (lambda: store.load("task", "task-1"), lambda: store.execute("task", "task-1", CompleteTask())):  # type: ignore[arg-type]
+        with pytest.raises(Misuse, match=r"^'task' is no aggregate; hand over what registry.aggregate"):
+            use()
+
+
+def test_what_a_type_declares_as_tags_goes_with_what_was_decided() -> None:
+    registry = Registry()
+    registry.event("put", tags=lambda event: (f"item:{event.item}",))(Put)
+    basket = registry.aggregate("basket", Basket)
+    basket.on(Put)(lambda basket, event: basket)
+    basket.decide(PutIn)(lambda basket, command: Put(command.item))
+    store = connect("memory:", registry).event_store
+    store.execute(basket, "basket-1", PutIn("plum"))
+    store.execute(basket, "basket-1", PutIn("pear"), tags=["urgent"])
+    assert [set(each.tags) for each in store.read()] == [{"item:plum"}, {"item:pear", "urgent"}]
+
+
 # --- under an idempotency key
 
 
@@ -261,6 +323,53 @@ def test_a_state_that_can_be_changed_is_made_anew_for_each_try() -> None:
     assert seen == [["apple"], ["apple", "pear"]]
     assert executed.revision == 3
     assert store.load(basket, "basket-1").state == Basket(["apple", "pear", "plum"])
+
+
+@pytest.mark.parametrize(
+    ("every", "reads"),
+    [
+        (None, [0, 2, 4, 0, 2, 4]),  # more than a page is not kept: it is read again
+        (3, [0]),  # from the snapshot, with what came after it
+        (4, [0]),
+        (5, [0]),
+    ],
+    ids=["three pages", "two events after a snapshot", "one event", "a snapshot alone"],
+)
+def test_it_is_made_anew_of_what_it_was_made_of(
+    every: int | None, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry()
+    registry.event("put")(Put)
+    basket = registry.aggregate("basket", Basket, snapshot_every=every)
+
+    @basket.on(Put)
+    def put(basket: Basket | None, event: Put) -> Basket:
+        basket = basket or Basket()
+        basket.items.append(event.item)
+        return basket
+
+    @basket.decide(PutIn)
+    def put_in(basket: Basket | None, command: PutIn) -> Put:
+        assert basket is not None
+        item = f"{command.item} to {len(basket.items)}"
+        if between.meanwhile:
+            basket.items.clear()  # it should not, and it does no harm to the next try
+        return Put(item)
+
+    memory = Memory()
+    between = Between(memory)
+    store = App(between, registry, None).event_store
+    other = App(memory, registry, None).event_store
+    store.append("basket-1", Put("a"))
+    for item in "bcde":
+        other.execute(basket, "basket-1", PutIn(item))
+    between.after.clear()
+    monkeypatch.setattr(executing, "MAX_PAGE_EVENTS", 2)
+    between.meanwhile.append(lambda: other.append("basket-1", Put("X")))
+    executed = store.execute(basket, "basket-1", PutIn("f"))
+    assert executed.state == Basket(["a", "b to 1", "c to 2", "d to 3", "e to 4", "X", "f to 6"])
+    assert between.after == reads
+    assert store.load(basket, "basket-1").state == executed.state
 
 
 # --- what a decide handler may answer

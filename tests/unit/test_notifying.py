@@ -24,6 +24,7 @@ from eventsource_upstash._io.port import Port
 from eventsource_upstash.ports import KeyStore, Log, Notices, Verifier
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.reactors.support import Carrier
+from tests.stepping.model import OwingMemory
 from tests.unit.todo import TaskCreated, todo
 
 
@@ -73,6 +74,13 @@ def test_an_append_whose_notification_fails_costs_nothing_for_it_and_the_next_on
     dear.error = None
     assert store.append("task-2", TaskCreated("2", "b")).receipt.requests == 1
     assert dear.told == [2]
+
+
+def test_who_has_nobody_to_tell_owes_nothing() -> None:
+    backend, dear = OwingMemory(), Dear()
+    EventStore(backend, todo().registry).append("task-1", TaskCreated("1", "a"))
+    EventStore(backend, todo().registry, notifier=Notifier(dear)).append("task-1", TaskCreated("1", "a"))
+    assert dear.told == [2], "the one before it raised none"
 
 
 @pytest.mark.parametrize("keys", [None, MemoryKeys()], ids=["in clear", "with keys"])

@@ -25,12 +25,24 @@ from eventsource_upstash import (
     SQLite,
     Unavailable,
 )
+from eventsource_upstash._flow import executing, handling
 from eventsource_upstash._io import blocking
 from eventsource_upstash.domain.snapshots import Snapshots, Unusable
 from eventsource_upstash.errors import TooLarge
-from eventsource_upstash.ports import MAX_SNAPSHOT_BYTES, Append, Backend, Conflict, KeyReused, Log, Snapshot, Unmet
+from eventsource_upstash.ports import (
+    MAX_SNAPSHOT_BYTES,
+    Append,
+    Backend,
+    Conflict,
+    KeyReused,
+    Log,
+    Snapshot,
+    StreamPage,
+    Unmet,
+)
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.faults.driving import COLOURS, Driver
+from tests.priced import Till
 
 T = TypeVar("T")
 
@@ -419,7 +431,54 @@ def test_a_state_that_cannot_be_kept_is_left_out(
     assert kept(watched) is None
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(lines) == 2
-    assert all(re.search(why, line) and "stream s" in line and "secret" not in line for line in lines)
+    assert all(re.search(why, line) and "secret" not in line for line in lines)
+    assert {line.partition(":")[0] for line in lines} == {"no snapshot sums@1 of stream s is kept"}
+
+
+def test_a_state_is_kept_up_to_the_size_that_is_told(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(handling, "_draw", lambda bits: 1 << 50)  # else one state has a digit more than another
+    the = summing(every=1)
+    store = EventStore(watched, the.registry)
+    store.execute(the.sums, "s", Add((1,)))
+    first = kept(watched)
+    assert first is not None
+    monkeypatch.setattr(executing, "MAX_SNAPSHOT_BYTES", len(first.state))
+    store.execute(the.sums, "t", Add((1,)))
+    assert kept(watched, "t") is not None
+    monkeypatch.setattr(executing, "MAX_SNAPSHOT_BYTES", len(first.state) - 1)
+    store.execute(the.sums, "u", Add((1,)))
+    assert kept(watched, "u") is None
+    size = len(first.state)
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
+        f"no snapshot sums@1 of stream u is kept: the state has {size} bytes, at most {size - 1} are kept"
+    ]
+
+
+def test_a_long_load_tells_what_keeping_the_state_has_cost_and_asks_for_it_in_its_first_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str | None] = []
+
+    class Asked(LogWrapper):
+        async def read_stream(
+            self, stream: str, after_revision: int, limit: int, max_bytes: int, snapshot: str | None = None
+        ) -> StreamPage:
+            asked.append(snapshot)
+            return await super().read_stream(stream, after_revision, limit, max_bytes, snapshot)
+
+    class Asking(Till):
+        def wrap_log(self, log: Log) -> Log:
+            return Asked(log, self.around)
+
+    the, till = summing(every=3), Asking()
+    store = EventStore(till, the.registry)
+    store.append("s", *[Added(1)] * 5)
+    till.calls = 0
+    monkeypatch.setattr(executing, "MAX_PAGE_EVENTS", 2)
+    assert store.load(the.sums, "s").receipt.requests == till.calls == 4, "three pages, and the snapshot"
+    assert asked == ["sums@1", None, None]
 
 
 class Refusing(BackendWrapper):
@@ -447,11 +506,9 @@ def test_a_snapshot_that_the_backend_refuses_is_left_out(colour: Any, caplog: py
         executed = app.execute(the.sums, "s", Add((1,)), idempotency_key=f"key-{index}")
         assert (executed.state.total, executed.revision) == (index, index)
     assert app.head() == 3
-    assert {
-        record.getMessage().partition(":")[0] for record in caplog.records if record.levelno == logging.WARNING
-    } == {
-        "no snapshot of stream s is kept",
-        "the snapshot sums@1 of stream s is not kept",
+    assert {record.getMessage() for record in caplog.records if record.levelno == logging.WARNING} == {
+        f"no snapshot of stream s is kept: with it, {TooLarge(what='the append', size=2, limit=1)}",
+        "the snapshot sums@1 of stream s is not kept: not now",
     }
 
 

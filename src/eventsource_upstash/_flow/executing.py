@@ -156,7 +156,7 @@ class Executing:
             events = aggregate.decide_on(held.state, command)
             if not events:
                 return Executed(held.state, held.revision, None, (), held.receipt)
-            new = self._handling.encode(stream, events)
+            new = self._handling.encode(events)
             # Folded before it is appended: what the aggregate itself cannot take is no event of its stream. And folded
             # as it will be read back, so that this state is what every load makes.
             state = aggregate.fold_new(held.state, new)

@@ -21,7 +21,7 @@ from ..domain.events import (
 )
 from ..domain.names import check_idempotency_key as _check_key
 from ..domain.names import check_stream, check_tags
-from ..domain.positions import Vector, is_position
+from ..domain.positions import is_position
 from ..domain.queries import AppendCondition, Query
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, ConditionFailed, EventSourceError, IdempotencyKeyReused, Misuse
@@ -86,13 +86,14 @@ class Handling:
             _check_expected(stream, expected)
         if self._abilities is not None:
             self._abilities.check_append(stream, len(events), expected, condition)
-        new = self.encode(stream, events)
-        tagged = self.encode_tags(events, tags) if tags or self._types.tagging else None
-        append = self.prepare(stream, new, expected, key, metadata, tagged, condition)
+        if not events:
+            raise Misuse(f"append to stream {stream!r} without an event; hand it at least one")
+        new = self.encode(events)
+        append = self.prepare(stream, new, expected, key, metadata, self.encode_tags(events, tags), condition)
         # Handed on, not awaited here: a coroutine more would be seen in the time of an append in memory.
         return self.submit(append, raises=True)
 
-    def encode(self, stream: str, events: Sequence[object]) -> list[NewEvent]:
+    def encode(self, events: Sequence[object]) -> list[NewEvent]:
         """Events as they are stored. Raises `Misuse` and `InvalidEvent`."""
         by_class = self._by_class
         new: list[NewEvent] = []
@@ -101,8 +102,6 @@ class Handling:
             if known is None:
                 known = self._types.of(event)
             new.append((known.name, known.version, known.encode(event)))
-        if not new:
-            raise Misuse(f"append to stream {stream!r} without an event; hand it at least one")
         return new
 
     def prepare(
@@ -211,7 +210,7 @@ class Handling:
         _check_limit(limit)
         if not is_position(after):
             raise Misuse(f"after={after!r}: it is a whole number from 0, or a Vector")
-        after = after if isinstance(after, Vector) else min(after, MAX_POSITION)
+        after = min(after, MAX_POSITION)  # which no vector is beyond
         query = None if query is None else self._types.resolve(query)
         while limit is None or limit > 0:
             page = await self.log.read(after, _page_size(limit), MAX_PAGE_BYTES, query)
