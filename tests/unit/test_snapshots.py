@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -253,8 +253,10 @@ def test_a_stream_that_is_empty_again_is_kept_too(watched: Watched) -> None:
     snapshot = kept(watched)
     assert snapshot is not None
     assert snapshot.revision == 2
-    loaded = store.load(the.sums, "s")
+    watched.take()
+    loaded = EventStore(watched, the.registry).load(the.sums, "s")
     assert (loaded.state, loaded.revision) == (None, 2)
+    assert watched.take() == ["read_stream"]
     assert store.execute(the.sums, "s", Add((5,))).state == Sum(5, (5,))
 
 
@@ -330,6 +332,66 @@ def test_a_snapshot_of_another_class_without_a_schema_is_not_used() -> None:
     assert snapshots.decode(kept) == (Hooked(total=3), (1, 2))
     with pytest.raises(Unusable, match="HookedAndCounted"):
         Snapshots[Any]("sums@1", HookedAndCounted, 2, "a state").decode(kept)
+
+
+def test_a_snapshot_is_not_used_where_a_class_without_a_schema_inherits_another_field() -> None:
+    def state(base: type) -> Any:
+        return type("State", (base,), {"__module__": __name__})
+
+    kept = Snapshots[Any]("sums@1", state(Hooked), 2, "a state").encode(None, (1, 2))
+    assert Snapshots[Any]("sums@1", state(Hooked), 2, "a state").decode(kept) == (None, (1, 2))
+    with pytest.raises(Unusable, match="State"):
+        Snapshots[Any]("sums@1", state(HookedAndCounted), 2, "a state").decode(kept)
+
+
+def _items_of(kind: str, *names: str) -> Any:
+    """A class of that kind called Item, which has these fields, each with a default."""
+    fields = [(name, int, 0) for name in names]
+    if kind == "pydantic":
+        return pydantic.create_model("Item", **dict.fromkeys(names, (int, 0)))  # type: ignore[call-overload]
+    if kind == "Struct":
+        return msgspec.defstruct("Item", fields)
+    return make_dataclass("Item", fields)
+
+
+@pytest.mark.parametrize("kind", ["pydantic", "Struct", "dataclass"])
+def test_a_snapshot_is_not_used_where_what_a_state_holds_has_gained_a_field(kind: str) -> None:
+    def snapshots(*names: str) -> Snapshots[Any]:
+        state = make_dataclass("State", [("items", list[_items_of(kind, *names)])])  # type: ignore[misc]
+        return Snapshots[Any]("sums@1", state, 2, "a state")
+
+    kept = snapshots("a").encode(None, (1, 2))
+    assert snapshots("a").decode(kept) == (None, (1, 2))
+    with pytest.raises(Unusable, match="it is damaged, or the fields of State were others"):
+        snapshots("a", "b").decode(kept)
+
+
+@pytest.mark.parametrize("kind", ["pydantic", "Struct", "dataclass"])
+def test_a_snapshot_is_used_whatever_the_order_of_fields(kind: str) -> None:
+    one, other = (Snapshots[Any]("sums@1", _items_of(kind, *names), 2, "a state") for names in ("ab", "ba"))
+    kept = one.encode(None, (1, 2))
+    assert other.decode(kept) == (None, (1, 2))
+
+
+@dataclass(frozen=True)
+class Positive:
+    total: int
+
+    def __post_init__(self) -> None:
+        if self.total <= least:
+            raise ValueError("not enough")
+
+
+least = 0
+
+
+def test_a_snapshot_that_its_class_does_not_take_any_more_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots = Snapshots("sums@1", Positive, 2, "a state")
+    kept = snapshots.encode(Positive(3), (1, 2))
+    assert snapshots.decode(kept) == (Positive(3), (1, 2))
+    monkeypatch.setitem(globals(), "least", 3)
+    with pytest.raises(Unusable, match="it does not decode into Positive any more"):
+        snapshots.decode(kept)
 
 
 @pytest.mark.parametrize("state", [Counted, Renamed])
@@ -409,7 +471,7 @@ class Odd(Sum):
     ("state", "why"),
     [
         (Odd(1), "TypeError"),
-        (Sum(1, ("secret",)), "cannot be stored"),  # type: ignore[arg-type]
+        (Sum(1, ("secret",)), "state of aggregate 'sums' cannot be stored"),  # type: ignore[arg-type]
         (Sum(10**5000), "cannot be stored"),
         (Sum(1, tuple(range(10**6, 10**6 + 200_000))), f"at most {MAX_SNAPSHOT_BYTES}"),
     ],
@@ -479,6 +541,11 @@ def test_a_long_load_tells_what_keeping_the_state_has_cost_and_asks_for_it_in_it
     monkeypatch.setattr(executing, "MAX_PAGE_EVENTS", 2)
     assert store.load(the.sums, "s").receipt.requests == till.calls == 4, "three pages, and the snapshot"
     assert asked == ["sums@1", None, None]
+
+
+def test_a_state_of_a_subclass_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="a Odd would be read back as a Sum"):
+        Snapshots("sums@1", Sum, 2, "a state").encode(Odd(1), (1, 2))
 
 
 class Refusing(BackendWrapper):

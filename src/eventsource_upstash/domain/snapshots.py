@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from inspect import get_annotations
 from typing import Final, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
 from .codec import Codec
-from .schema import is_pydantic
 
 S = TypeVar("S")
 
@@ -20,7 +19,7 @@ _SEAL: Final = 8
 class _ModelClass(Protocol):
     """What we use of a pydantic model's class."""
 
-    def model_json_schema(self) -> Mapping[str, object]: ...
+    def model_json_schema(self) -> dict[str, object]: ...
 
 
 class Unusable(Exception):
@@ -85,11 +84,11 @@ class Snapshots(Generic[S]):
 def _shape(cls: type[object]) -> bytes:
     """The fields of a class and of all that they hold. Whatever else shows in it costs a snapshot, and no more."""
     try:
-        schema = _model_schema(cls) if is_pydantic(cls) else msgspec.json.schema(cls, schema_hook=_model_schema)
+        schema = msgspec.json.schema(cls, schema_hook=_model_schema)
     except Exception:  # a type that no JSON schema can tell
-        return repr(getattr(cls, "__annotations__", "")).encode()
+        return repr([get_annotations(each) for each in cls.__mro__]).encode()
     return msgspec.json.encode(schema, order="sorted")
 
 
 def _model_schema(cls: type[object]) -> dict[str, object]:
-    return dict(cast("_ModelClass", cls).model_json_schema())
+    return cast("_ModelClass", cls).model_json_schema()
