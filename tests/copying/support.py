@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from eventsource_upstash import AsyncLogCopy, Copied, LogCopy
+from eventsource_upstash import AsyncLogCopy, Copied, LogCopy, TooLarge
 from eventsource_upstash.domain.events import ANY, Appended, StoredEvent
-from eventsource_upstash.ports import Append, Backend
+from eventsource_upstash.ports import Append, Backend, Capabilities, Conflict, KeyReused, Log, Unmet
 from eventsource_upstash.testing.colours import Colour
-from eventsource_upstash.testing.wrapping import BackendWrapper
+from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 
 T = TypeVar("T")
 
@@ -87,3 +87,80 @@ class Counting(BackendWrapper):
         if call == self._call and self.calls[call] == self._number and self._do is not None:
             self._do()
         return await step()
+
+
+class Narrow(LogWrapper):
+    """A log that takes so many events at once, and no payload of more than 100 bytes."""
+
+    def __init__(self, inner: Log, most: int, tried: list[int]) -> None:
+        super().__init__(inner)
+        self._most = most
+        self._tried = tried
+
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
+        self._tried.append(len(append.events))
+        if len(append.events) > self._most:
+            raise TooLarge(what="the append", size=len(append.events), limit=self._most, unit="events")
+        if len(append.events[0][2]) > 100:
+            raise TooLarge(what="the event", size=len(append.events[0][2]), limit=100)
+        return await super().append(append)
+
+
+class NarrowBackend(BackendWrapper):
+    """A backend of one.
+
+    Attributes:
+        tried: How many events each append had.
+    """
+
+    def __init__(self, inner: Backend, most: int = 3) -> None:
+        super().__init__(inner)
+        self.most = most
+        self.tried: list[int] = []
+
+    def wrap_log(self, log: Log) -> Log:
+        return Narrow(log, self.most, self.tried)
+
+
+class AtOnce(LogWrapper):
+    """A log that takes several appends at once: up to a number of them, and those behind are another step's."""
+
+    def __init__(self, inner: Log, backend: TakesSeveral) -> None:
+        super().__init__(inner, backend.around)
+        self._backend = backend
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
+        self._backend.taken.append([None if each.condition is None else int(each.condition.after) for each in appends])
+        if len(appends) > self._backend.most:
+            raise TooLarge(what="the request", size=len(appends), limit=self._backend.most)
+        answers: list[Appended | Conflict | KeyReused | Unmet] = []
+        for each in appends[: self._backend.room]:
+            answers.append(await self.append(each))
+            if not isinstance(answers[-1], Appended):
+                break
+        return answers
+
+
+class TakesSeveral(BackendWrapper):
+    """A backend of one.
+
+    Attributes:
+        most: Of so many appends it takes any at all.
+        room: So many of them it takes.
+        taken: How many appends came in each step, and on which conditions.
+    """
+
+    def __init__(self, inner: Backend, most: int = 1000, room: int = 1000) -> None:
+        super().__init__(inner)
+        self.most = most
+        self.room = room
+        self.taken: list[list[int | None]] = []
+
+    def wrap_log(self, log: Log) -> Log:
+        return AtOnce(log, self)
+
+
+class InParts(BackendWrapper):
+    """A backend whose log says that it is in partitions."""
+
+    capabilities = Capabilities(expected_revisions=False, conditions=False, partitions=True)

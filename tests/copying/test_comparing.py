@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from eventsource_upstash import ANY, AsyncLogCopy, LogCopy, LogsDiffer, Memory
+from eventsource_upstash import ANY, AsyncLogCopy, LogCopy, LogsDiffer, Memory, Refused
+from eventsource_upstash._flow import comparing
 from eventsource_upstash._flow.comparing import Fingerprints, Side
-from eventsource_upstash._io.blocking import PORT
+from eventsource_upstash._flow.copying import LogCopying
+from eventsource_upstash._io.blocking import PORT, run
 from eventsource_upstash.domain.events import Appended
 from eventsource_upstash.ports import Append, Capabilities, Conflict, KeyReused, Log, Unmet
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
-from tests.copying.support import HISTORY, copied, fill, written
+from tests.copying.support import HISTORY, Counting, InParts, copied, fill, written
+from tests.kafka.partitioned import Partitioned
 
 PAID = HISTORY[2]
 """Events 5 and 6: of the stream that event 1 is of, too."""
@@ -213,3 +216,92 @@ def test_a_fingerprint_counts_the_events_of_a_stream_where_its_log_does_not() ->
     for stream, revision in (("a", 1), ("b", 1), ("a", 2), ("a", 3)):
         mark = counted((9, stream, revision, 7, 1, "paid", 1, None, None, b"{}"))
         assert fingerprint((9, stream, 0, 7, 1, "paid", 1, None, None, b"{}")) == mark
+
+
+def test_the_digest_of_a_log_is_the_same_in_every_release() -> None:
+    """Whoever has noted it compares with it what comes out of a backup in five years."""
+    one = Memory()
+    fill(one)
+    assert LogCopy(one, Memory()).compare().source.digest == "a4e5e7ad51358211c5dcc137c132c3a2"
+
+
+def test_another_order_long_ago_is_told() -> None:
+    one, other = Memory(), Memory()
+    later = written("later", *[b"{}"] * 300, number=1_000)
+    fill(one, [HISTORY[0], HISTORY[1], later])
+    fill(other, [HISTORY[1], HISTORY[0], later])
+    assert LogCopy(one, other).compare().difference is not None
+
+
+def test_what_a_gap_in_a_partition_hides_is_copied() -> None:
+    one, other = Partitioned(1), Memory()
+    fill(one, HISTORY[:1])
+    one.partitions.gap(0, 4)
+    fill(one, HISTORY[1:2])
+    one.partitions.window = 2  # so that a page may hold nothing, though there is something behind it
+    assert copied(Colour.BLOCKING, one, other).copied == 4
+
+
+def test_what_is_there_already_is_known_by_its_stream_and_id() -> None:
+    one, other = Memory(), Memory()
+    fill(one)
+    fill(other, [replace(HISTORY[0], events=[("paid", 1, b"redacted")])])
+    assert copied(Colour.BLOCKING, one, other, verify=False).found == 1
+    with pytest.raises(LogsDiffer, match=r"\(position 1\) differs in the destination, by its payload"):
+        copied(Colour.BLOCKING, one, other)
+
+
+def reads(backend: Counting) -> int:
+    return backend.calls["log.read"]
+
+
+def test_a_destination_with_other_events_is_seen_by_the_first_page_of_each() -> None:
+    one, other = Counting(Memory()), Counting(Memory())
+    fill(one, [written("a", *[b"{}"] * 2_500, number=1)])
+    fill(other, [written("own", b"{}", number=7)])
+    one.calls.clear()
+    with pytest.raises(Refused):
+        copied(Colour.BLOCKING, one, other)
+    assert (reads(one), reads(other)) == (1, 1)
+
+
+def test_what_is_lacking_is_told_from_the_page_that_it_is_on() -> None:
+    one, other = Counting(Memory()), Memory()
+    fill(one, [written("a", *[b"{}"] * 3_500, number=1)])
+    fill(other, [written("a", *[b"{}"] * 1_000, number=1)])
+    one.calls.clear()
+    difference = LogCopy(one, other).compare().difference
+    assert difference is not None
+    assert "lacks" in difference
+    assert "(position 1001)" in difference
+    assert reads(one) == 5 + 2, "all of it for the digest, and then as far as the first that is lacking"
+
+
+def test_no_more_is_read_than_up_to_what_is_compared() -> None:
+    one, other = Counting(Memory()), Memory()
+    fill(one)
+    fill(other)
+    run(LogCopying(one, other, PORT).compare(None, 12))
+    assert reads(one) == 1
+
+
+def test_what_the_destination_has_beyond_what_is_compared_is_told() -> None:
+    one, other = Memory(), Memory()
+    for each in (one, other):
+        fill(each, [*HISTORY, written("later", b"{}", number=900)])
+    difference = run(LogCopying(one, other, PORT).compare(None, 12)).difference
+    assert difference is not None
+    assert "(position 13), which the source does not hold there" in difference
+
+
+def test_an_event_waits_for_its_other_half_among_so_many_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "APART", 1_000)
+    one, other = Memory(), InParts(Memory())
+    fill(one, [written("a", *[b"{}"] * 1_000, number=1), written("b", b"{}", number=7)])
+    fill(other.inner, [written("b", b"{}", number=7)])
+    assert copied(Colour.BLOCKING, one, other, verify=False).found == 1
+    fill(one, [written("a", *[b"{}"] * 1_000, number=3_000), written("b", b"{}", number=9_000)])
+    fresh = InParts(Memory())
+    fill(fresh.inner, [written("b", b"{}", number=9_000)])
+    with pytest.raises(Refused, match="which the source does not hold there"):
+        copied(Colour.BLOCKING, one, fresh, verify=False)

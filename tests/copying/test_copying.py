@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
+from typing import TypeVar
 
 import pytest
 
@@ -17,6 +20,7 @@ from eventsource_upstash import (
     Memory,
     MemoryKeys,
     Misuse,
+    OutcomeUnknown,
     Personal,
     Query,
     Refused,
@@ -26,13 +30,26 @@ from eventsource_upstash import (
 )
 from eventsource_upstash._flow import copying
 from eventsource_upstash._flow.copying import LogCopying
-from eventsource_upstash._io.blocking import PORT, run
-from eventsource_upstash.domain.events import Appended
+from eventsource_upstash._io.blocking import PORT, BlockingPort, run
+from eventsource_upstash.domain.events import FREE, Appended, Receipt
 from eventsource_upstash.ports import Append, Backend, Capabilities, Conflict, KeyReused, Log, Page, Unmet
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
 from tests.copying.conftest import Make
-from tests.copying.support import HISTORY, Counting, copied, fill, rows_of, written
+from tests.copying.support import (
+    HISTORY,
+    Counting,
+    InParts,
+    NarrowBackend,
+    TakesSeveral,
+    copied,
+    fill,
+    rows_of,
+    written,
+)
+from tests.priced import Till
+
+T = TypeVar("T")
 
 KINDS = ("memory", "sqlite", "upstash")
 COLOURS = pytest.mark.parametrize("colour", Colour, ids=lambda colour: colour.value)
@@ -83,26 +100,11 @@ def test_what_goes_on_in_the_next_page_is_appended_together() -> None:
     assert other.calls["log.append"] == 3
 
 
-class Narrow(LogWrapper):
-    """A log that takes three events at once, and no payload of more than 100 bytes."""
-
-    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
-        if len(append.events) > 3:
-            raise TooLarge(what="the append", size=len(append.events), limit=3, unit="events")
-        if len(append.events[0][2]) > 100:
-            raise TooLarge(what="the event", size=len(append.events[0][2]), limit=100)
-        return await super().append(append)
-
-
-class NarrowBackend(BackendWrapper):
-    def wrap_log(self, log: Log) -> Log:
-        return Narrow(log)
-
-
-def test_what_is_too_large_at_once_is_appended_in_parts() -> None:
+@pytest.mark.parametrize("most", [1, 3])
+def test_what_is_too_large_at_once_is_appended_in_parts(most: int) -> None:
     one, other = Memory(), Memory()
     fill(one, [written("a", *[b'{"n":%d}' % n for n in range(20)], number=2, tags=[None, b'["x"]'] * 10)])
-    copied(Colour.BLOCKING, one, NarrowBackend(other))
+    copied(Colour.BLOCKING, one, NarrowBackend(other, most))
     assert rows_of(other) == rows_of(one)
     fill(one, [written("a", b" " * 101, number=200)])
     with pytest.raises(TooLarge):
@@ -207,6 +209,18 @@ def test_somebody_else_in_between_is_an_error_and_no_mixture(make: Make, kind: s
             copied(colour, one, other)
 
 
+@pytest.mark.parametrize(
+    ("stream", "told"), [("own", "its log has moved on"), ("b", "stream 'b' is elsewhere than it was here")]
+)
+def test_it_is_told_what_somebody_else_has_written_and_what_was_not_copied(stream: str, told: str) -> None:
+    one, other = Memory(), Memory()
+    fill(one)
+    disturbed = Counting(other, "log.append", 6, partial(fill, other, [written(stream, b"{}", number=7)]))
+    first = r"the event 'paid' \S+ of stream 'b' \(position 10\)"
+    with pytest.raises(Refused, match=rf"writes to the destination: {told}\. {first} was not copied"):
+        copied(Colour.BLOCKING, one, disturbed)
+
+
 class Written(LogWrapper):
     """A log to which somebody appends whenever it was read to its end."""
 
@@ -249,6 +263,117 @@ def test_a_source_that_is_written_to_is_followed_until_told_to_end(colour: Colou
     assert (len(rows_of(one)), done.copied) == (12, 12)
 
 
+def test_who_is_told_to_end_while_it_reads_the_end_reads_what_was_there_by_then() -> None:
+    one, other, stop = Memory(), Memory(), Signal()
+    fill(one, HISTORY[:2])
+    left = HISTORY[2:3]
+
+    def write() -> None:
+        if left:
+            stop.set()
+            fill(one, [left.pop()])
+
+    copied(Colour.BLOCKING, WrittenTo(one, write), other, follow=stop, poll_interval=30.0, verify=False)
+    assert rows_of(other) == rows_of(one)
+    assert len(rows_of(one)) == 6
+
+
+class Sleepy(BlockingPort):
+    """Is told to end as it goes to sleep for the second time.
+
+    Attributes:
+        slept: How long it slept each time.
+    """
+
+    def __init__(self) -> None:
+        self.stop = Signal()
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float, wake: Signal | None = None, since: int = 0) -> None:
+        if self.slept:
+            self.stop.set()
+        began = time.monotonic()
+        await super().sleep(seconds, wake, since)
+        self.slept.append(time.monotonic() - began)
+
+
+def test_who_follows_sleeps_between_two_looks_and_wakes_when_it_is_told_to_end() -> None:
+    one, port = Memory(), Sleepy()
+    fill(one)
+    flow = LogCopying(one, Memory(), port)
+    run(flow.run(verify=False, dry_run=False, follow=port.stop, poll_interval=0.2, progress=None))
+    assert [seconds > 0.15 for seconds in port.slept] == [True, False]
+
+
+class Unsure(LogWrapper):
+    """A log whose answers to the first appends are lost; each of them is written all the same."""
+
+    def __init__(self, inner: Log, lost: int, tried: list[int]) -> None:
+        super().__init__(inner)
+        self._lost = lost
+        self._tried = tried
+
+    async def append(self, append: Append) -> Appended | Conflict | KeyReused | Unmet:
+        self._tried.append(append.number)
+        answer = await super().append(append)
+        if len(self._tried) <= self._lost:
+            raise OutcomeUnknown("as the test says")
+        return answer
+
+
+class UnsureBackend(BackendWrapper):
+    def __init__(self, lost: int, *, conditions: bool = True) -> None:
+        super().__init__(Memory())
+        self.lost = lost
+        self.tried: list[int] = []
+        self._can = Capabilities(conditions=conditions)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._can
+
+    def wrap_log(self, log: Log) -> Log:
+        return Unsure(log, self.lost, self.tried)
+
+
+@pytest.mark.parametrize(("lost", "conditions", "tries"), [(2, True, 3), (3, True, 3), (1, False, 1)])
+def test_an_append_whose_answer_is_lost_is_sent_again_where_it_is_known_again(
+    lost: int, conditions: bool, tries: int
+) -> None:
+    one, other = Memory(), UnsureBackend(lost, conditions=conditions)
+    fill(one, HISTORY[:1])
+    if lost < tries:
+        assert copied(Colour.BLOCKING, one, other).copied == 1
+    else:
+        with pytest.raises(OutcomeUnknown):
+            copied(Colour.BLOCKING, one, other)
+    assert other.tried == [10] * tries
+
+
+def test_how_far_a_copy_is_is_told_no_more_often_than_can_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [1_000.0]
+    monkeypatch.setattr(copying, "EVERY", 2.0)
+    monkeypatch.setattr(copying, "time", SimpleNamespace(monotonic=lambda: moment[0]))
+
+    class Slow(BackendWrapper):
+        async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+            moment[0] += call == "log.append"
+            return await step()
+
+    one, told = Memory(), list[Copying]()
+    fill(one, [written(f"s{n}", b"{}", number=100 * n) for n in range(1, 6)])
+    LogCopy(one, Slow(Memory())).run(progress=told.append, verify=False)
+    assert [(each.done, each.elapsed) for each in told] == [(0, 0), (2, 2), (4, 4), (5, 5)]
+
+
+def test_a_stream_that_nobody_could_have_named_is_not_copied() -> None:
+    one, other = Memory(), Memory()
+    fill(one, [written("a", b"{}", number=1), written("\0", b"{}", number=2)])
+    with pytest.raises(Misuse, match="stream name"):
+        copied(Colour.BLOCKING, InParts(one), other)
+    assert len(rows_of(other)) == 1
+
+
 def test_what_comes_after_the_copy_is_not_compared() -> None:
     one, other = Memory(), Memory()
     fill(one)
@@ -288,6 +413,40 @@ def test_what_it_costs(make: Make) -> None:
     assert (first.requests, first.commands) == (1 + 2 + 1, 2 + 6 * len(HISTORY))
     again = copied(Colour.BLOCKING, one, other, verify=False).receipt
     assert again.requests == 3, "the head, a page, and that there is no other"
+
+
+class Parts(LogWrapper):
+    """A log that is in two partitions, and takes several appends at once."""
+
+    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
+        return [await self.append(each) for each in appends]
+
+    async def partitions(self) -> tuple[int, Receipt]:
+        async def two() -> tuple[int, Receipt]:
+            return 2, FREE
+
+        return await self.around("log.partitions", two)
+
+    def partition_of(self, stream: str, partitions: int) -> int:
+        return ord(stream[0]) % partitions
+
+
+class PartsTill(Till):
+    capabilities = InParts.capabilities
+
+    def wrap_log(self, log: Log) -> Log:
+        return Parts(log, self.around)
+
+
+@pytest.mark.parametrize("kind", [Till, PartsTill])
+def test_the_receipt_of_a_copy_tells_what_was_asked_of_both_logs(kind: type[Till]) -> None:
+    one, other = Till(), kind()
+    fill(one)
+    fill(other, HISTORY[:2])
+    one.calls = other.calls = 0
+    done = copied(Colour.BLOCKING, one, other)
+    assert (done.found, done.copied) == (4, 8)
+    assert done.receipt.requests == one.calls + other.calls
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -358,44 +517,10 @@ def test_what_is_told_of_a_pace(
 def test_events_of_one_append_stay_together_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "MAX_APPEND_BYTES", 20)
     one, other = Memory(), Counting(Memory())
-    fill(one, [written("a", b"x", number=100), written("a", *[b"1234567890"] * 4, number=200)])
+    fill(one, [written("a", *[b"1234567890"] * 4, number=200), written("a", b"x", number=300)])
     copied(Colour.BLOCKING, one, other, verify=False)
-    assert other.calls["log.append"] == 3, "one, and two by two: twenty bytes each"
+    assert other.calls["log.append"] == 3, "two by two, twenty bytes each; and one"
     assert rows_of(other) == rows_of(one)
-
-
-class AtOnce(LogWrapper):
-    """A log that takes several appends at once: up to a number of them, or of events.
-
-    Attributes:
-        taken: How many appends came in each step, and on which conditions.
-    """
-
-    def __init__(self, inner: Log, most: int, taken: list[list[int | None]]) -> None:
-        super().__init__(inner)
-        self._most = most
-        self.taken = taken
-
-    async def append_many(self, appends: Sequence[Append]) -> list[Appended | Conflict | KeyReused | Unmet]:
-        self.taken.append([None if each.condition is None else int(each.condition.after) for each in appends])
-        if len(appends) > self._most:
-            raise TooLarge(what="the request", size=len(appends), limit=self._most)
-        answers: list[Appended | Conflict | KeyReused | Unmet] = []
-        for each in appends:
-            answers.append(await self.inner.append(each))
-            if not isinstance(answers[-1], Appended):
-                break
-        return answers
-
-
-class TakesSeveral(BackendWrapper):
-    def __init__(self, inner: Backend, most: int = 1000) -> None:
-        super().__init__(inner)
-        self.most = most
-        self.taken: list[list[int | None]] = []
-
-    def wrap_log(self, log: Log) -> Log:
-        return AtOnce(log, self.most, self.taken)
 
 
 def test_several_appends_at_once_are_each_on_condition_that_nobody_else_writes() -> None:
@@ -404,6 +529,28 @@ def test_several_appends_at_once_are_each_on_condition_that_nobody_else_writes()
     assert copied(Colour.BLOCKING, one, other).copied == 12
     assert rows_of(other) == rows_of(one)
     assert other.taken == [[0, 1, 4, 6, 8, 9, 10]], "where each finds the log; the last one is sent by itself"
+
+
+def test_several_appends_that_never_fit_together_are_made_one_by_one() -> None:
+    one, other = Memory(), TakesSeveral(Memory(), 1)
+    fill(one)
+    assert copied(Colour.BLOCKING, one, other).copied == 12
+    assert rows_of(other) == rows_of(one)
+
+
+def test_as_many_appends_are_handed_over_as_were_taken_and_now_and_then_more() -> None:
+    one, other = Memory(), TakesSeveral(Memory(), room=3)
+    fill(one, [written(f"s{n}", b"{}", number=100 * n) for n in range(1, 22)])
+    assert copied(Colour.BLOCKING, one, other).copied == 21
+    assert rows_of(other) == rows_of(one)
+    assert [len(each) for each in other.taken] == [20, 3, 6, 3, 6, 3, 2]
+
+
+def test_an_append_that_is_too_large_is_tried_once_before_it_is_parted() -> None:
+    one, other = Memory(), NarrowBackend(Memory())
+    fill(one, [written(f"s{n}", *[b"{}"] * events, number=100 * n) for n, events in enumerate((1, 1, 4, 1, 1), 1)])
+    assert copied(Colour.BLOCKING, one, other).copied == 8
+    assert other.tried == [1, 1, 4, 2, 2, 1, 1]
 
 
 def test_several_appends_that_are_too_large_together_are_halved_until_they_fit() -> None:
@@ -423,10 +570,6 @@ def test_a_difference_between_logs_in_partitions_is_told_of_the_event_that_it_is
     compared = LogCopy(one, other).compare()
     assert compared.difference is not None
     assert "of stream 'a' (position 3) differs in the destination, by its payload" in compared.difference
-
-
-class InParts(BackendWrapper):
-    capabilities = Capabilities(expected_revisions=False, conditions=False, partitions=True)
 
 
 def test_what_is_written_meanwhile_counts_to_what_there_is_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:

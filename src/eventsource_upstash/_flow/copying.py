@@ -102,18 +102,19 @@ class LogCopying:
         can = self._destination.capabilities
         # Whoever else writes to the destination meanwhile makes a condition fail, where it can have one.
         self._alone = can.conditions
-        self._apart = can.partitions
         self._foreign = self._source.capabilities.partitions  # somebody else may have written there, under any name
         self._counts = can.expected_revisions and self._source.capabilities.expected_revisions
         self._at_once = MAX_PAGE_EVENTS if can.atomic_appends else 1
         self._widest = MAX_PAGE_EVENTS if self._destination.many else 1
         self._width = self._widest
-        self._head = 0
-        self._tell: Callable[[Copying], None] | None = None
-        self._phase: Phase = "looking"
-        self._began = time.monotonic()
-        self._done = self._total = 0
-        self._told = 0.0
+        # Where the destination is, and what is told of a phase: set where they begin.
+        self._head: int
+        self._tell: Callable[[Copying], None] | None
+        self._phase: Phase
+        self._began: float
+        self._done: int
+        self._total: int
+        self._told: float
 
     async def run(
         self,
@@ -210,7 +211,7 @@ class LogCopying:
                     f"somebody else writes to the destination: {where}. {what(rows[0])} was not copied, nor was "
                     "anything after it. Stop whoever writes there, empty it, and copy again"
                 )
-            self._head = join(self._head, answer.position) if self._apart else answer.position
+            self._head = join(self._head, answer.position)
             self._count(len(rows))
         return groups[len(answers) :]
 
