@@ -242,6 +242,26 @@ def test_what_cannot_be_folded_as_a_whole_is_tried_again_after_a_pause_that_doub
     assert tried[4:] == [116.0, 116.0]  # there is nothing to wait for any more
 
 
+def test_a_partition_that_cannot_be_reached_now_holds_up_no_other_one(
+    moments: Moments, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = Game(teams=True)
+    staying = Staying(game)
+    for number in range(3):
+        staying.one.event_store.append(in_partition(staying.one, number)[0], Scored(1))
+    parting_ = staying.one.projector.flow.parting
+    assert parting_ is not None
+
+    async def unreachable(*_: object) -> CatchUp:
+        raise Unavailable("not now")
+
+    monkeypatch.setattr(parting_.folding(1), "catch_up", unreachable)
+    for _ in range(2):
+        assert not staying.go()
+    assert (game.calls, game.team_calls) == (2, 3)
+    assert [record.getMessage() for record in caplog.records] == ["not now"]
+
+
 def test_a_worker_folds_what_is_its_own_and_says_nothing_of_what_is_others(moments: Moments) -> None:
     first, second = two_of(kafka(3))
     first.go()

@@ -247,6 +247,26 @@ def test_when_the_time_is_out_to_the_moment_no_other_partition_is_begun(monkeypa
     assert (game.calls, naps.slept, len(folded)) == (5, [], 3)
 
 
+def test_others_are_not_waited_for_beyond_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = Moment(100.0)
+    for module in (parting, parted_work):
+        monkeypatch.setattr(module, "time", moment)
+    game, backend = Game(), kafka(1)
+    one, other = app(game, backend), projector(app(Game(), backend), 1)
+    one.event_store.append("player-1", *[Scored(1)] * 6)
+    run(Sharing(one.projection_store.views, Clock(), "other").visit(["0"]))
+
+    def goes_on() -> None:
+        moment.now += naps.slept[-1]
+        assert other.flow.parting is not None
+        part = other.flow.parting.partitions.part(any_of(game.players), 0, 1)
+        run(other.flow.parting.folding(0).catch_up(None, 0.0, Reach((part,))))
+
+    naps = napping(one, goes_on, goes_on, goes_on)
+    assert not projector(one, 2).catch_up(time_budget=0.25).complete
+    assert naps.slept == [parted_work.PAUSE, pytest.approx(0.05)]
+
+
 def test_what_has_ended_is_looked_for_in_every_partition_and_not_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = Moment(1_000.0)
     for module in (parting, purging):

@@ -213,8 +213,8 @@ class Course:
         left: list[int] = []
         waiting: list[int] = list(held)
         before = self.behind
-        while waiting and (deadline is None or time.monotonic() < deadline):
-            await self._partitions.port.sleep(PAUSE)
+        while waiting and (pause := _pause(deadline)) > 0:
+            await self._partitions.port.sleep(pause)
             now = await self.look()
             places = now.places()
             self.places.update({number: places[number] for number in waiting})
@@ -240,6 +240,11 @@ class Course:
             if commits:
                 self._work.receipt += (await self._partitions.at(number).views.commit(commits, None)).receipt
         self._work.reached(position_in(self.places, self.count), position_in(self.heads, self.count))
+
+
+def _pause(deadline: float | None) -> float:
+    """Seconds until the next look: none where the time is out."""
+    return PAUSE if deadline is None else min(PAUSE, deadline - time.monotonic())
 
 
 async def look(partitions: Partitions, parted: Sequence[Projection[object]], count: int) -> Behind:
