@@ -246,6 +246,44 @@ def refused_key(key: object) -> RegistrationError:
     return caught.value
 
 
+class Person(pydantic.BaseModel):
+    name: str
+
+
+def model_of_a_function() -> type:
+    class Room(pydantic.BaseModel):
+        size: int
+
+    class Guest(Person):
+        room: Room | None = None  # which Python does not find by its name, and pydantic does
+
+    return Guest
+
+
+@dataclass(frozen=True)
+class OpenedAgain(Opened):
+    why: str = ""
+
+
+@pytest.mark.parametrize(
+    ("make", "inherited", "fields"),
+    [(lambda: OpenedAgain, "id", "amount, id, why"), (model_of_a_function, "name", "name, room")],
+)
+def test_a_field_may_be_inherited(make: Callable[[], type], inherited: str, fields: str) -> None:
+    registry, _, _ = accounts()
+    cls = make()
+    registry.event("inherited")(cls)
+    things = registry.projection("things", cls)
+    things.on(cls, key=inherited)(lambda _, event: event)
+    things.index(inherited, inherited)
+    for use in (lambda: things.index("x", "nothing"), lambda: things.expires("nothing")):
+        refused(f"'nothing' is not a field of {cls.__name__}; it has {fields}", use)
+    with connect("memory:", registry) as app:
+        app.event_store.append("thing-1", cls(**{inherited: "7"}))
+        app.projector.catch_up()
+        assert app.projection_store.view(things).get("7") == cls(**{inherited: "7"})
+
+
 @pytest.mark.parametrize("key", [5, b"id", ("id",), ["id"], Opened("1")])
 def test_a_key_that_is_neither_field_nor_function(key: object) -> None:
     assert "key= is the name of a field or a function of the event" in str(refused_key(key))

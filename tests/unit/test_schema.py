@@ -20,6 +20,10 @@ class Point(NamedTuple):
     y: int
 
 
+class Far(NamedTuple):
+    point: complex
+
+
 class Loose(NamedTuple):
     x: int
     y: list[int]
@@ -37,6 +41,11 @@ class Model(pydantic.BaseModel):
 class Tree:
     name: str
     left: Tree | None = None
+
+
+@pydantic.dataclasses.dataclass(frozen=True)
+class Checked:
+    name: str
 
 
 @dataclass
@@ -103,6 +112,7 @@ def known_of(hint: Any) -> tuple[bool, bool, bool]:
         (Changing, (False, False, False)),
         (Frozen, (True, False, False)),
         (Open, (False, False, False)),
+        (Checked, (True, False, False)),
         (tuple[Struct, Struct], (True, False, True)),  # it stands there twice, as if it held itself
         (Tree, (True, False, True)),
     ],
@@ -125,6 +135,7 @@ def test_what_is_known_of_a_type(hint: Any, known: tuple[bool, bool, bool]) -> N
         (dict[complex, str], r"Event.field{}"),
         (Annotated[list[complex], msgspec.Meta(title="t")], r"Event.field\[\]"),
         (msgspec.defstruct("Inner", [("deep", complex)]), "Event.field.deep"),
+        (Far, "Event.field.point"),
     ],
     ids=str,
 )
@@ -138,7 +149,20 @@ def test_a_model_of_pydantic_is_taken_for_what_can_change() -> None:
     assert (found.immutable, found.loose, found.deep, found.info) == (False, True, True, None)
 
 
-@pytest.mark.parametrize("cls", [int, dict, 5, "Tree", object])
-def test_what_is_no_such_class_is_refused(cls: Any) -> None:
-    with pytest.raises(RegistrationError, match=r"event type 'x': .* is not a dataclass, msgspec.Struct, attrs class"):
+def test_a_dataclass_of_pydantic_is_a_dataclass() -> None:
+    found = inspect_class(Checked, "event type 'x'")
+    assert (found.immutable, found.loose, found.deep) == (True, False, False)
+    assert found.info is not None
+
+
+def test_a_type_that_there_cannot_be_is_told_with_the_event() -> None:
+    with pytest.raises(RegistrationError, match=r"^event type 'x': Literal may only contain .*1\.5"):
+        known_of(Literal[1.5])
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"), [(int, "int"), (dict, "dict"), (5, "5"), ("Tree", "'Tree'"), (object, "object")]
+)
+def test_what_is_no_such_class_is_refused(cls: Any, name: str) -> None:
+    with pytest.raises(RegistrationError, match=rf"^event type 'x': {name} is not a dataclass, msgspec.Struct, attrs"):
         inspect_class(cls, "event type 'x'")

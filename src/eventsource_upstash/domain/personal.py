@@ -12,7 +12,7 @@ type rather than take a ciphertext for a name.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args, get_type_hints
 from uuid import UUID
 
@@ -20,7 +20,7 @@ import msgspec
 
 from ..errors import RegistrationError
 from .names import is_name
-from .schema import Schema, is_pydantic
+from .schema import Model, ModelField, Schema, is_pydantic
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ def personal_data(cls: type, schema: Schema, subject: object, what: str) -> Pers
         if subject is not None:
             raise RegistrationError(f"{what}: subject={subject!r}, but no field of {cls.__name__} is Personal[...]")
         return None
-    if schema.info is not None and getattr(schema.info, "array_like", False):
+    if getattr(schema.info, "array_like", False):
         raise RegistrationError(
             f"{what}: {cls.__name__} is stored as an array (array_like=True), in which no field can be sealed"
         )
@@ -166,29 +166,38 @@ def _refuse_deeper(hint: object, path: str, what: str, seen: set[int]) -> None:
 
 
 def _is_marked(hint: object) -> bool:
-    return any(each is _MARK for each in getattr(hint, "__metadata__", ()))
+    return _has_mark(getattr(hint, "__metadata__", ()))
+
+
+def _has_mark(metadata: Iterable[object]) -> bool:
+    return any(each is _MARK for each in metadata)
 
 
 def _hints(cls: type) -> dict[str, object]:
-    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "__pydantic_validator__", "_fields")
+    if is_pydantic(cls):  # it has resolved them itself, where classes of a function are known too
+        return {name: _hint(field) for name, field in cast("Model", cls).model_fields.items()}
+    marks = ("__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "_fields")
     if not (any(hasattr(cls, mark) for mark in marks) or hasattr(cls, "__total__")):
         return {}
     try:
         return dict(get_type_hints(cls, include_extras=True))
-    except Exception:  # pydantic has resolved its fields itself; a class deep inside is its own business
+    except Exception:  # a class of a function, deep inside a model
         return {}
+
+
+def _hint(field: ModelField) -> object:
+    """A model's field's type as it was written, of whose marks pydantic keeps the outermost apart."""
+    return cast("Any", Annotated)[field.annotation, _MARK] if _has_mark(field.metadata) else field.annotation
 
 
 def _payload_names(cls: type, schema: Schema) -> dict[str, str]:
     """Field names to the names under which they stand in a payload."""
     if schema.info is not None:
         return {field.name: field.encode_name for field in schema.info.fields}
-    if not is_pydantic(cls):
-        return {}
-    by_alias = bool(getattr(cls, "model_config", {}).get("serialize_by_alias"))
-    fields = cast("dict[str, object]", getattr(cls, "model_fields", {}))
+    model = cast("Model", cls)
+    by_alias = model.model_config.get("serialize_by_alias")
     return {
-        name: str((by_alias and getattr(field, "serialization_alias", None)) or name) for name, field in fields.items()
+        name: (field.serialization_alias if by_alias else None) or name for name, field in model.model_fields.items()
     }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from ..errors import Misuse, RegistrationError
@@ -109,7 +110,6 @@ class Projection(Folding[D], Generic[D]):
         """
         part = copy.copy(self)
         part.id = self.id.part(partition)
-        part.partitioned = False
         part.in_place(partition, partition_of)
         return part
 
@@ -348,8 +348,5 @@ def key_function(key: object, event_type: type, where: str) -> KeyOf | None:
 
 
 def fields_of(cls: type) -> set[str]:
-    """The names of a class's fields."""
-    try:
-        return set(get_type_hints(cls))
-    except Exception:  # a name that only the type checkers know
-        return set(getattr(cls, "__annotations__", {}))
+    """The names of a class's fields, be they its bases'."""
+    return {name for base in cls.__mro__ for name in inspect.get_annotations(base)}

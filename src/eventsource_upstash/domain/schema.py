@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 from msgspec import inspect as _inspect
@@ -49,6 +50,21 @@ class Schema(msgspec.Struct, frozen=True):
 def is_pydantic(cls: object) -> bool:
     """Whether the class is a pydantic model, found out without importing pydantic."""
     return hasattr(cls, "__pydantic_validator__") and hasattr(cls, "model_validate_json")
+
+
+class ModelField(Protocol):
+    """What we use of what pydantic knows of a model's field."""
+
+    annotation: object
+    metadata: Sequence[object]
+    serialization_alias: str | None
+
+
+class Model(Protocol):
+    """What we use of the class of a pydantic model."""
+
+    model_config: Mapping[str, object]
+    model_fields: Mapping[str, ModelField]
 
 
 def inspect_class(cls: type[object], what: str) -> Schema:
@@ -157,10 +173,16 @@ class _Walk:
         return self.seen[cls]
 
 
+class _Parameters(Protocol):
+    """What we use of what a dataclass was declared with."""
+
+    frozen: bool
+
+
 def _is_frozen(cls: type[object]) -> bool:
-    parameters: object = getattr(cls, "__dataclass_params__", None)
+    parameters = cast("_Parameters | None", getattr(cls, "__dataclass_params__", None))
     if parameters is not None:
-        return bool(getattr(parameters, "frozen", False))
+        return parameters.frozen
     # attrs installs its own __setattr__ on a frozen class
     setter = cast("object", getattr(cls, "__setattr__", None))
     return getattr(setter, "__name__", "") == "_frozen_setattrs"
