@@ -113,6 +113,27 @@ def test_a_view_begun_after_a_topic_has_grown_stops_at_an_event_that_is_elsewher
     assert all(len(player.folded) < 2 for _, player in view.items() if partition_of(again, player.name) == 2)
 
 
+def test_it_has_folded_what_comes_before_and_says_which_event_of_which_stream_it_was() -> None:
+    game = Game()
+    backend = kafka(2)
+    one = app(game, backend)
+    wide = app(game, kafka(3))
+    stays, moves = (
+        next(name for name in in_partition(one, 1, 9) if partition_of(wide, name) == there) for there in (1, 2)
+    )
+    for name, points in ((stays, 1), (stays, 2), (moves, 4), (stays, 8)):
+        one.event_store.append(name, Scored(points))
+    third = [each.position for each in one.event_store.read()][2]
+    topic_of(backend).grow(3)
+    again = app(game, Kafka(topic_of(backend), views=Memory()))
+    told = f"it is of stream '{moves}', whose events belong in partition 2, and stands in partition 1: the topic"
+    for _ in range(2):
+        with pytest.raises(ProjectionStopped, match=told) as stopped:
+            again.projector.catch_up()
+        assert stopped.value.position == third
+        assert again.projection_store.view(game.players).get(stays) == Player(stays, 3, (1, 2))
+
+
 def test_a_view_that_was_folded_as_a_whole_is_not_gone_on_with_in_parts() -> None:
     views = Memory()
     topic = MemoryTopic("game", 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -164,7 +165,9 @@ def test_a_plain_handler_is_called_beside_the_event_loop() -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["/", "/a", "/workers/report", "/v1.2/~me/a-b_c", "/a/", "/@user:1/x=1,2;(3)!$&'*+"])
+@pytest.mark.parametrize(
+    "path", ["/", "/a", "/workers/report", "/v1.2/~me/a-b_c", "/a/", "/@user:1/x=1,2;(3)!$&'*+", "/X", "/" + "a" * 254]
+)
 def test_paths(colour: Colour, path: str) -> None:
     app = app_of(colour)
     app.job(path)(lambda job: None)
@@ -183,6 +186,24 @@ def test_no_paths(colour: Colour, path: Any) -> None:
         app_of(colour).job(path)
     with pytest.raises(RegistrationError, match="job"):
         app_of(colour).job_url(path)
+
+
+def test_a_path_that_is_too_long_is_told_by_its_beginning() -> None:
+    with pytest.raises(RegistrationError, match=r"^job '/a{39}'\.\.\.: 256 characters, at most 255 are allowed"):
+        app_of(Colour.BLOCKING).job("/" + "a" * 255)
+
+
+@pytest.mark.parametrize("lease", [1, 7 * 86_400, timedelta(seconds=1), timedelta(days=7)])
+def test_how_long_a_lease_may_be(lease: float | timedelta) -> None:
+    app = app_of(Colour.BLOCKING)
+    app.job(PATH, lease=lease)(lambda job: None)
+    assert PATH in app.jobs
+
+
+@pytest.mark.parametrize("lease", [0.99, 7 * 86_400 + 1, timedelta(0), timedelta(days=8), float("nan"), True, "1"])
+def test_how_long_it_may_not(lease: Any) -> None:
+    with pytest.raises(RegistrationError, match=r"^job /workers/report: lease=.*: it is a number of seconds from 1 to"):
+        app_of(Colour.BLOCKING).job(PATH, lease=lease)
 
 
 def test_one_handler_for_each_path(colour: Colour) -> None:
@@ -220,6 +241,11 @@ def test_a_handler_that_yields_in_an_event_loop_is_none_either() -> None:
 def test_a_pause_that_cannot_be_one(after: float) -> None:
     with pytest.raises(ValueError, match="number of seconds"):
         RetryLater("later", after=after)
+
+
+@pytest.mark.parametrize("after", [None, 0, 0.5, 86_400])
+def test_a_pause_that_can_be_one(after: float | None) -> None:
+    assert RetryLater("later", after=after).after == after
 
 
 def test_a_job_in_this_process_has_no_url(colour: Colour) -> None:

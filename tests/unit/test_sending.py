@@ -10,7 +10,17 @@ import pytest
 
 from eventsource_upstash import Misuse
 from eventsource_upstash.domain.outgoing import Outgoing
-from eventsource_upstash.domain.sending import MAX_URL, check_destination, check_id, due_us, new_id
+from eventsource_upstash.domain.sending import (
+    MAX_RETRIES,
+    MAX_URL,
+    check_destination,
+    check_headers,
+    check_id,
+    check_retries,
+    due_us,
+    encode_body,
+    new_id,
+)
 
 NOW = 1_700_000_000_000_000
 YEAR_10000 = 253_402_300_800
@@ -63,6 +73,13 @@ def test_what_may_be_none(id: Any) -> None:
         check_id(id, "schedule_id", 64)
 
 
+def test_an_id_that_is_no_text_is_told_by_its_kind_and_a_long_one_by_its_beginning() -> None:
+    with pytest.raises(Misuse, match=r"^id=<class 'int'>: it has 1 to 255 letters"):
+        check_id(5)
+    with pytest.raises(Misuse, match=r"^id='a{40}': it has 1 to 255 letters"):
+        check_id("a" * 256)
+
+
 def test_a_destination_has_so_many_characters_at_most() -> None:
     url = "https://example.com/"
     check_destination(url + "a" * (MAX_URL - len(url)))
@@ -70,6 +87,61 @@ def test_a_destination_has_so_many_characters_at_most() -> None:
         check_destination(url + "a" * (MAX_URL + 1 - len(url)))
     with pytest.raises(Misuse, match="a destination is a str, not bytes"):
         check_destination(b"https://example.com/")
+    with pytest.raises(Misuse, match="the destination has a fragment"):
+        check_destination(url + "a" * (MAX_URL - len(url) - 1) + "#")
+
+
+@pytest.mark.parametrize(
+    ("destination", "told"),
+    [("ftp://example.com/a?token=secret", "ftp://example.com/a?..."), ("ftp://example.com/a", "ftp://example.com/a")],
+)
+def test_of_a_destination_that_is_none_the_query_is_not_told(destination: str, told: str) -> None:
+    with pytest.raises(Misuse, match=rf"^destination {re.escape(repr(told))}: it is a whole URL"):
+        check_destination(destination)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoded"),
+    [
+        (b"\xff", b"\xff"),
+        (bytearray(b"\xff"), b"\xff"),
+        ("grün", "grün".encode()),
+        ({"a": [1]}, b'{"a":[1]}'),
+        (None, b"null"),
+    ],
+)
+def test_a_body_is_sent_as_bytes(body: Any, encoded: bytes) -> None:
+    sent = encode_body(body)
+    assert (type(sent), sent) == (bytes, encoded)
+
+
+def test_a_body_that_cannot_be_written_is_told_by_its_class() -> None:
+    with pytest.raises(Misuse, match=r"^the body, a Pattern, cannot be written as JSON"):
+        encode_body(re.compile("a"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ([("a", "b")], "headers are a dict of names and values, not a list"),
+        ({"X-A": "1", "x-a": "2"}, "header 'x-a' is given twice"),
+        ({"x a": "1"}, "header 'x a': a name has letters"),
+        ({"Host": "a"}, "header 'host' is set by whoever sends"),
+        ({"X-A": "secret\n"}, "header 'x-a': its value is a text"),
+    ],
+)
+def test_headers_that_can_be_none_are_told_by_their_names(headers: Any, told: str) -> None:
+    with pytest.raises(Misuse, match=f"^{told}") as caught:
+        check_headers(headers, body=b"")
+    assert "secret" not in str(caught.value)
+
+
+def test_how_often_it_may_be_tried_again() -> None:
+    for retries in (None, 0, 1, MAX_RETRIES):
+        check_retries(retries)
+    for wrong in (-1, MAX_RETRIES + 1, True, 1.0, "1"):
+        with pytest.raises(Misuse, match=f"^retries={wrong!r}: it is a whole number from 0 to {MAX_RETRIES}"):
+            check_retries(wrong)
 
 
 def test_a_moment_without_a_time_zone_is_told_with_what_to_give() -> None:

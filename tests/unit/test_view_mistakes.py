@@ -6,7 +6,8 @@ import logging
 import pickle
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
+from datetime import datetime, timedelta, timezone
+from typing import Any, Literal, cast
 
 import msgspec
 import pytest
@@ -40,6 +41,11 @@ class Measured:
 class Mean:
     value: float
     unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    total: int
 
 
 def code(
@@ -142,6 +148,66 @@ def test_an_end_is_told_with_the_projection_that_it_is_of() -> None:
     assert means.entries_of(Mean(1e11 - 1)).expires_us == 99_999_999_999_000_000
     with pytest.raises(Misuse, match=r"^projection 'means', expires: a number is seconds since 1970"):
         means.entries_of(Mean(1e11))
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (datetime(2030, 1, 1), r"a datetime without a time zone; use datetime\.now\(timezone\.utc\)"),  # noqa: DTZ001
+        ("soon", "it is a datetime with a time zone, seconds since 1970 or None, not str"),
+        (True, "it is a datetime with a time zone, seconds since 1970 or None, not bool"),
+    ],
+)
+def test_what_can_be_no_end_is_told_with_what_can(end: Any, told: str) -> None:
+    means = Registry().projection("means", Mean)
+    means.expires(lambda _: end)
+    with pytest.raises(Misuse, match=f"^projection 'means', expires: {told}"):
+        means.entries_of(Mean(1.0))
+
+
+def test_an_end_may_be_in_any_time_zone() -> None:
+    means = Registry().projection("means", Mean)
+    means.expires(lambda _: datetime(1970, 1, 1, 1, 0, 2, 500_000, tzinfo=timezone(timedelta(hours=1))))
+    assert means.entries_of(Mean(1.0)).expires_us == 2_500_000
+
+
+def test_a_view_whose_documents_end_from_now_on_has_to_be_built_anew() -> None:
+    backend = Memory()
+    app, _ = opened(backend)
+    app.event_store.append("probe-1", Measured(1.0, 1))
+    app.projector.catch_up()
+    app.event_store.append("probe-1", Measured(2.0, 1))
+    ending = connect(backend, code(ends=True)[0])
+    with pytest.raises(ProjectionStopped, match=r"'means' was built with other indexes .* \('none', now '\(ends\)'\)"):
+        ending.projector.catch_up()
+
+
+def test_a_value_that_an_index_cannot_hold_is_told_with_the_index() -> None:
+    registry, means = code(index="unit")
+    with pytest.raises(Misuse, match=r"^projection 'means', index 'unit': a value cannot be empty"):
+        means.entries_of(Mean(1.0, ""))
+    with pytest.raises(
+        RegistrationError, match=r"^projection 'means', index 'unit': there is one of that name already"
+    ):
+        means.index("unit", "unit")
+    with pytest.raises(RegistrationError, match=r"index 'five': it is the name of a field or a function .*, not 5$"):
+        means.index("five", cast("str", 5))
+    assert means.indexes == ("unit",)
+    assert registry.projections == (means,)
+
+
+def test_documents_that_do_not_fit_their_class_any_more_are_told_by_their_key() -> None:
+    backend = Memory()
+    app, _ = opened(backend)
+    app.event_store.append("probe-1", Measured(1.0, 1))
+    app.projector.catch_up()
+    later = Registry()
+    later.event("measured")(Measured)
+    means = later.projection("means", Total)
+    view = connect(backend, later).projection_store.view(means)
+    for read in (lambda: list(view.items()), lambda: view.get("a"), lambda: view.get_many(["a"])):
+        with pytest.raises(Misuse, match=r"^projection 'means': document 'a' does not decode"):
+            read()
 
 
 def test_the_name_of_an_index_that_can_be_none_is_told() -> None:

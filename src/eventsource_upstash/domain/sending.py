@@ -69,7 +69,7 @@ def new_id() -> str:
 def check_id(id: object, what: str = "id", longest: int = MAX_ID) -> None:
     """Refuse what can be no id of a message or a schedule. Raises `Misuse`."""
     # It may become a part of a path, where dots alone mean another path.
-    if not isinstance(id, str) or not 0 < len(id) <= longest or not _ID.fullmatch(id) or not id.strip("."):
+    if not isinstance(id, str) or len(id) > longest or not _ID.fullmatch(id) or not id.strip("."):
         shown = repr(id[:40]) if isinstance(id, str) else repr(type(id))
         raise Misuse(f"{what}={shown}: it has 1 to {longest} letters, digits and . _ -, not dots alone")
 
