@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from eventsource_upstash import App, Job, Memory, Misuse, NotRetryable, Registry, RetryLater, Unavailable, connect
+from eventsource_upstash import (
+    App,
+    Job,
+    Memory,
+    Misuse,
+    NotRetryable,
+    Refused,
+    Registry,
+    RetryLater,
+    Schedule,
+    TooLarge,
+    Unavailable,
+    connect,
+)
 from eventsource_upstash._flow.delivering import Delivered, Delivering, Posting
+from eventsource_upstash._flow.scheduling import Timing
 from eventsource_upstash._flow.working import Jobs
 from eventsource_upstash._io.blocking import PORT, BlockingPort, run
 from eventsource_upstash._io.port import Signal
-from eventsource_upstash.ports import URLS, Claimed, Message
+from eventsource_upstash.ports import MAX_MESSAGE_BYTES, URLS, Claimed, Message
 from eventsource_upstash.testing import BackendWrapper
 from tests.messages.test_messages import EIGHT, Answering, Broken, Clock, opened
 from tests.reactors.support import Carrier
@@ -334,6 +349,26 @@ def test_messages_wait_from_whole_microseconds_on() -> None:
     assert len(puts) == 1
 
 
+def test_schedules_are_kept_with_whole_microseconds_and_wake_who_delivers() -> None:
+    told: list[object] = []
+
+    class Keeping:
+        async def save(self, schedule: Schedule, now_us: int) -> None:
+            told.append((schedule.id, now_us, type(now_us)))
+
+        async def rest(self, id: str, now_us: int, *, paused: bool) -> bool:
+            told.append((id, now_us, type(now_us), paused))
+            return paused
+
+    signal = Signal()
+    timing = Timing(cast("Any", Keeping()), lambda: 1_700_000_000_000_000_999, signal)
+    run(timing.put(Schedule("s", "0 * * * *", "/work", b"", {}, None, "POST", False)))
+    assert [run(timing.pause("s", paused=paused)) for paused in (True, False)] == [True, False]
+    now = (1_700_000_000_000_000, int)
+    assert told == [("s", *now), ("s", *now, True), ("s", *now, False)]
+    assert signal.count == 3
+
+
 class Silent(BackendWrapper):
     """A backend without a mailbox."""
 
@@ -350,6 +385,17 @@ def test_who_delivers_nothing_itself_says_what_was_asked(ask: str) -> None:
         asked(connect(Silent(Memory()), Registry()))
     with pytest.raises(Misuse, match=rf"^messages\.{ask}: this app does not deliver its messages itself"):
         asked(App(Memory(), Registry(), Carrier()))
+
+
+def test_who_has_no_mailbox_has_no_schedules() -> None:
+    with pytest.raises(Misuse, match=r"^there are no schedules here: "):
+        connect(Silent(Memory()), Registry()).schedules.list()
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 1.5, "3", None])
+def test_a_number_of_dead_letters_that_is_none(limit: Any) -> None:
+    with pytest.raises(Misuse, match=f"^limit={limit!r}: it is a whole number from 1$"):
+        connect("memory:", Registry()).messages.dead(limit=limit)
 
 
 def test_a_schedule_says_what_its_body_is(clock: Clock) -> None:
@@ -378,3 +424,57 @@ def test_a_schedule_without_a_name_is_new(clock: Clock) -> None:
     assert asked == [], "to look for it would cost a request"
     app.schedules.create("0 * * * *", "/work", schedule_id="s")
     assert asked == ["s"]
+    assert [re.fullmatch("scd-[0-9a-f]{32}", each.id) is not None for each in app.schedules.list()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"retries": -1}, r"retries=-1: it is a whole number from 0"),
+        ({"retries": True}, r"retries=True: it is a whole number from 0"),
+        ({"method": "SEND"}, r"method='SEND': it is one of .*POST"),
+        ({"method": "PUT"}, r"method='PUT': a job, as '/work', is called by POST only"),
+    ],
+)
+def test_what_a_schedule_cannot_have_is_told(given: dict[str, Any], told: str, clock: Clock) -> None:
+    schedules = opened("memory:", clock, lambda job: None).schedules
+    with pytest.raises(Misuse, match=f"^{told}"):
+        schedules.create("0 * * * *", "/work", **given)
+    assert schedules.list() == []
+
+
+def test_a_schedule_that_is_not_there_cannot_be_paused(clock: Clock) -> None:
+    schedules = opened("memory:", clock, lambda job: None).schedules
+    for ask in (schedules.pause, schedules.resume):
+        with pytest.raises(Refused, match=r"^there is no schedule 'gone' \(404\)$"):
+            ask("gone")
+
+
+def test_a_body_may_have_so_many_bytes_and_no_more(clock: Clock) -> None:
+    app = opened("memory:", clock, lambda job: None)
+    most = b"x" * MAX_MESSAGE_BYTES
+    app.messages.send("/work", most)
+    app.schedules.create("0 * * * *", "/work", most)
+    for create, what in (
+        (lambda: app.messages.send("/work", most + b"x"), "the body of a message"),
+        (lambda: app.schedules.create("0 * * * *", "/work", most + b"x"), "the body of a schedule"),
+    ):
+        with pytest.raises(TooLarge) as caught:
+            create()
+        error = caught.value
+        assert (error.what, error.size, error.limit) == (what, MAX_MESSAGE_BYTES + 1, MAX_MESSAGE_BYTES)
+    assert len(app.schedules.list()) == 1
+    assert app.messages.deliver_due().delivered == 1
+
+
+def test_a_message_says_what_its_body_is_and_who_sends_it_what_it_is_called() -> None:
+    carrier = Carrier()
+    app = App(Memory(), Registry(), carrier)
+    sent = [app.messages.send("https://example.com/", body) for body in ("text", b"\x00", {"a": 1}, b"")]
+    assert [message.headers.get("content-type") for message in carrier.sent] == [
+        "text/plain; charset=utf-8",
+        "application/octet-stream",
+        "application/json",
+        None,
+    ]
+    assert [each.id for each in sent] == carrier.ids

@@ -109,10 +109,9 @@ class Pass:
         asked = {progress.projection for progress in pulled.progress}
         self.latest = {build: each for build, each in self.latest.items() if build[0] not in asked}
         self.latest.update({(each.projection, each.generation): each for each in pulled.progress})
-        # A rebuild that was given up meanwhile, or whose place another one took, is not behind: it is no more.
-        self.rebuilt = {
-            build: at for build, at in self.rebuilt.items() if build in self.latest or build[0] not in asked
-        }
+        # Those that are still there are noted below: a rebuild that was given up meanwhile, or whose place another one
+        # took, or that serves now, is none that is behind.
+        self.rebuilt = {build: at for build, at in self.rebuilt.items() if build[0] not in asked}
         for progress in pulled.progress:
             if not self.counts(progress):
                 continue
@@ -141,7 +140,6 @@ class Pass:
         """Note how far a build is."""
         if progress.role is Role.SERVING:
             self.serving[progress.projection] = position
-            self.rebuilt.pop((progress.projection, progress.generation), None)
         else:
             self.rebuilt[progress.projection, progress.generation] = position
 
@@ -150,8 +148,7 @@ class Pass:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def result(self) -> CatchUp:
-        reached = list(self.serving.values()) or [self.head]
-        position = reached[0] if len(reached) == 1 else meet(*reached)
+        position = meet(*(self.serving.values() or [self.head]))
         goal = self.head if self.until is None else self.until
         # A rebuild that cannot go on holds up nobody: what it will replace serves, and is as it should be.
         rebuilt = [at for build, at in self.rebuilt.items() if self.aside.get(build[0]) != build[1]]
