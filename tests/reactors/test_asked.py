@@ -365,3 +365,36 @@ def test_what_cannot_be_carried_out_now_is_not_tried_with_what_a_later_page_puts
         shop.catch_up(page_size=1)
     assert tried == [1]
     assert len(shop.pending(orders)) == 3
+
+
+def test_what_comes_first_under_each_key_is_handed_over_together(asked: Asked) -> None:
+    orders = Orders("send", "append", "send")
+    shop = shop_of(asked)
+    shop.open(orders)
+    shop.place("1", "2", "3")
+    shop.catch_up()
+    assert shop.carrier.batches == [3, 3]
+
+
+def test_a_message_that_is_passed_over_is_no_reason_to_look_again(asked: Asked) -> None:
+    orders = Orders("send", "send", on_error="skip")
+    shop = shop_of(asked)
+    shop.open(orders)
+    shop.carrier.fail = lambda _: ArithmeticError("no such address")
+    shop.place("1", "2")
+    assert shop.catch_up().complete
+    assert (asked.calls["views.commit"], asked.calls["views.progress"]) == (2, 0)
+    assert shop.status(orders).skipped == 4
+
+
+def test_where_nothing_could_be_carried_out_nothing_is_written_of_it(asked: Asked) -> None:
+    orders = Orders("send")
+    shop = shop_of(asked)
+    shop.open(orders)
+    shop.carrier.fail = lambda _: Unavailable("not now")
+    shop.place("1", "2")
+    for commits in (1, 0):  # what was decided
+        asked.calls.clear()
+        with pytest.raises(Unavailable):
+            shop.catch_up()
+        assert asked.calls["views.commit"] == commits

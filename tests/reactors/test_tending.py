@@ -118,6 +118,18 @@ def test_what_stays_in_an_outbox_is_logged(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.messages == ["reactor 'desk': a reaction stays in the outbox, the next catch-up tries it: no network"]
 
 
+def test_what_takes_out_of_an_outbox_what_was_done_writes_nothing_else() -> None:
+    backend = Kept()
+    shop = shop_of(backend)
+    shop.open(Orders("send"))
+    shop.place("1")
+    shop.catch_up()
+    decided, done = backend.tried
+    assert (list(decided.documents), list(done.documents)) == (["order-1"], ["order-1"])
+    assert (done.documents["order-1"], done.records, done.entries) == (None, {}, {})
+    assert (decided.notes.pending, done.notes.pending) == (1, 0)
+
+
 def test_what_is_done_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     orders = Orders("append", "execute", "send")
     shop = shop_of(Memory())

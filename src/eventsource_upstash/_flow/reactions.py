@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from ..domain.events import Receipt, to_datetime
+from ..domain.events import FREE, Receipt, to_datetime
 from ..domain.names import check_key
 from ..domain.outgoing import Kind
 from ..domain.reactors import Outbox, OutboxProjection, Reactor
@@ -88,10 +88,18 @@ class Reactions:
 
     async def status(self, outbox: OutboxProjection) -> ReactorStatus:
         """See `Reactions.status`."""
-        builds, head, _ = await self._views.progress((outbox.id,))
-        known = status_of(builds[:1], head)
-        notes = builds[0].notes
-        stopped = known.stopped is not None or (notes.failed > 0 and outbox.on_error == "stop")
+        (serving, *_), head, _ = await self._views.progress((outbox.id,))
+        notes = serving.notes
+        stops = outbox.on_error == "stop"
+        if not stops and notes.stopped is not None and notes.stopped.position <= serving.checkpoint:
+            # It had stopped at a reaction, under another `on_error`: that is set aside by now, and it goes on.
+            serving = msgspec.structs.replace(serving, notes=msgspec.structs.replace(notes, stopped=None))
+        known = status_of([serving], head)
+        state = known.state
+        if state != "rewound" and stops and notes.failed:
+            state = "stopped"
+        elif state == "current" and notes.pending:
+            state = "behind"
         return ReactorStatus(
             name=outbox.reactor,
             checkpoint=known.checkpoint,
@@ -101,7 +109,7 @@ class Reactions:
             failed=notes.failed,
             parked=known.parked,
             skipped=known.skipped,
-            state="stopped" if stopped else "behind" if known.state == "current" and notes.pending else known.state,
+            state=state,
             stopped=known.stopped,
         )
 
@@ -130,28 +138,38 @@ class Reactions:
     async def _each_failed(self, outbox: OutboxProjection, key: str | None, *, gives_up: bool) -> Retried:
         if key is not None:
             check_key(key)
-        total = Retried(0, 0)
         builds, head, receipt = await self._views.progress((outbox.id,))
         left = builds[0].notes.failed
-        after: str | None = None
-        more = left > 0 or (gives_up and key is not None and builds[0].notes.pending > 0)
-        while more:
-            if key is not None:
-                keys, more = [key], False
-            else:
-                listed, documents, cost = await self._listed(outbox, after)
-                receipt += cost
-                keys = [one for one, document in documents if document.failed is not None]
-                more = listed.more and listed.last is not None
-                after = None if listed.last is None else listed.last[1]
-            for one in keys:
-                done, failed, cost = await self._settle(outbox, one, head, gives_up=gives_up, asked=key is not None)
-                receipt += cost
-                total = Retried(total.done + done, 0, (*total.failed, *failed))
+        keys: Sequence[str] = ()
+        if key is not None:
+            keys = [key] if left or (gives_up and builds[0].notes.pending) else ()
+        elif left:
+            keys, cost = await self._failed(outbox)
+            receipt += cost
+        done = 0
+        failed: list[str] = []
+        for one in keys:
+            count, again, cost = await self._settle(outbox, one, head, gives_up=gives_up, asked=key is not None)
+            receipt += cost
+            done += count
+            failed += again
         if left:
             builds, _, cost = await self._views.progress((outbox.id,))
             left, receipt = builds[0].notes.failed, receipt + cost
-        return Retried(total.done, left, total.failed, receipt)
+        return Retried(done, left, tuple(failed), receipt)
+
+    async def _failed(self, outbox: OutboxProjection) -> tuple[list[str], Receipt]:
+        """The keys under which the first reaction could not be carried out."""
+        found: list[str] = []
+        receipt = FREE
+        after: str | None = None
+        while True:
+            listed, documents, cost = await self._listed(outbox, after)
+            receipt += cost
+            found += [key for key, document in documents if document.failed is not None]
+            if not listed.more or listed.last is None:
+                return found, receipt
+            after = listed.last[1]
 
     async def _settle(
         self, outbox: OutboxProjection, key: str, head: int, *, gives_up: bool, asked: bool
