@@ -430,6 +430,8 @@ def test_schedules_come_and_go(clock: Clock) -> None:
     for cron in ("* * * *", "99 * * * *", "0 0 30 2 *", "CRON_TZ=Mars/Base 0 0 * * *"):
         with pytest.raises(Misuse, match=r"as in|'0 8 \* \* 1-5'"):
             app.schedules.create(cron, "/work")
+    with pytest.raises(Misuse, match=r"cron='99 \* \* \* \*': Bad minute\. It has"):
+        app.schedules.create("99 * * * *", "/work")
 
 
 def test_what_is_replaced_or_deleted_while_it_is_paused_stays_so(clock: Clock) -> None:
@@ -483,6 +485,13 @@ def test_clocks_are_put_back_at_no_full_hour_or_by_half_of_one() -> None:
         "05 14:30",
     ]
     assert moments("CRON_TZ=Australia/Lord_Howe */4 14 * * *", howe, 2) == ["05 03:30", "05 03:34"]
+    assert moments("CRON_TZ=Australia/Lord_Howe 45 * * * *", howe, 3) == ["04 14:45", "04 15:15", "04 16:15"]
+
+
+def test_what_is_due_by_the_hour_in_a_zone_behind_utc() -> None:
+    begin = datetime(2026, 7, 1, 12, 40, tzinfo=timezone.utc)
+    assert moments("CRON_TZ=America/New_York */30 * * * *", begin, 2) == ["01 13:00", "01 13:30"]
+    assert moments("CRON_TZ=America/New_York 15 9,10 * * *", begin, 3) == ["01 13:15", "01 14:15", "02 13:15"]
 
 
 def test_no_moment_is_before_the_one_that_it_follows() -> None:

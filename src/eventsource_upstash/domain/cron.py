@@ -101,7 +101,7 @@ def next_moment(cron: str, after_us: int) -> int:
         raise Misuse("schedules need the package cronsim: pip install 'eventsource-upstash[schedules]'") from error
     zone, fields = _zone(match["zone"]), match["fields"]
     after = datetime.fromtimestamp(after_us // 1_000_000, timezone.utc)
-    minute, hour = fields.split(" ")[:2]
+    minute, hour = fields.split()[:2]
     recurring = minute.startswith("*") or hour.startswith("*")
     try:
         found = _by_the_hour(fields, zone, after) if recurring else CronSim(fields, after.astimezone(zone))
@@ -126,12 +126,12 @@ def _by_the_hour(fields: str, zone: timezone | ZoneInfo, after: datetime) -> Ite
     near = _NEAR if shifts else timedelta(0)
     first: datetime | None = None
     until: datetime | None = None
-    for wall in CronSim(fields, after.astimezone(zone).replace(tzinfo=None, fold=0) - near):
+    for wall in CronSim(fields, after.astimezone(zone).replace(tzinfo=None) - near):
         if until is not None and wall > until:
             break
         for fold in (0, 1):
             moment = wall.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
-            exists = moment.astimezone(zone).replace(tzinfo=None, fold=0) == wall
+            exists = moment.astimezone(zone).replace(tzinfo=None) == wall
             if exists and moment > after and (first is None or moment < first):
                 first = moment
                 until = until or wall + near
