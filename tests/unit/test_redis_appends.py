@@ -149,7 +149,9 @@ def test_who_is_told_of_other_archives_names_these() -> None:
 
 def test_after_a_lost_answer_it_is_said_that_it_may_be_there() -> None:
     answer, server = append(append_of(), LOST, ["again", 2, "1", "1", "11"], ok(8, 2))
+    first, second, _ = server.asked
     assert [asked.arguments[3] for asked in server.asked] == ["0", "1", "1"]
+    assert [second.arguments[:3], second.arguments[4:]] == [first.arguments[:3], first.arguments[4:]]
     assert cost(answer.receipt) == (3, 1 + 2 + 6, 1)
 
 
@@ -305,6 +307,7 @@ class TestConflicts:
         answer, server = append(append_of(3, 1), conflict(6, entry(6)), stream(6, *page), stream(6, first, calls=5))
         assert (answer.position, answer.revision, answer.repeated) == (104, 4, True)
         assert server.asked[2].arguments[:3] == ["3", "1", "1"]
+        assert server.asked[2].keys[:2] == ["{ns}:revision:s", "{ns}:stream:s"]
         assert cost(answer.receipt) == (3, 3 + 3 + 5, 0)
 
     @pytest.mark.parametrize("rest", [[], [entry(4, recorded_us=NOW, number=8)]])
@@ -416,6 +419,7 @@ class TestMany:
         assert [(each.position, each.repeated) for each in found] == [(8, False), (10, False), (11, True)]
         ((second, third),) = server.many
         assert [each.arguments[3] for each in (second, third)] == ["0", "0"]
+        assert [(each.arguments[5], each.arguments[9]) for each in (second, third)] == [("60000000", "1000000")] * 2
         assert [each.arguments[17] for each in (second, third)] == ["=8", "=10"]
         total = sum([each.receipt for each in found], Receipt())
         assert cost(total) == (2, 7 + 6 + 6, 0)

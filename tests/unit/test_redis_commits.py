@@ -180,6 +180,12 @@ class TestCommits:
         assert asked.keys[4:7] == ["{ns}:view:tasks@1", "{ns}:view:others@2", "{ns}:view:tasks@1"]
         assert asked.arguments[:9] == ["10", str(ALL), "0", "1", "0", "0", " 2:3 ", "2", "1"]
 
+    @pytest.mark.parametrize("records", [[SERVES], [SERVES, None, None]])
+    def test_a_page_for_others_is_none_of_ours(self, records: list[object]) -> None:
+        answer = ["ok", 7, [False], [], "106", records, "105", [placed(106)], False]
+        with pytest.raises(OutcomeUnknown, match="Redis, commit: the answer is none"):
+            commit(commit_of(), then=PULL, answers=[answer])
+
     def test_another_archive_of_the_log_is_pulled_by_itself(self) -> None:
         next_ = ["ok", 4, "106", [SERVES, None], "105", [placed(106)], False]
         committed, server = commit(
@@ -222,6 +228,11 @@ class TestCommits:
         assert asked.arguments[5].startswith("1-")
         assert len(asked.arguments[5]) == 12
 
+    def test_of_several_leaves_the_one_that_is_too_large_is_split(self) -> None:
+        answers = [["again", 3, [["2-aa", LEAVES]]], ["ok", 5, [False], [["1", "2"]]], ["ok", 7, LEAVES]]
+        _, server = commit(commit_of({"a": b"1", "n": b"2"}), answers=answers)
+        assert server.asked[2].arguments[2:4] == ["keys", "1"]
+
     def test_a_split_that_fails_denies_no_commit(self, caplog: pytest.LogCaptureFixture) -> None:
         answers = [["ok", 5, [False], [["1", "1"]]], Refusal("OOM")]
         with caplog.at_level(logging.WARNING, "eventsource_upstash.view"):
@@ -230,6 +241,7 @@ class TestCommits:
         assert cost(committed.receipt) == (1, 5)
         assert "tasks" in caplog.text
         assert "keys was not split" in caplog.text
+        assert "OOM" in caplog.text
 
     @pytest.mark.parametrize("size", [None, 9])
     def test_one_that_is_too_large_names_its_projections(self, size: int | None) -> None:
@@ -369,6 +381,11 @@ class TestLeaves:
         names.learn(TASKS, 1, "0", None)
         names.learn(TASKS, 1, "0", None)
         assert names.known(TASKS, 1) is ONE_LEAF
+
+    def test_a_name_may_begin_with_a_space(self) -> None:
+        names, _ = self.names()
+        names.learn(TASKS, 1, "1-bb", "keys 1  m\n")
+        assert names.known(TASKS, 1).sets == {KEYS: ([0, 1], [" m"])}
 
     @pytest.mark.parametrize("lines", [None, ""])
     def test_a_directory_that_is_gone_is_told(self, lines: str | None) -> None:

@@ -21,6 +21,7 @@ from eventsource_upstash.backends.redis.limits import RedisLimiter
 from eventsource_upstash.backends.redis.log import RedisLog
 from eventsource_upstash.backends.redis.official import OfficialTransport
 from eventsource_upstash.backends.redis.replies import Refusal
+from eventsource_upstash.backends.redis.scripts import Script
 from eventsource_upstash.backends.redis.subject_keys import _Keys
 from eventsource_upstash.backends.redis.transport import HttpTransport
 from eventsource_upstash.backends.redis.views import RedisViews
@@ -217,9 +218,12 @@ class TestLook:
         told, _ = self.look(["2000", "0"], "maxmemory_policy:volatile-ttl")
         assert [each.split(" ")[0] for each in told] == ["this", "eviction"]
 
-    @pytest.mark.parametrize("time", [["x", "0"], [], ["1"], None, 7])
-    def test_a_time_that_is_none_is_told(self, time: object) -> None:
-        with pytest.raises(Refused, match="Redis, the time: the answer is none"):
+    @pytest.mark.parametrize(
+        ("time", "error"),
+        [(["x", "0"], "Value"), ([], "Index"), (["1"], "Index"), (None, "Type"), (7, "Type"), (["1e9", "0"], "Value")],
+    )
+    def test_a_time_that_is_none_is_told(self, time: object, error: str) -> None:
+        with pytest.raises(Refused, match=rf"Redis, the time: the answer is none .*\({error}Error\)"):
             self.look(time)
 
 
@@ -477,6 +481,35 @@ class TestClients:
         with pytest.raises(Unavailable, match="3 attempts"):
             run(transport.command("GET", "k"))
         assert port.slept == [0.05, 0.1]
+
+    def test_its_time_is_told_by_the_clock_that_it_is_given(self) -> None:
+        port = Clocked(blocking.PORT)
+
+        def fail(_: list[str]) -> object:
+            port.now += 12.0
+            raise OSError
+
+        transport = OfficialTransport(port, Client(fail), clock=port.clock, draw=lambda: 0.5)
+        with pytest.raises(Unavailable, match="2 attempts"):
+            run(transport.command("GET", "k"))
+
+    def test_a_step_that_has_no_time_left_is_given_a_moment(self) -> None:
+        port, given = Clocked(blocking.PORT), list[float]()
+
+        class UpstashError(Exception):
+            pass
+
+        class Slow(OfficialTransport):
+            async def _execute(self, words: list[str], seconds: float) -> object:
+                given.append(seconds)
+                port.now += 30.0
+                if len(given) == 1:
+                    raise UpstashError("NOSCRIPT No matching script")
+                return "OK"
+
+        transport = Slow(port, Client(), clock=port.clock)
+        run(transport.script(Script("mine", "return 1"), ["k"], []))
+        assert given == [20.0, 0.001]
 
     def test_what_is_sent_is_on_the_receipt(self) -> None:
         _, receipt = run(OfficialTransport(blocking.PORT, Client()).command("GET", "K"))

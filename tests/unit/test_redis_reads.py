@@ -100,7 +100,7 @@ class TestPages:
     @pytest.mark.parametrize("found", [
         [placed(103, 2), placed(103)], [["103-0", ["s", "s", "r", "3", "i", "7-3", "m", "", "t", ""]]],
         [["103-0", [*placed(103)[1], "2:added"]]], [["103-0", placed(103)[1][:5]]], [["x", placed(103)[1]]], [7],
-        [placed(102, 2, tags='\1["x"]')],
+        [placed(102, 2, tags='\1["x"]')], [placed(103, 2, tags="\1[5,6]")],
     ])  # fmt: skip
     def test_what_was_not_written_so_is_told(self, found: object) -> None:
         with pytest.raises(CorruptLog, match=r"namespace 'ns': the entry after position 10\d is not what was written"):
@@ -114,6 +114,12 @@ class TestPages:
     def test_each_event_may_have_tags_of_its_own(self) -> None:
         page, _ = read(["ok", 3, "102", [placed(102, 2, tags='\1["x",null]')], False], after=100)
         assert [row[8] for row in page.events] == [b"x", None]
+
+    def test_a_type_may_have_colons(self) -> None:
+        fields = placed(102)[1]
+        fields[-2] = "2:added:by:hand"
+        page, _ = read(["ok", 3, "102", [["102-0", fields]], False], after=101)
+        assert [row[5:7] for row in page.events] == [("added:by:hand", 2)]
 
     def test_the_head_is_asked_of_the_primary(self) -> None:
         log, server = log_over(["ok", 2, "104", [], False])

@@ -267,6 +267,18 @@ class TestFinding:
         assert run(views.rank(TASKS, self.BY_SCORE, "k", NOW)).count is None
         assert server.asked[1].keys == ["{ns}:head", "{ns}:view:tasks@1"]
 
+    def test_it_is_asked_of_the_build_that_was_seen_to_serve(self) -> None:
+        answer = ["ok", 4, HEAD, SECOND, "30", "7", [], []]
+        views, server = views_over(answer, answer)
+        run(views.rank(TASKS, self.BY_SCORE, "k", NOW))
+        run(views.rank(TASKS, self.BY_SCORE, "k", NOW))
+        assert [asked.arguments[3] for asked in server.asked] == ["1", "2"]
+
+    def test_a_record_that_is_none_is_named(self) -> None:
+        views, _ = views_over(["strange", 2, "what"])
+        with pytest.raises(Refused, match=r"namespace 'ns': the key '{ns}:view:tasks@1' holds"):
+            run(views.rank(TASKS, self.BY_SCORE, "k", NOW))
+
     def test_a_span_may_end_before_a_key(self) -> None:
         views, server = views_over(["ok", 4, HEAD, SERVES, "30", None, [], []])
         counted = run(views.count(TASKS, Span("score", "1", "7", "k"), NOW))

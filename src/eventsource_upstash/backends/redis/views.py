@@ -255,13 +255,13 @@ class RedisViews:
         in a process 1 request and 1 command more. Of a span 3 commands, and 1 for each further leaf that it reaches
         into; where documents have ends 1 more, and 1 or 2 for each 1,000 that have ended and are still stored.
         """
-        if span is None and not self._records.seen(projection).ends:
-            _, view, head, receipt = await self._of_serving(projection, self._keys.documents, (), primary=primary)
-            if not view.ends:
-                return Counted(view.count, view.count, view.builds.serving, head, receipt)
-            counted = await self._finder.count(projection, span, now_us)
-            return msgspec.structs.replace(counted, receipt=receipt + counted.receipt)
-        return await self._finder.count(projection, span, now_us)
+        if span is not None or self._records.seen(projection).ends:
+            return await self._finder.count(projection, span, now_us)
+        _, view, head, receipt = await self._of_serving(projection, self._keys.documents, (), primary=primary)
+        if not view.ends:
+            return Counted(view.count, view.count, view.builds.serving, head, receipt)
+        counted = await self._finder.count(projection, None, now_us)
+        return msgspec.structs.replace(counted, receipt=receipt + counted.receipt)
 
     async def rank(self, projection: ProjectionId, span: Span, key: str, now_us: int) -> Counted:
         """See `Views.rank`. Cost: as `count` of a span, and 1 command more; 1 more again where there are leaves."""
