@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import Memory, Misuse, Registry, View
+from eventsource_upstash import Memory, Misuse, ProjectionStopped, Registry, View, join
 from eventsource_upstash._flow.querying import NUMBERS, span_of
 from eventsource_upstash._io.blocking import run
 from eventsource_upstash.blocking import App
@@ -116,6 +116,26 @@ def test_the_state_of_a_view_in_parts_has_a_name_that_changes_with_it() -> None:
     one.projector.rebuild(game.players)
     states.append(view.version())
     assert len(set(states)) == len(states) == 14
+
+
+def test_an_older_version_answers_where_it_has_come_far_enough_for_what_is_asked() -> None:
+    """Though another part of it stands still: of it nothing is asked."""
+    game, backend = Game(), kafka(2)
+    one = app(game, backend)
+    well, bad = (next(name for name in PLAYERS if partition_of(one, name) == part) for part in (0, 1))
+    for name in (well, bad):
+        one.event_store.append(name, Scored(1))
+    assert one.projector.catch_up().complete
+    game.bad.add(bad)
+    token = join(*[one.event_store.append(name, Scored(1)).position for name in (well, bad)])
+    with pytest.raises(ProjectionStopped):
+        one.projector.catch_up()
+    new = Game(version=2)
+    view = app(new, backend).projection_store.view(new.players)
+    assert view.get(well, at_least=token) == Player(well, 2, (1, 1))
+    assert new.calls == 0, "it is the older one that answers"
+    assert view.get(bad, at_least=token) == Player(bad, 2, (1, 1))
+    assert new.calls > 0, "which is not there yet"
 
 
 def test_a_page_is_full_where_keys_are_spread_and_costs_one_step_for_each_part() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 
-from eventsource_upstash import LogRewound, Misuse, ProjectionStopped, SQLite, StaleView
-from eventsource_upstash.ports import Backend
+from eventsource_upstash import LogRewound, Memory, Misuse, ProjectionStopped, Receipt, SQLite, StaleView
+from eventsource_upstash.ports import Backend, Progress, ProjectionId, Views
+from eventsource_upstash.testing import ViewsWrapper
+from tests.conformance.separate import SeparateViews
+from tests.priced import Till
 from tests.views.support import Colour, Desk, Game, Scored
+from tests.views.test_asked_for import Copies
 
 
 def test_every_read_is_as_fresh_as_it_is_asked_to_be(everywhere: Backend, colour: Colour) -> None:
@@ -131,3 +136,68 @@ def test_a_view_beyond_a_log_that_was_set_back(tmp_path: Path, colour: Colour) -
     assert (desk.status().state, desk.status().checkpoint) == ("current", 3)
     assert desk.projector.catch_up().complete
     backend.close()
+
+
+class Asked(Till):
+    """Notes which versions are asked how far they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: list[list[int]] = []
+
+    def wrap_views(self, views: Views) -> Views:
+        return Noted(views, self)
+
+
+class Noted(ViewsWrapper):
+    def __init__(self, inner: Views, asked: Asked) -> None:
+        super().__init__(inner, asked.around)
+        self._asked = asked
+
+    async def progress(self, projections: Sequence[ProjectionId]) -> tuple[tuple[Progress, ...], int, Receipt]:
+        self._asked.versions.append([each.version for each in projections])
+        return await super().progress(projections)
+
+
+def test_a_view_that_is_new_looks_for_an_older_version_only_where_there_can_be_one() -> None:
+    asked = Asked()
+    desk = Desk(asked, Game())
+    assert desk.view().get("ada") is None
+    assert (asked.calls, asked.versions) == (1, [])
+    third = desk.another(Game(3))
+    assert third.view().get("ada") is None
+    assert (asked.calls, asked.versions) == (3, [[1, 2]]), "and of its own it knows already"
+
+
+def test_a_strong_read_that_an_older_version_answers_asks_no_copy() -> None:
+    copies = Copies()
+    old = Desk(copies, Game())
+    old.scores(1)
+    old.projector.catch_up()
+    copies.primary.clear()
+    assert old.another(Game(2)).view(consistency="strong").get("p000") is not None
+    assert copies.primary == [True, True]
+
+
+def test_a_strong_read_of_a_view_beyond_another_log_is_refused() -> None:
+    views = Memory()
+    desk = Desk(SeparateViews(Memory(), views), Game())
+    desk.scores(5)
+    desk.projector.catch_up()
+    shorter = Desk(SeparateViews(Memory(), views), Game())
+    shorter.scores(2)
+    assert shorter.view().get("p000") is not None, "who asks for nothing looks at no log"
+    with pytest.raises(LogRewound) as caught:
+        shorter.view(consistency="strong").get("p000")
+    assert (caught.value.checkpoint, caught.value.head) == (5, 2)
+
+
+def test_a_new_version_that_is_beyond_the_log_does_not_answer_and_the_one_before_it_does() -> None:
+    views = Memory()
+    longer = Desk(SeparateViews(Memory(), views), Game(2))
+    longer.scores(9)
+    longer.projector.catch_up(until=5)
+    shorter = Desk(SeparateViews(Memory(), views), Game())
+    shorter.scores(2)
+    shorter.projector.catch_up()
+    assert shorter.another(Game(2)).view(consistency="strong").get("p001").score == 1

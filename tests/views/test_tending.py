@@ -10,9 +10,10 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from eventsource_upstash import App, Registry
 from eventsource_upstash._flow import parking, purging
 from eventsource_upstash._flow.feeding import Change, Changes
-from eventsource_upstash._flow.noting import PARKED, Directory, parked_record
+from eventsource_upstash._flow.noting import PARKED, Directory, changes_record, parked_record
 from eventsource_upstash._flow.parking import Retried
 from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.progress import ProjectionId
@@ -20,7 +21,7 @@ from eventsource_upstash.errors import Unavailable
 from eventsource_upstash.ports import Commit, Committed, Got, Log, Outcome, Page, Pull, Query, Views
 from eventsource_upstash.testing import LogWrapper, ViewsWrapper
 from tests.priced import Till
-from tests.views.support import BEGIN, Desk, Game, Left, Lent, Scored
+from tests.views.support import BEGIN, Clock, Desk, Game, Left, Lent, Player, Scored
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Kept(Till):
         before: Called with a call's name before it is made.
         got: What `records` answered.
         lagging: Answers of `records` that come before the true one.
+        names: Which records were asked for.
         pages: What was read of the log: behind which position, and how many events at most.
     """
 
@@ -44,6 +46,7 @@ class Kept(Till):
         self.before: Callable[[str], None] = lambda _: None
         self.got: list[Got] = []
         self.lagging: list[Got] = []
+        self.names: list[list[str]] = []
         self.pages: list[tuple[int, int]] = []
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
@@ -80,6 +83,7 @@ class Keeping(ViewsWrapper):
         return committed
 
     async def records(self, projection: ProjectionId, names: Sequence[str]) -> Got:
+        self._kept.names.append(list(names))
         got = self._kept.lagging.pop(0) if self._kept.lagging else await super().records(projection, names)
         self._kept.got.append(got)
         return got
@@ -262,6 +266,56 @@ def test_a_process_looks_for_what_has_ended_once_a_minute(kept: Kept, monkeypatc
     assert looks == [1, 1, 1, 2, 2, 3]
 
 
+def test_a_process_that_began_right_after_the_machine_looks_at_once(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Time:
+        @staticmethod
+        def monotonic() -> float:
+            return 1.0
+
+    desk = ended(kept)
+    monkeypatch.setattr(purging, "time", Time)
+    kept.counts.clear()
+    desk.projector.catch_up()
+    assert kept.counts["views.ended"] == 1
+
+
+def test_views_whose_documents_do_not_end_keep_no_others_from_being_looked_at(kept: Kept) -> None:
+    registry = Registry()
+    registry.event("lent")(Lent)
+    for name in ("lasting", "ending"):
+        projection = registry.projection(name, Player)
+        projection.on(Lent, key="player")(lambda _, event: Player(event.player, until=event.until))
+    projection.expires("until")
+    clock = Clock()
+    app = App(kept, registry, None, clock=clock)
+    app.event_store.append("game", Lent("ada", BEGIN + 1))
+    app.projector.catch_up()
+    clock.now += 100
+    kept.commits.clear()
+    App(kept, registry, None, clock=clock).projector.catch_up()
+    assert [(each.projection.name, each.documents) for each in kept.commits] == [("ending", {"ada": None})]
+
+
+@pytest.mark.parametrize(("waits", "ends", "loads"), [(False, True, 0), (True, False, 0), (True, True, 1)])
+def test_what_is_parked_is_looked_at_only_where_something_ends(kept: Kept, waits: bool, ends: bool, loads: int) -> None:
+    desk = Desk(kept, Game(on_error="park"))
+    desk.append(Lent("ada", BEGIN + (1 if ends else 10_000)), Lent("bob", BEGIN + (1 if ends else 10_000)))
+    desk.projector.catch_up()
+    if waits:
+        desk.game.bad.add("ada")
+        desk.append(Scored("ada", 1))
+        desk.projector.catch_up()
+    desk.clock.now += 100
+    kept.commits.clear()
+    kept.counts.clear()
+    desk.another().projector.catch_up()
+    assert kept.counts["views.load"] == loads
+    deleted = [dict(each.documents) for each in kept.commits]
+    assert deleted == ([{"bob": None} if waits else {"ada": None, "bob": None}] if ends else [])
+
+
 def test_a_look_that_finds_nothing_or_is_too_early_is_paid_for(kept: Kept) -> None:
     desk = Desk(kept, Game())
     first = desk.append(Lent("ada", BEGIN + 1))
@@ -307,6 +361,20 @@ def test_all_of_what_a_feed_answers(kept: Kept) -> None:
     assert view.changes(after="1-1-1") == Changes((first, second), "1-1-3", more=False, reset=False)
     assert view.changes(after="1-2-1") == Changes((), "1-1-3", more=False, reset=True)
     assert view.changes(after="1-1-4") == Changes((), "1-1-3", more=False, reset=True)
+
+
+def test_a_feed_asks_for_what_it_answers_and_no_more(kept: Kept) -> None:
+    desk = Desk(kept, Game())
+    for _ in range(3):
+        desk.scores(1)
+        desk.projector.catch_up()
+    view = desk.view()
+    for after, limit, numbers in ((None, 16, []), ("1-1-0", 2, [1, 2]), ("1-1-3", 1, [4])):
+        kept.calls = 0
+        kept.names.clear()
+        view.changes(after=after, limit=limit)
+        assert kept.names == [[changes_record(number) for number in numbers]]
+        assert kept.calls == 1, "nothing is asked twice where nothing has changed"
 
 
 @pytest.mark.parametrize(("seen", "more"), [(2, True), (3, False)])

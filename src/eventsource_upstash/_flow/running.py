@@ -36,7 +36,7 @@ async def run(
     """
     check_poll_interval(poll_interval)
     failing = 0
-    told = ""
+    told: str | None = None
     stop.listen(wake.set, 0)
     while True:
         # Read before the look at `stop` and at the log: what is set from here on ends the sleep below at once.
@@ -57,7 +57,7 @@ async def run(
                 _log.error("%s", error, exc_info=error.__cause__ or not isinstance(error, EventSourceError))
         else:
             failing = 0
-            told = ""
+            told = None
         await port.sleep(pause_after(failing, poll_interval) if failing else poll_interval, wake, seen)
 
 
