@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from eventsource_upstash import Memory
+from eventsource_upstash._io.port import Port
 from eventsource_upstash.domain.events import Receipt
+from eventsource_upstash.ports import Notices, Verifier
 from eventsource_upstash.testing import BackendWrapper
+from tests.reactors.support import Carrier
 
 T = TypeVar("T")
 
@@ -37,3 +40,33 @@ def dearer(answer: T, cost: Receipt) -> T:
         return cast("T", held._replace(receipt=held.receipt + cost))
     assert sum(isinstance(each, Receipt) for each in held) == 1
     return cast("T", tuple(each + cost if isinstance(each, Receipt) else each for each in held))
+
+
+class Dear(Carrier):
+    """Carries notifications for a request each, and verifies what it is given by noting it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int] = []
+        self.moments: list[int] = []
+        self.verified: list[tuple[Mapping[str, str] | Sequence[tuple[str, str]], bytes, str | None]] = []
+        self.error: Exception | None = None
+
+    def notices(self, port: Port) -> Notices:
+        self.port = port
+        return self
+
+    async def send(self, position: int, raised_us: int) -> Receipt:
+        self.moments.append(raised_us)
+        if self.error is not None:
+            raise self.error
+        self.told.append(position)
+        return Receipt(requests=1, bytes_sent=10)
+
+    def verifier(self, public_url: str | None) -> Verifier:
+        return self
+
+    def verify(
+        self, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes, url: str | None = None
+    ) -> None:
+        self.verified.append((headers, body, url))

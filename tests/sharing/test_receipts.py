@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from eventsource_upstash import ProjectionStopped
+from eventsource_upstash import EventStore, Notifier, ProjectionStopped, ProjectionStore, Projector
 from eventsource_upstash._flow.parted_work import Work
 from eventsource_upstash._flow.passes import Reach
 from eventsource_upstash._flow.querying import NUMBERS
@@ -18,7 +18,7 @@ from eventsource_upstash.blocking import App
 from eventsource_upstash.domain.events import FREE, Receipt
 from eventsource_upstash.ports import Span, Views
 from tests.kafka.memory_topic import MemoryTopic
-from tests.priced import Till
+from tests.priced import Dear, Till
 from tests.sharing.support import Clock, Game, Scored, app, in_partition, names
 
 
@@ -73,6 +73,20 @@ def test_of_all_work_on_parts() -> None:
     newer = priced.open(Game(version=2))
     priced.adds_up(lambda: newer.projector.drop_version("players", 1).receipt)
     priced.adds_up(lambda: newer.projector.catch_up().receipt)
+
+
+def test_of_a_rebuild_that_is_not_done_and_of_its_notification() -> None:
+    priced, carrier = Priced(Game()), Dear()
+    for name in names(9):
+        priced.app.event_store.append(name, Scored(1))
+    priced.app.projector.catch_up()
+    backend, game = Kafka(priced.topic, views=priced.till), Game()
+    store = EventStore(backend, game.registry, notifier=Notifier(carrier))
+    projector = Projector(store, ProjectionStore(backend, game.registry), page_size=1)
+    calls = priced.till.calls
+    rebuilt = projector.rebuild(game.players, time_budget=0)
+    assert (rebuilt.complete, len(carrier.told)) == (False, 1)
+    assert rebuilt.receipt.requests == priced.till.calls - calls + 1
 
 
 def test_of_partitions_in_which_nothing_came() -> None:

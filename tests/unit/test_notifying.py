@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pytest
 
 from eventsource_upstash import (
@@ -20,42 +18,12 @@ from eventsource_upstash import (
 from eventsource_upstash._flow import notifying
 from eventsource_upstash._flow.notifying import Notifying
 from eventsource_upstash._io.blocking import PORT, run
-from eventsource_upstash._io.port import Port
-from eventsource_upstash.ports import KeyStore, Log, Notices, Verifier
+from eventsource_upstash.ports import KeyStore, Log
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
+from tests.priced import Dear
 from tests.reactors.support import Carrier
 from tests.stepping.model import OwingMemory
 from tests.unit.todo import TaskCreated, todo
-
-
-class Dear(Carrier):
-    """Carries notifications for a request each, and verifies what it is given by noting it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[int] = []
-        self.moments: list[int] = []
-        self.verified: list[tuple[Mapping[str, str] | Sequence[tuple[str, str]], bytes, str | None]] = []
-        self.error: Exception | None = None
-
-    def notices(self, port: Port) -> Notices:
-        self.port = port
-        return self
-
-    async def send(self, position: int, raised_us: int) -> Receipt:
-        self.moments.append(raised_us)
-        if self.error is not None:
-            raise self.error
-        self.told.append(position)
-        return Receipt(requests=1, bytes_sent=10)
-
-    def verifier(self, public_url: str | None) -> Verifier:
-        return self
-
-    def verify(
-        self, headers: Mapping[str, str] | Sequence[tuple[str, str]], body: bytes, url: str | None = None
-    ) -> None:
-        self.verified.append((headers, body, url))
 
 
 def test_the_receipt_of_an_append_tells_what_its_notification_cost() -> None:
@@ -128,10 +96,10 @@ def test_to_notify_by_hand_tells_the_position_and_the_moment(monkeypatch: pytest
             return Receipt()
 
     monkeypatch.setattr(notifying.time, "time_ns", lambda: 1_700_000_000_123_456_789)
-    assert run(Notifying(Telling(), PORT).notify(7)) is True
+    assert run(Notifying(Telling(), PORT).notify(7)) == Receipt()
     assert told == [(7, 1_700_000_000_123_456)]
     assert type(told[0][1]) is int
-    assert run(Notifying(None, PORT).notify(7)) is False, "nobody was told"
+    assert run(Notifying(None, PORT).notify(7)) is None, "nobody was told"
 
 
 def test_what_only_a_deliverer_of_ones_own_can_tell_is_refused_by_its_name() -> None:

@@ -243,6 +243,20 @@ def test_nothing_is_left_of_a_build_that_is_dropped() -> None:
     assert {*made} <= {*backend.dropped}
 
 
+def test_no_skipped_event_is_left_of_a_build_that_is_dropped() -> None:
+    registry, projection = pages(1)
+    projection.on_error = "skip"
+    backend = Dropping()
+    store, views = EventStore(backend, registry), ProjectionStore(backend, registry)
+    projector = Projector(store, views)
+    store.append("s", Written("a", "\x01"), Written("b", "\x01"))  # no value for an index
+    projector.catch_up()
+    assert len(projector.skipped(projection)) == 2
+    projector.rebuild(projection)
+    projector.drop_generations(projection)
+    assert {"skipped:1", "skipped:2"} <= {*backend.dropped}
+
+
 def test_nothing_is_left_of_a_build_that_was_dropped_in_part() -> None:
     registry, projection = pages(1, changes=True)
     projection.on_error = "park"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,16 +12,27 @@ from eventsource_upstash import (
     AsyncEventStore,
     AsyncProjectionStore,
     AsyncProjector,
+    EventStore,
     Memory,
     Misuse,
+    Notifier,
     ProjectionStopped,
+    ProjectionStore,
+    Projector,
     Rebuilding,
+    Unavailable,
 )
 from eventsource_upstash._flow import rebuilding
+from eventsource_upstash._flow.noting import staying
 from eventsource_upstash._io.blocking import run
+from eventsource_upstash.domain.progress import Notes
 from eventsource_upstash.ports import Backend
-from eventsource_upstash.testing import pausing
+from eventsource_upstash.testing import BackendWrapper, pausing
+from tests.conformance.separate import SeparateViews
+from tests.priced import Dear, Till
 from tests.views.support import Colour, Desk, Game, Left, Scored
+
+T = TypeVar("T")
 
 
 def pausing_projector(desk: Desk, page_size: int = 2) -> AsyncProjector:
@@ -267,6 +278,108 @@ def test_a_rebuild_tells_at_each_page_how_far_it_is_and_how_long_it_will_take(mo
     assert [each.fraction for each in told] == [0.0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0]
 
 
+def test_what_is_told_of_its_pace_is_of_this_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(Memory(), Game(), "blocking", page_size=2)
+    desk.append(*[Scored("ada", 1)] * 8)
+    desk.projector.catch_up()
+    desk.projector.rebuild(desk.game.players, time_budget=0)
+    monkeypatch.setattr(rebuilding, "time", Moments())
+    told: list[Rebuilding] = []
+    desk.projector.rebuild(desk.game.players, progress=told.append)
+    seconds = [(each.position, each.elapsed, each.remaining) for each in told]
+    assert seconds == [(2, 1.0, None), (4, 2.0, 4.0), (6, 3.0, 1.5), (8, 4.0, 0.0)]
+
+
+def notified(backend: Backend, carrier: Dear) -> tuple[Desk, Projector]:
+    """A desk with four events folded, and a projector that notifies."""
+    desk = Desk(backend, Game(), "blocking")
+    desk.scores(4)
+    desk.projector.catch_up()
+    store = EventStore(backend, desk.game.registry, notifier=Notifier(carrier))
+    return desk, Projector(store, ProjectionStore(backend, desk.game.registry), page_size=2)
+
+
+def test_a_rebuild_that_is_not_done_is_told_to_a_worker_and_one_that_is_to_nobody() -> None:
+    carrier, till = Dear(), Till()
+    desk, projector = notified(till, carrier)
+    calls = till.calls
+    begun = projector.rebuild(desk.game.players, time_budget=0)
+    assert (begun.complete, begun.position, carrier.told) == (False, 2, [4])
+    assert begun.receipt.requests == till.calls - calls + 1, "and the notification"
+    calls = till.calls
+    done = projector.rebuild(desk.game.players)
+    assert (done.complete, done.position, carrier.told) == (True, 4, [4])
+    assert done.receipt.requests == till.calls - calls
+
+
+def test_a_rebuild_that_nobody_can_be_told_of_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    carrier = Dear()
+    desk, projector = notified(Memory(), carrier)
+    carrier.error = Unavailable("out of reach")
+    assert not projector.rebuild(desk.game.players, time_budget=0).complete
+    (told,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "rebuild of projection 'players': out of reach" in told
+
+
+def test_a_rebuild_in_one_go_asks_for_nothing_but_its_pages() -> None:
+    till = Till()
+    desk = Desk(till, Game(), "blocking")
+    desk.scores(4)
+    desk.projector.catch_up()
+    calls = till.calls
+    done = desk.projector.rebuild(desk.game.players)
+    assert done.receipt.requests == till.calls - calls == 4, "begun; a page, what is there of it, and its commit"
+
+
+def test_a_rebuild_that_stops_tells_what_it_cost() -> None:
+    till = Till()
+    desk = Desk(till, Game(), "blocking", page_size=2)
+    desk.game.bad.add("p001")
+    desk.scores(4)
+    with suppress(ProjectionStopped):
+        desk.projector.catch_up()
+    calls = till.calls
+    with pytest.raises(ProjectionStopped, match="at position 2: its rebuild, generation 2") as stopped:
+        desk.projector.rebuild(desk.game.players)
+    assert stopped.value.result.receipt.requests == till.calls - calls
+
+
+class GivenUp(BackendWrapper):
+    """Somebody gives a rebuild up before its first page is asked for."""
+
+    give_up: Callable[[], object] = staticmethod(lambda: None)
+
+    async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
+        if call == "views.pull":
+            self.give_up()
+        return await step()
+
+
+def test_a_rebuild_that_is_given_up_before_its_first_page_is_not_done() -> None:
+    backend = GivenUp(Memory())
+    desk, other = Desk(backend, Game()), Desk(backend.inner, Game())
+    desk.scores(2)
+    desk.projector.catch_up()
+    backend.give_up = lambda: other.projector.drop_generations(other.game.players, generation=2)
+    with pytest.raises(Misuse, match="the rebuild, generation 2, was given up meanwhile"):
+        desk.projector.rebuild(desk.game.players)
+
+
+def test_a_rebuild_that_is_at_the_end_of_a_log_kept_elsewhere_is_gone_on_with(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk(SeparateViews(Memory(), Memory()), Game())
+    desk.scores(2)
+    views, players = desk.views.views, desk.game.players
+    building, _ = run(views.begin(players.id))
+    # By somebody who did not know how far the log was.
+    run(views.commit([staying(building)._replace(checkpoint=2, notes=Notes(shape=players.shape))], None))
+    with caplog.at_level("INFO", logger="eventsource_upstash"):
+        assert desk.projector.rebuild(players).generation == 2
+        assert "given up" not in caplog.text
+    assert desk.status().generation == 2
+
+
 def test_a_rebuild_of_a_log_without_events_is_done_and_tells_so() -> None:
     told: list[Rebuilding] = []
     desk = Desk(Memory(), Game(), "blocking")
@@ -280,14 +393,18 @@ def test_a_rebuild_of_a_log_without_events_is_done_and_tells_so() -> None:
     assert desk.documents()["ada"].score == 1
 
 
-def test_a_rebuild_that_can_be_gone_on_with_no_more_is_given_up_and_what_serves_is_kept() -> None:
+def test_a_rebuild_that_can_be_gone_on_with_no_more_is_given_up_and_what_serves_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     backend = Memory()
     desk = Desk(backend, Game(indexes=("score",)), "blocking", page_size=2)
     desk.append(*[Scored("ada", 1)] * 6)
     desk.projector.catch_up()
     assert not desk.projector.rebuild(desk.game.players, time_budget=0).complete
     other = Desk(backend, Game(indexes=("score", "team")), "blocking", page_size=2)
-    assert not other.projector.rebuild(other.game.players, time_budget=0).complete
+    with caplog.at_level("INFO", logger="eventsource_upstash"):
+        assert not other.projector.rebuild(other.game.players, time_budget=0).complete
+    assert "players v1: generation 2 can be gone on with no more, and is given up" in caplog.messages
     assert desk.documents()["ada"].score == 6, "it answers as before"
     assert other.projector.rebuild(other.game.players).complete
     assert other.status().generation == 3, "the second one was given up"

@@ -65,9 +65,8 @@ class Notifying:
             appended.owes_notification,
         )
 
-    async def notify(self, position: int) -> bool:
-        """Notify that the log reached a position. Raises what the carrier raises. False: there is no carrier."""
+    async def notify(self, position: int) -> Receipt | None:
+        """Notify that the log reached a position; None where there is no carrier. Raises what the carrier raises."""
         if self.notices is None:
-            return False
-        await self.notices.send(position, time.time_ns() // 1000)
-        return True
+            return None
+        return await self.notices.send(position, time.time_ns() // 1000)

@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from ..domain.events import FREE, CatchUp, Receipt
 from ..domain.positions import place_of
 from ..domain.progress import ProjectionId
@@ -138,7 +140,7 @@ class PartedRebuild(Rebuild):
             stopped.result = CatchUp(0, done.position, done.head, complete=False, receipt=receipt)
             raise stopped
         if not done.complete:
-            await self.tell(projection, done.head)
+            done = msgspec.structs.replace(done, receipt=done.receipt + await self.tell(projection, done.head))
         return done
 
     async def go_back(self, projection: Projection[object], generation: int | None) -> tuple[int, Receipt]:

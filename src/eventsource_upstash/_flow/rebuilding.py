@@ -88,8 +88,8 @@ class _Watch:
         self._tell = progress
         self._began = time.monotonic()
         self._first: int | None = None
-        self.position = 0
-        self.head = 0
+        self.position: int  # this and the next one are known from the first page on
+        self.head: int
         self.serves = False
 
     def __call__(self, pulled: Pulled) -> None:
@@ -162,17 +162,18 @@ class Rebuild:
             raise _stopped(projection, build, build.stopped, head, receipt)
         complete = build.role is not Role.BUILDING
         if not complete:
-            await self.tell(projection, head)
+            receipt += await self.tell(projection, head)
         return Rebuilt(generation, build.checkpoint, head, complete, receipt)
 
-    async def tell(self, projection: Projection[object], head: int) -> None:
-        """Notify, so that a worker goes on with it."""
+    async def tell(self, projection: Projection[object], head: int) -> Receipt:
+        """Notify, so that a worker goes on with it. Answers what that cost."""
         if self._notifying is None:
-            return
+            return FREE
         try:
-            await self._notifying.notify(head)
+            return await self._notifying.notify(head) or FREE
         except Exception as error:
             _log.warning("nobody was told to go on with the rebuild of projection %r: %s", projection.name, error)
+            return FREE
 
     async def begin(self, projection: Projection[object]) -> tuple[Progress, Receipt]:
         """Begin another build, or go on with the one that there is; unless it can be gone on with no more."""

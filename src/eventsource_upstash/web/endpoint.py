@@ -148,7 +148,7 @@ class Handling:
             if not result.complete:
                 # Out of time: hand the rest to another delivery, and let this one count. All of the rest, up to the
                 # head: appends beyond the position in the message owe no notification while this one is outstanding.
-                if await self._notifying.notify(further(position, result.head)):
+                if await self._notifying.notify(further(position, result.head)) is not None:
                     return _folded(result)
                 _log.warning("out of time, and nothing to notify with: the sender will have to try again")
                 return problem(500, "not folded yet; try again")
