@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, cast
 
-import msgspec
 from msgspec import inspect as _inspect
 
 from .schema import is_pydantic
@@ -143,6 +142,8 @@ class _Build:
     def _found(self, given: object, read: object, path: str) -> None:
         if is_pydantic(type(read)):
             self.model(type(read))(given, read, path)
+        elif read.__class__ in (list, dict) and given != read:
+            raise Changed(f"{path} would not be read back as it is given")
 
     def _union(self, types: Iterable[_inspect.Type]) -> Comparer | None:
         members = list(types)
@@ -297,7 +298,7 @@ def _same(given: object, read: object, path: str) -> None:
         elif kind is list:
             pairs = enumerate(zip(cast("list[object]", one), cast("list[object]", other), strict=True))
             stack.extend([(value, back, f"{where}[{index}]") for index, (value, back) in pairs])
-        elif one != other and one is not msgspec.UNSET:
+        elif one != other:
             raise Changed(f"{where} would not be read back as it is given")
 
 
