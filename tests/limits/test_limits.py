@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventsource_upstash import Misuse, Registry, connect, connect_async
-from eventsource_upstash.domain.limits import Rule, rule_of
+from eventsource_upstash.domain.limits import MAX_LIMIT, MAX_WINDOW, Rule, rule_of
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing.colours import Colour
 from eventsource_upstash.web import too_many
@@ -131,6 +131,7 @@ def test_a_wrong_request_is_refused_and_not_repeated(backend: Backend, clock: Mo
     for identifier, cost in wrong:
         with pytest.raises(Misuse) as caught:
             limit.check(identifier, cost)
+        assert str(caught.value).startswith("rate limit 'posts': ")
         assert "xxx" not in str(caught.value)
     assert limit.check().remaining == 9, "none of them was counted"
 
@@ -156,6 +157,12 @@ def test_the_start_is_inside_a_window() -> None:
 
 def test_a_rule_may_be_asked_to_answer_within_less_than_a_second() -> None:
     assert rule_of("api", 1, 0.001, "sliding", None, 0.001) == Rule("api", 1, 1, "sliding", 1, 0.001)
+    widest = rule_of("api", MAX_LIMIT, MAX_WINDOW, "bucket", MAX_LIMIT, 5)
+    assert widest == Rule("api", MAX_LIMIT, MAX_WINDOW * 1_000, "bucket", MAX_LIMIT, 5.0)
+    with pytest.raises(Misuse, match=f"^rate limit 'api': limit={MAX_LIMIT + 1}: it is a whole number from 1 to"):
+        rule_of("api", MAX_LIMIT + 1, 1.0, "sliding", None, 1)
+    with pytest.raises(Misuse, match=f"^rate limit 'api': window={MAX_WINDOW + 1}: it is a number of seconds from"):
+        rule_of("api", 1, MAX_WINDOW + 1, "sliding", None, 1)
     for timeout in (0, -0.5, math.inf, math.nan):
         with pytest.raises(Misuse, match=r"^rate limit 'api': timeout=.*: it is a number of seconds above 0$"):
             rule_of("api", 1, 1.0, "sliding", None, timeout)

@@ -418,8 +418,11 @@ def test_without_a_key_store_it_is_told_what_is_missing() -> None:
     registry = Registry()
     registry.event("moved")(Unmarked)
     registry.ignore("ordered")
-    with pytest.raises(SealedEvent, match=r"'moved' at position 2 .*encrypted, and there is no key store here.*keys="):
+    with pytest.raises(
+        SealedEvent, match=r"'moved' at position 2 .*encrypted, and there is no key store here.*keys="
+    ) as told:
         list(EventStore(backend, registry).read())
+    assert (told.value.type, told.value.stream, told.value.position) == ("moved", "customer-ada", 2)
 
 
 # --- wiring
@@ -561,7 +564,7 @@ def test_whose_it_is_has_to_be_said() -> None:
     refused("subject='owner' is not a field of Moved; it has address, customer, phones, rooms", Moved, "owner")
     refused("subject='customer' is personal itself", Whose)
     refused("subject= is the name of a field or a function of the event, not 5", Moved, 5)
-    refused("cannot be called as <lambda>(event)", Moved, lambda: "ada")
+    refused("event type 'moved', subject: <lambda>() cannot be called as <lambda>(event)", Moved, lambda: "ada")
     refused("subject='customer', but no field of Ordered is Personal[...]", Ordered)
 
 

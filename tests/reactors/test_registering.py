@@ -126,6 +126,12 @@ def test_a_reactor_is_known_by_its_name() -> None:
     assert (made.name, made.on_error, made.since) == ("desk", "park", since)
 
 
+def test_what_a_reactor_has_still_to_do_is_kept_under_a_name_that_stays() -> None:
+    """Another one, and a deployed reactor would begin anew, and do all of it again."""
+    _, desk = placed()
+    assert (desk.outbox.name, desk.outbox.version) == ("reactor~desk", 1)
+
+
 def test_what_was_recorded_in_that_very_moment_is_reacted_to() -> None:
     registry = Registry()
     registry.event("placed")(Placed)

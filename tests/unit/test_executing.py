@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pydantic
 import pytest
 
 from eventsource_upstash import (
@@ -130,6 +131,15 @@ def test_a_refusal_reaches_the_caller_as_it_is(crowded: Crowded) -> None:
 def test_a_command_without_a_handler(crowded: Crowded) -> None:
     with pytest.raises(Misuse, match=r"aggregate 'task' has no decide handler for str .*CompleteTask, CreateTask"):
         crowded.app.execute(crowded.the.task, "task-1", "complete")
+    with pytest.raises(Misuse, match=r"it has: CompleteTask, CreateTask\); register one with @task\.decide\(str\)$"):
+        crowded.app.execute(crowded.the.task, "task-1", "complete")
+    with pytest.raises(
+        Misuse, match=r"^CreateTask is the class of a command; hand over an instance: CreateTask\(\.\.\.\)"
+    ):
+        crowded.app.execute(crowded.the.task, "task-1", CreateTask)
+    undecided = crowded.the.registry.aggregate("undecided", Task)
+    with pytest.raises(Misuse, match=r"no decide handler for CreateTask \(it has: none\)"):
+        crowded.app.execute(undecided, "task-1", CreateTask("1", "a"))
 
 
 def test_it_decides_again_on_what_somebody_else_wrote(crowded: Crowded) -> None:
@@ -392,6 +402,19 @@ def test_what_a_decide_handler_may_answer(answer: object, stored: int) -> None:
     with deciding(answer) as (app, basket):
         assert len(app.event_store.execute(basket, "basket-1", PutIn("x")).events) == stored
         assert app.event_store.head() == stored
+
+
+class PutModel(pydantic.BaseModel):
+    item: str
+
+
+def test_an_event_that_can_be_iterated_over_is_one_event() -> None:
+    registry = Registry()
+    registry.event("put")(PutModel)
+    basket = registry.aggregate("basket", Basket)
+    basket.decide(PutIn)(lambda _, command: PutModel(item=command.item))
+    with connect("memory:", registry) as app:
+        assert app.event_store.execute(basket, "basket-1", PutIn("x")).events == (PutModel(item="x"),)
 
 
 @pytest.mark.parametrize(

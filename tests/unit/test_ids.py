@@ -70,6 +70,8 @@ ID = event_id(1_700_000_000_123_456, 5)
         ID.upper(),
         ID[:-2],
         ID + "00",
+        ID + " ",
+        ID[:24] + "--" + ID[26:],
         "-" + ID.replace("-", "", 1),
         ID[:23].replace("-", "") + "----" + ID[24:],
         ID.replace("-774b-", "-474b-"),  # a UUID of version 4

@@ -169,6 +169,14 @@ def test_what_cannot_be_an_idempotency_key(key: Any) -> None:
 
 
 @pytest.mark.parametrize("key", GOOD, ids=ascii)
+def test_what_can_be_an_idempotency_key(key: str) -> None:
+    with app() as the:
+        first = the.event_store.append("notes", Noted("k"), idempotency_key=key)
+        again = the.event_store.append("notes", Noted("k"), idempotency_key=key)
+        assert (again.position, again.repeated) == (first.position, True)
+
+
+@pytest.mark.parametrize("key", GOOD, ids=ascii)
 def test_tags_and_streams_and_keys_round_trip_through_a_file(key: str, tmp_path: Path) -> None:
     registry = app().registry
     (notes,) = registry.projections
@@ -189,7 +197,10 @@ def test_tags_and_streams_and_keys_round_trip_through_a_file(key: str, tmp_path:
         ("a\tb", "stream name 'a\\tb': U+0009 at index 1 cannot be part of it; control characters are not allowed"),
         ("\x9b", "U+009B at index 0 cannot be part of it; control characters"),
         ("👩\u200d👧\u2029", "U+2029 at index 3 cannot be part of it; line breaks"),
+        ("\u2028", "U+2028 at index 0 cannot be part of it; line breaks"),
         ("ab\ud83d", "U+D83D at index 2 cannot be part of it; lone surrogates"),
+        ("\udfff", "U+DFFF at index 0 cannot be part of it; lone surrogates"),
+        ("a" * (MAX_NAME - 1) + "\n", "U+000A at index 254 cannot be part of it; control characters"),
         ("\U0001fffe", "U+1FFFE at index 0 cannot be part of it; Unicode's noncharacters"),
     ],
     ids=ascii,

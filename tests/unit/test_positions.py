@@ -92,6 +92,12 @@ def test_what_is_no_position_is_refused(text: str) -> None:
         read_position(text)
 
 
+@pytest.mark.parametrize("text", ["x" * 41, "1:2,1:3," + "2:3," * 9 + "3:4"])
+def test_of_what_is_none_the_beginning_is_told(text: str) -> None:
+    with pytest.raises(Misuse, match=f"^{text[:40]!r} is no position: "):
+        read_position(text)
+
+
 def test_every_position_can_be_held_by_javascript() -> None:
     assert position_at(MAX_PARTITIONS - 1, (1 << 40) - 1) < 2**53
 

@@ -57,7 +57,7 @@ def test_a_recorded_event_is_the_event_in_its_envelope() -> None:
         TaskCreated("1"),
     )
     assert (first.metadata, first.tags) == ({}, ())
-    assert (second.position, second.stream, second.revision) == (2, "task-2", 1)
+    assert (second.position, second.stream, second.revision, second.version) == (2, "task-2", 1, 1)
     assert (third.position, third.stream, third.revision) == (3, "task-2", 2)
     assert second.metadata == third.metadata == {"user": "ada"}
     assert second.tags == third.tags == ("a", "b")

@@ -102,21 +102,27 @@ def test_a_type_name_that_can(name: str) -> None:
 
 @pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", None, 2**31, 202611221530])
 def test_a_version_that_cannot_be_one(version: object) -> None:
-    refused("a version is a whole number from 1", lambda: Registry().event("opened", version=cast("int", version)))
-    refused(
-        "a version is a whole number from 1", lambda: Registry().upcast("opened", from_version=cast("int", version))
-    )
-    refused(
-        "a version is a whole number from 1",
-        lambda: Registry().projection("accounts", Account, version=cast("int", version)),
-    )
+    given = cast("int", version)
+    for what, register in (
+        ("event type 'opened'", lambda: Registry().event("opened", version=given)),
+        ("upcaster of 'opened'", lambda: Registry().upcast("opened", from_version=given)),
+        ("projection 'accounts'", lambda: Registry().projection("accounts", Account, version=given)),
+        ("aggregate 'account'", lambda: Registry().aggregate("account", Account, version=given)),
+    ):
+        error = refused("a version is a whole number from 1 to 2147483647, not ", register)
+        assert str(error).startswith(f"{what}: ")
+        assert str(error).endswith(repr(version))
+
+
+def test_the_greatest_version() -> None:
+    assert Registry().projection("accounts", Account, version=2**31 - 1).version == 2_147_483_647
 
 
 def test_a_type_name_that_is_taken() -> None:
     registry = Registry()
     registry.event("opened")(Opened)
     error = refused("event type 'opened' is registered already, for Opened", lambda: registry.event("opened")(Closed))
-    assert "Opened" in str(error)
+    assert str(error) == "event type 'opened' is registered already, for Opened"
 
 
 def test_a_class_that_is_registered_already() -> None:
@@ -210,6 +216,12 @@ def test_a_date_as_a_version_lacks_more_upcasters_than_can_be_told() -> None:
     assert len(str(error)) < 400
 
 
+@pytest.mark.parametrize(("version", "more"), [(2, ""), (11, ""), (12, ", ..."), (13, ", ...")])
+def test_ten_upcasters_that_are_missing_are_told_and_that_there_are_more(version: int, more: str) -> None:
+    told = ", ".join(f"from_version={step}" for step in range(1, min(version, 11)))
+    refused(f"no upcaster {told}{more}; declare", lambda: Registry().event("opened", version=version)(Opened))
+
+
 def test_an_upcaster_that_leads_past_the_class() -> None:
     registry = Registry()
     registry.upcast("opened", from_version=1)(lambda data: data)
@@ -254,7 +266,8 @@ def test_a_type_is_an_event_or_ignored() -> None:
     refused("an event cannot be ignored as well", lambda: registry.ignore("opened"))
     registry.ignore("closed")
     registry.ignore("closed")  # in two modules, say
-    refused("was declared as ignored", lambda: registry.event("closed")(Closed))
+    error = refused("was declared as ignored", lambda: registry.event("closed")(Closed))
+    assert str(error).startswith("event type 'closed' was declared")
 
 
 @attrs.define

@@ -25,6 +25,7 @@ from eventsource_upstash import (
     UnknownEventType,
     connect,
 )
+from eventsource_upstash.domain.folds import takes_key
 from eventsource_upstash.domain.outgoing import NotHere, command_class, has_command
 
 
@@ -86,8 +87,11 @@ def accounts() -> tuple[Registry, Projection[Account], Aggregate[Account]]:
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a:b", ".a", "ä", "a" * 129, None, 5])
 def test_a_projection_or_aggregate_name_that_cannot_be_one(name: object) -> None:
-    refused("projection", lambda: Registry().projection(cast("str", name), Account))
-    refused("aggregate", lambda: Registry().aggregate(cast("str", name), Account))
+    for kind, register in (
+        ("projection", lambda: Registry().projection(cast("str", name), Account)),
+        ("aggregate", lambda: Registry().aggregate(cast("str", name), Account)),
+    ):
+        assert str(refused("its name has 1 to 128 letters", register)).startswith(f"{kind} {name!r}: ")
 
 
 def test_a_projection_or_aggregate_name_that_is_taken() -> None:
@@ -179,12 +183,38 @@ def test_a_mistake_tells_how_the_handler_would_be_called() -> None:
     refused("cannot be called as fold_one(document, recorded)", lambda: projection.on_recorded(Opened)(wrong))
     refused("fold_four(document, event, key)", lambda: projection.on(Opened)(cast("Any", fold_four)))
     refused("cannot be called as fold_one(state, event)", lambda: aggregate.on(Opened)(wrong))
-    refused("cannot be called as fold_one(state, command)", lambda: aggregate.decide(Closed)(wrong))
+    told = refused("cannot be called as fold_one(state, command)", lambda: aggregate.decide(Closed)(wrong))
+    assert str(told).startswith("aggregate 'account': fold_one")
     refused("handler fold, key: ", lambda: projection.on(Opened, key=cast("Any", fold_three))(fold))
     refused("cannot be called as fold_three(event)", lambda: projection.on(Opened, key=cast("Any", fold_three))(fold))
     refused("index 'worth': ", lambda: projection.index("worth", cast("Any", fold_three)))
     refused("cannot be called as fold_three(document)", lambda: projection.index("worth", cast("Any", fold_three)))
     refused("projection 'accounts', expires: ", lambda: projection.expires(cast("Any", fold_three)))
+
+
+def test_a_handler_that_nothing_is_known_of_is_called_as_any_other() -> None:
+    """A built-in function has no signature on some versions of Python."""
+    assert not takes_key(max)
+    _, projection, _ = accounts()
+    projection.on(Opened)(cast("Any", max))
+
+
+def test_only_a_third_parameter_is_given_the_key() -> None:
+    registry, projection, _ = accounts()
+
+    @projection.on(Opened)
+    def opened(account: Account | None, event: Opened, more: int = 5, key: str = "own") -> Account:
+        return Account(f"{event.id}, {key}", more)
+
+    with connect("memory:", registry) as app:
+        app.event_store.append("account-1", Opened("1"))
+        app.projector.catch_up()
+        assert app.projection_store.view(projection).get("account-1") == Account("1, own", 5)
+
+
+def test_an_aggregate_tells_its_version() -> None:
+    assert Registry().aggregate("account", Account).version == 1
+    assert Registry().aggregate("account", Account, version=3).version == 3
 
 
 def test_an_aggregate_has_one_document_and_no_key() -> None:

@@ -12,15 +12,17 @@ from tests.unit.todo import TaskCreated, todo
 
 
 @pytest.mark.parametrize(
-    ("metadata", "tags", "payload"),
+    ("metadata", "tags", "payload", "why"),
     [
-        (b"{", None, b'{"id":"1","text":"a"}'),
-        (None, b'{"a":1}', b'{"id":"1","text":"a"}'),
-        (None, None, b'{"id":1'),
-        (b"{}", None, b'{"id":1'),
+        (b"{", None, b'{"id":"1","text":"a"}', "Input data was truncated"),
+        (None, b'{"a":1}', b'{"id":"1","text":"a"}', "Expected `array`, got `object`"),
+        (None, None, b'{"id":1', "Expected `str`, got `int` - at `$.id`"),
+        (b"{}", None, b'{"id":1', "Expected `str`, got `int` - at `$.id`"),
     ],
 )
-def test_it_is_told_where_it_stands(metadata: bytes | None, tags: bytes | None, payload: bytes) -> None:
+def test_it_is_told_where_it_stands_and_why(
+    metadata: bytes | None, tags: bytes | None, payload: bytes, why: str
+) -> None:
     backend = Memory()
     store = EventStore(backend, todo().registry)
     store.append("task-1", TaskCreated("0", "before"))
@@ -29,5 +31,16 @@ def test_it_is_told_where_it_stands(metadata: bytes | None, tags: bytes | None, 
     found: list[object] = []
     with pytest.raises(UndecodableEvent, match=r"task-2") as raised:
         found.extend(each.event for each in store.read())
+    assert why in str(raised.value)
     assert found == [TaskCreated("0", "before")]
     assert (raised.value.stream, raised.value.position, raised.value.type) == ("task-2", 2, "task-created")
+
+
+def test_a_state_is_not_made_without_it() -> None:
+    backend = Memory()
+    the = todo()
+    broken = Append("task-1", ANY, [("task-created", 1, b'{"id":1')], 1_700_000_000_000_000, 7)
+    run(backend.log(PORT).append(broken))
+    with pytest.raises(UndecodableEvent, match=r"Expected `str`, got `int` - at `\$\.id`") as raised:
+        EventStore(backend, the.registry).load(the.task, "task-1")
+    assert (raised.value.stream, raised.value.position, raised.value.type) == ("task-1", 1, "task-created")

@@ -189,7 +189,7 @@ class EventTypes:
         if known is None or row[6] > known.version:
             raise self.unknown(row)
         try:
-            return known.decode(row[9]) if row[6] == known.version else known.decode_version(row[6], row[9])
+            return known.decode_version(row[6], row[9])
         except Exception as error:
             raise undecodable(row, error) from error
 
