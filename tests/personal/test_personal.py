@@ -489,6 +489,12 @@ def test_a_function_that_cannot_tell_the_subject() -> None:
         app.event_store.append("a", Moved("ada", BAKER))
 
 
+def test_a_new_key_is_nobodys() -> None:
+    keys = [cipher.new_key() for _ in range(20)]
+    assert all(re.fullmatch("[0-9a-f]{24}", key.id) and len(key.secret) == 32 for key in keys)
+    assert len({key.id for key in keys}) == len({key.secret for key in keys}) == 20
+
+
 def test_the_package_that_encrypts_is_asked_for_when_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cipher, "find_spec", lambda name: None)
     with pytest.raises(Misuse, match=r"pip install 'eventsource-upstash\[personal\]'"):

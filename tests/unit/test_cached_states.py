@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from eventsource_upstash import EventStore, Memory, Misuse, connect, connect_async
+from eventsource_upstash._flow import caching
 from eventsource_upstash._flow.caching import Cached, States
 from eventsource_upstash.ports import Backend, Log, StreamPage
 from eventsource_upstash.testing.wrapping import BackendWrapper, LogWrapper
@@ -186,6 +187,14 @@ def test_the_one_that_was_not_used_for_longest_goes() -> None:
     assert len(states) == 1
 
 
+def test_what_is_put_again_counts_as_used() -> None:
+    the = summing(every=None)
+    states = States(2)
+    for stream in ("a", "b", "a", "c"):
+        states.put(the.sums, stream, Cached(Sum(1), 1, (1, 1)))
+    assert [states.get(the.sums, stream) is not None for stream in "abc"] == [True, False, True]
+
+
 def test_many_threads_share_it() -> None:
     the = summing(every=5)
     memory = Memory()
@@ -210,6 +219,15 @@ def test_many_threads_share_it() -> None:
     loaded = [store.load(the.sums, f"s-{index}") for index in range(3)]
     assert sum(each.revision for each in loaded) == 200
     assert [each.state for each in loaded] == [fold(memory, stream=f"s-{index}") for index in range(3)]
+
+
+def test_a_lock_that_is_held_where_a_process_is_forked_is_held_for_nobody_in_the_child() -> None:
+    the = summing(every=None)
+    states = States(2)
+    with states.lock:
+        caching._after_fork()
+        states.put(the.sums, "a", Cached(Sum(1), 1, (1, 1)))
+    assert states.get(the.sums, "a") is not None
 
 
 def test_a_child_goes_on_while_another_thread_of_the_parent_was_within() -> None:

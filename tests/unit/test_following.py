@@ -26,6 +26,7 @@ from eventsource_upstash._io.port import Port
 from eventsource_upstash.backends.memory import InProcess
 from eventsource_upstash.ports import Backend, Followed, Log
 from eventsource_upstash.testing.colours import Colour, Face
+from eventsource_upstash.testing.wrapping import LogWrapper
 from tests.priced import Till
 from tests.unit.todo import TaskCreated, todo
 
@@ -208,9 +209,50 @@ def test_alone_they_stop_where_one_fails_and_go_on_later() -> None:
     gone.error = ProjectionStopped(projection="gone", position=1, reason="why", result=CatchUp(0, 0, 0, complete=False))
     with pytest.raises(ProjectionStopped) as raised:
         app.projector.catch_up()
-    assert (raised.value.result.applied, raised.value.result.complete, well.checkpoint) == (1, False, 1)
+    assert raised.value.result == CatchUp(1, 0, 1, complete=False), "nothing is known to be reached by all"
+    assert well.checkpoint == 1
     gone.error = None
     assert app.projector.catch_up().complete
+
+
+def test_alone_they_settle_once_all_of_them_are_at_the_head_and_not_before() -> None:
+    settled: list[int] = []
+
+    class Settling(Till):
+        def wrap_log(self, log: Log) -> Log:
+            return Noted(log, self.around)
+
+    class Noted(LogWrapper):
+        async def settle(self, position: int) -> tuple[int, Receipt]:
+            settled.append(position)
+            return await super().settle(position)
+
+    app = alone(Counts("one"), Counts("slow", page=1), backend=Settling())
+    app.event_store.append("task-1", TaskCreated("1", "a"), TaskCreated("2", "b"))
+    for until, time_budget, complete in ((1, None, True), (2, None, True), (None, None, True)):
+        assert app.projector.catch_up(until=until, time_budget=time_budget).complete is complete
+    app.event_store.append("task-1", TaskCreated("3", "c"), TaskCreated("4", "d"))
+    assert not app.projector.catch_up(time_budget=60.0).complete, "a page each"
+    assert settled == [2], "only who was to bring them up to the head, and did"
+    app.projector.catch_up()
+    assert settled == [2, 4]
+
+
+def test_one_that_fails_is_logged_with_the_reason_and_nobody_is_said_to_have_followed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stopped = ProjectionStopped(projection="gone", position=1, reason="why", result=CatchUp(0, 0, 0, complete=False))
+    registry = todo().registry
+    app = connect("memory:", registry)
+    app.projector.follow(Counts("gone", error=stopped))
+    app.projector.follow(Counts("slow", page=1))
+    app.event_store.append("task-1", TaskCreated("1", "a"), TaskCreated("2", "b"))
+    with pytest.raises(ProjectionStopped) as raised:
+        app.projector.catch_up(time_budget=60.0)
+    assert raised.value.result.position == 2, "as far as the views are: how far all follow is not known"
+    assert not raised.value.result.complete
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.getMessage() == f"gone could not follow the log: {stopped}"
 
 
 def test_what_is_appended_while_they_follow_alone_is_not_missed() -> None:
@@ -228,7 +270,8 @@ def test_what_is_appended_while_they_follow_alone_is_not_missed() -> None:
     late = Late("late")
     app.projector.follow(late)
     app.event_store.append("task-1", TaskCreated("1", "a"))
-    assert app.projector.catch_up().position == 2
+    result = app.projector.catch_up()
+    assert (result.applied, result.position, result.complete) == (2, 2, True)
     assert late.checkpoint == 2
 
 

@@ -137,22 +137,22 @@ ASYNC_HANDLERS: list[Callable[[Job], object]] = [report, partial(report_on, "tod
 
 
 @pytest.mark.parametrize("handler", ASYNC_HANDLERS)
-def test_an_async_handler_is_awaited_in_an_event_loop_and_refused_without(handler: Callable[[Job], object]) -> None:
+def test_a_handler_that_is_awaited_has_to_have_an_event_loop(handler: Callable[[Job], object]) -> None:
     app = AsyncApp(Memory(), Registry(), None)
     app.job(PATH)(handler)
     assert Colour.EVENT_LOOP.run(app.jobs.run(Colour.EVENT_LOOP.port, Job(PATH, "m-1"))) == b"later"
-    with pytest.raises(RegistrationError, match="an async handler needs an event loop"):
+    with pytest.raises(RegistrationError, match=f"^job {PATH}: an async handler needs an event loop"):
         App(Memory(), Registry(), None).job(PATH)(handler)
 
 
 @pytest.mark.filterwarnings("error")
-def test_an_async_handler_in_disguise(colour: Colour) -> None:
+def test_a_handler_that_answers_something_to_await(colour: Colour) -> None:
     app = app_of(colour)
     app.job(PATH)(lambda job: report_on("today", job))
     if colour is Colour.EVENT_LOOP:
         assert colour.run(app.jobs.run(colour.port, Job(PATH, "m-1"))) == b"later"
     else:
-        with pytest.raises(Misuse, match="something to await"):
+        with pytest.raises(Misuse, match=f"^job {PATH}: its handler answered something to await, and there is no"):
             colour.run(app.jobs.run(colour.port, Job(PATH, "m-1")))
 
 
@@ -226,6 +226,25 @@ def test_no_handlers(colour: Colour, handler: Any, said: str) -> None:
     app = app_of(colour)
     with pytest.raises(RegistrationError, match=said):
         app.job(PATH)(handler)
+    assert PATH not in app.jobs
+
+
+def test_whose_parameters_cannot_be_told_may_be_a_handler(colour: Colour) -> None:
+    def handler(*parameters: object) -> str:
+        return "done"
+
+    handler.__signature__ = "none"  # type: ignore[attr-defined]
+    app = app_of(colour)
+    app.job(PATH)(handler)
+    assert colour.run(app.jobs.run(colour.port, Job(PATH, "m-1"))) == b"done"
+
+
+@pytest.mark.parametrize("lease", [0, -1, float("nan"), True])
+def test_no_lease(colour: Colour, lease: Any) -> None:
+    app = app_of(colour)
+    for register in (lambda: app.job(PATH, lease=lease), lambda: app.jobs.add(PATH, print, lease)):
+        with pytest.raises(RegistrationError, match=f"job {PATH}.*lease"):
+            register()
     assert PATH not in app.jobs
 
 

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 
-from eventsource_upstash import App, Memory, Misuse, RegistrationError, Registry, connect
+from eventsource_upstash import (
+    App,
+    EventStore,
+    Memory,
+    Misuse,
+    Notifier,
+    ProjectionStore,
+    Projector,
+    RegistrationError,
+    Registry,
+    connect,
+)
 from eventsource_upstash._io.blocking import PORT
 from eventsource_upstash._io.port import Port
 from eventsource_upstash.ports import Capabilities, Messages
 from eventsource_upstash.testing import BackendWrapper
 from tests.reactors.support import Carrier, Placed
+from tests.sharing.support import Game, Scored, kafka, names
+from tests.unit.test_notifying import Dear
 
 
 class Lost(Carrier):
@@ -95,3 +109,53 @@ def test_what_a_log_cannot_do_is_refused_by_its_name() -> None:
     with pytest.raises(Misuse, match=r" of stream 'a': the log of Bare\('here'\) cannot read a stream"):
         store.load(counted, "a")
     assert store.append("a", Placed("1")).position == 1
+
+
+@pytest.mark.parametrize("parted", [False, True])
+def test_whoever_leaves_a_rebuild_to_others_tells_them(*, parted: bool) -> None:
+    dear, game = Dear(), Game(partitioned=parted)
+    backend = kafka(2) if parted else Memory()
+    store = EventStore(backend, game.registry, notifier=Notifier(dear))
+    projector = Projector(store, ProjectionStore(backend, game.registry), page_size=1)
+    for name in names(6):
+        store.append(name, Scored(1))
+    projector.catch_up()
+    dear.told.clear()
+    rebuilt = projector.rebuild(game.players, time_budget=0)
+    assert not rebuilt.complete
+    assert dear.told == [rebuilt.head]
+    dear.told.clear()
+    assert projector.rebuild(game.players).complete
+    assert dear.told == []
+
+
+def test_the_outbox_of_a_reactor_is_not_built_anew_and_the_reactor_is_named() -> None:
+    registry = Registry()
+    registry.event("placed")(Placed)
+    registry.reactor("desk").on(Placed)(lambda _: [])
+    (outbox,) = registry.subscriptions
+    with pytest.raises(Misuse, match=r"^the outbox of reactor 'desk' is never built anew: "):
+        App(Memory(), registry, None).projector.rebuild(outbox)
+
+
+class Half:
+    """Has some of what a backend, or a key store, has."""
+
+    def __init__(self, *names: str) -> None:
+        for name in names:
+            setattr(self, name, None)
+
+    def __repr__(self) -> str:
+        return "Half()"
+
+
+def test_what_is_half_of_a_part_is_none() -> None:
+    for names_ in (("log",), ("views",)):
+        with pytest.raises(Misuse, match=r"^Half\(\) is no backend; hand over Memory\(\)"):
+            EventStore(cast("Any", Half(*names_)), Registry())
+    for keys in (Half("keys"), Half("close")):
+        with pytest.raises(Misuse, match=r"^keys=Half\(\) is no key store; hand over MemoryKeys\(\)"):
+            EventStore(Memory(), Registry(), keys=cast("Any", keys))
+    for make in (EventStore, ProjectionStore):
+        with pytest.raises(Misuse, match=r"^Half\(\) is no Registry$"):
+            make(Memory(), cast("Any", Half()))

@@ -105,8 +105,8 @@ class Following:
             done = await self.follow(goal, deadline)
             applied += done.applied
             receipt += done.receipt
-            position = goal if done.position is None else done.position
-            result = CatchUp(applied, position, head, done.complete and goal >= (until or 0), receipt)
+            # Where one of them failed, nothing is known to be reached by all.
+            result = CatchUp(applied, done.position or 0, head, done.complete and goal >= (until or 0), receipt)
             done.raise_failures(result)
             if until is not None or not done.complete:
                 return result
