@@ -14,6 +14,7 @@ import pytest
 from eventsource_upstash import (
     Memory,
     MemoryKeys,
+    Misuse,
     Personal,
     Projection,
     ProjectionStopped,
@@ -176,6 +177,20 @@ def test_too_many(backend: Backend, colour: Colour, monkeypatch: pytest.MonkeyPa
     assert told(desk) == [("bob", 2, 2), ("bob", 4, 0)]
     assert desk.documents()["eve"].folded == (3, 5)
     assert desk.documents()["ada"].folded == (1, 2, 4)
+
+
+def test_nothing_is_tried_again_with_other_indexes_than_the_view_was_built_with() -> None:
+    desk = Desk(Memory(), Game(on_error="park", indexes=("score", "team")))
+    desk.game.bad.add("ada")
+    desk.append(Scored("ada", 1), Scored("bob", 2))
+    desk.projector.catch_up()
+    later = desk.another(Game(on_error="park", indexes=("score",)))
+    with pytest.raises(Misuse, match=r"'players' was built with other indexes .*raise its version above 1"):
+        later.projector.retry_parked(later.game.players)
+    assert told(later) == [("ada", 1, 1)]
+    desk.game.bad.clear()  # and back to the code of before
+    assert desk.projector.retry_parked(desk.game.players).done == 1
+    assert [key for key, _ in desk.index("team").equal("odd")] == ["ada"]
 
 
 def test_a_policy_that_changes_loses_nothing_that_waits(backend: Backend, colour: Colour) -> None:

@@ -17,6 +17,7 @@ from ..domain.positions import Vector, partition_of, place_of, vector
 from ..domain.projections import Projection
 from ..errors import CorruptLog, Unavailable, told_position
 from ..ports import MAX_PAGE_BYTES, MAX_PAGE_EVENTS, Commit, Log, Outcome, Progress, Role, Stored, Views, Wanted
+from .catching_up import reshaped
 from .noting import (
     PARKED,
     SKIPPED_KEPT,
@@ -253,6 +254,9 @@ class Parking:
                 return done, dealt.error, directory.count - dealt.done, receipt
 
     async def _retry(self, projection: Projection[object], waiting: _Waiting) -> _Dealt:
+        mistake = reshaped(projection, waiting.progress)
+        if mistake is not None:  # code of before would not find what is folded now
+            raise mistake
         key = waiting.key
         rows, receipt = await self._rows([each.position for each in waiting.records], waiting.progress.checkpoint)
         entries = waiting.stored.entries.get(key, NO_ENTRIES)

@@ -212,6 +212,7 @@ class Projector:
 
         Raises:
             Unavailable: A step failed, or others moved the view again and again; nothing was lost.
+            Misuse: The projection has other indexes now than the view was built with; nothing was folded.
 
         Cost: five steps for the first key, and as many for each further one.
         """
