@@ -91,6 +91,32 @@ def test_a_page_that_goes_well(found: bool) -> None:
 
 
 @KINDS
+def test_a_handler_is_called_once_for_each_event_where_all_goes_well(found: bool) -> None:
+    """With the documents that there are, of which those that have ended are none."""
+    registry = Registry()
+    registry.event("noted")(Noted)
+    notes = registry.projection("notes", Notes)
+    given: list[tuple[str, Notes | None, str]] = []
+
+    @notes.on(Noted, key=lambda event: event.keys)
+    def noted(document: Notes | None, event: Noted, key: str) -> Notes | None:
+        given.append((key, document, event.text))
+        return None if event.text == "none" else Notes((event.text,), event.ends)
+
+    if found:
+        notes.index("count", lambda document: len(document.texts))
+        notes.expires("ends")
+    old = Notes(("old",), 9.0)
+    stored = dict.fromkeys("ab", msgspec.json.encode(old))
+    entries = {"a": Entries((), 9 * SECOND), "b": Entries((), 2 * SECOND)} if found else {}
+    rows = [row(2, "x", "a", "b", "c"), row(3, "none", "a"), row(4, "y", "a")]
+    done = folded(notes, *rows, stored=stored, entries=entries)
+    begin = [("a", old, "x"), ("b", None if found else old, "x"), ("c", None, "x")]
+    assert given == [*begin, ("a", Notes(("x",)), "none"), ("a", None, "y")]
+    assert (done.checkpoint, done.applied, texts(done)) == (4, 5, {"a": ("y",), "b": ("x",), "c": ("x",)})
+
+
+@KINDS
 def test_a_page_with_an_event_that_nobody_knows_ends_before_it_and_says_so(found: bool) -> None:
     done = folded(notes_of(found=found), row(3, "x"), row(5, "y", type="unheard"), row(9, "z"))
     assert (done.checkpoint, done.applied) == (4, 1)
@@ -263,6 +289,23 @@ def test_what_is_no_key_is_named(key: object, kind: str) -> None:
     plan = notes.plan([row(1, "x")], 0, None)
     assert plan.checkpoint == 0
     assert f"several of them, not {kind}" in str(plan.error)
+
+
+@KINDS
+@pytest.mark.parametrize("on_error", ["stop", "park"])
+def test_a_page_in_which_one_fails_and_a_later_one_does_not_decode(on_error: OnError, found: bool) -> None:
+    broken = (*row(7, "y")[:9], b"{")
+    done = folded(notes_of(on_error, found=found), row(3, "x"), row(5, "bad", "b"), broken)
+    assert (done.checkpoint, texts(done)) == (4 if on_error == "stop" else 6, {"a": ("x",)})
+    assert done.stopped is not None
+    assert done.stopped.position == (5 if on_error == "stop" else 7)
+    assert [each.row[0] for each in done.aside] == ([] if on_error == "stop" else [5])
+
+
+def test_waiting_events_of_a_document_that_does_not_decode_any_more_name_it() -> None:
+    state, done, error = notes_of("park").fold_waiting([row(2, "x")], "a", b'{"texts":1}', Entries())
+    assert (state.document, done) == (b'{"texts":1}', 0)
+    assert "projection 'notes': document 'a' does not decode as its class" in str(error)
 
 
 @KINDS

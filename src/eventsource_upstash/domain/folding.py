@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
@@ -118,7 +119,7 @@ class Plan(Generic[D]):
         self.skipped: Sequence[Aside] = skipped
 
 
-class Folding(Generic[D]):
+class Folding(ABC, Generic[D]):
     """The fold handlers of a projection, and how pages are folded with them.
 
     Attributes:
@@ -138,14 +139,14 @@ class Folding(Generic[D]):
         self._handlers: dict[str, Handler[D]] = {}
         self._where = f"projection {id.name!r}"
 
-    def entries_of(self, document: D) -> Entries:  # noqa: ARG002
+    @abstractmethod
+    def entries_of(self, document: D) -> Entries:
         """What a document is found by. Raises what an index function raises, and `Misuse` for a value that is none."""
-        return NO_ENTRIES
 
     @property
+    @abstractmethod
     def indexed(self) -> bool:
         """Whether its documents are found by anything but their keys, or end."""
-        return False
 
     def handles(self, event_type: str) -> bool:
         """Whether a fold handler is registered for the type of that name."""
@@ -244,8 +245,7 @@ class Folding(Generic[D]):
                 return self._fold_all(plan, stored, ends)
         # Which event was it, and what did the documents look like before it? Fold again, one event at a time, and from
         # events as they are stored: a handler may have changed what it was given.
-        checkpoint = plan.rows[0][0] - 1 if plan.rows else plan.checkpoint
-        return self._fold_one_by_one(self.plan(plan.rows, checkpoint, None), stored, ends, set(parked))
+        return self._fold_one_by_one(self.plan(plan.rows, plan.checkpoint, None), stored, ends, set(parked))
 
     def _fold_all(self, plan: Plan[D], stored: Mapping[str, bytes | None], ends: Mapping[str, int | None]) -> Folded:
         cls = self.document
@@ -324,7 +324,7 @@ class Folding(Generic[D]):
                 aside.append(Aside(row, key, None))
                 continue
             try:
-                trial[key] = self._fold_one(key, handler, argument, row, trial.get(key, state[key]))
+                trial[key] = self._fold_one(key, handler, argument, row, state[key])
             except Exception as failed:
                 error = blame(handler, failed)
                 # A document of another class is no fault of the event's: the next one would be set aside as well.
