@@ -31,6 +31,20 @@ _IMMUTABLE = (
 )
 
 
+_NO_KEYS = (
+    _inspect.NoneType,
+    _inspect.BoolType,
+    _inspect.CollectionType,
+    _inspect.TupleType,
+    _inspect.DictType,
+    _inspect.NamedTupleType,
+    _inspect.TypedDictType,
+    _inspect.StructType,
+    _inspect.DataclassType,
+    _inspect.CustomType,
+)
+
+
 class Schema(msgspec.Struct, frozen=True):
     """What was found out about a class.
 
@@ -146,6 +160,11 @@ class _Walk:
                 self.visit(item, f"{path}[]")
                 return False
             case _inspect.DictType(key_type=key, value_type=value):
+                if isinstance(key.type if isinstance(key, _inspect.Metadata) else key, _NO_KEYS):
+                    raise RegistrationError(
+                        f"{self.what}: the keys of field {path} are of a type that JSON has no keys of; use texts, "
+                        "numbers, UUIDs, moments or Enums, or a list of pairs"
+                    )
                 self.visit(key, f"{path}{{}}")
                 self.visit(value, f"{path}{{}}")
                 return False
