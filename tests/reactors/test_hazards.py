@@ -10,6 +10,9 @@ from typing import Any, TypeVar, cast
 import pytest
 
 from eventsource_upstash import (
+    ANY,
+    EXISTS,
+    NO_STREAM,
     Append,
     Execute,
     LogRewound,
@@ -19,6 +22,7 @@ from eventsource_upstash import (
     Personal,
     Reaction,
     Recorded,
+    RegistrationError,
     Registry,
     Send,
     Unavailable,
@@ -26,6 +30,8 @@ from eventsource_upstash import (
     connect,
 )
 from eventsource_upstash.domain.folding import OnError
+from eventsource_upstash.domain.outgoing import Encoding, Outgoing, decode_command
+from eventsource_upstash.domain.sending import MAX_MESSAGE_BYTES
 from eventsource_upstash.errors import ProjectionStopped
 from eventsource_upstash.ports import Backend
 from eventsource_upstash.testing import BackendWrapper
@@ -460,6 +466,10 @@ class Move:
         (lambda _: Append("a", Moved("1", "a street")), "holds personal data"),
         (lambda of: Execute(of, "a", Move("a street")), "command Move, which holds personal data"),
         (lambda _: Send("/a", Moved("1", "a street")), "Send of a Moved, which holds personal data"),
+        (lambda _: Append("a", Booked("1", 1), tags="ab"), "tags='ab': tags are several strings, as in tags=('ab',)"),
+        (lambda of: Execute(of, "a", Placed("1"), tags="ab"), "tags='ab': tags are several strings"),
+        (lambda _: Send("/a", retries=-1), "Send: retries=-1: it is a whole number from 0"),
+        (lambda _: Execute(Orders("append").parcel, "a", Ship("1")), "aggregate 'parcel' belongs to another registry"),
         (lambda of: Execute(of, "a", Turn("x")), "no decide handler for Turn; register one"),
         (lambda of: Execute(of, "a", NewShip("1", 1)), "several classes called 'Ship'"),
         (lambda _: Execute(cast("Any", "parcel"), "a", Ship("1")), "registry.aggregate"),
@@ -476,6 +486,7 @@ def test_what_can_be_no_reaction_stops_where_it_is_decided(answer: Any, why: str
     orders.registry.event("moved", subject="who")(Moved)
     orders.parcel.decide(Move)(lambda _, __: None)
     orders.parcel.decide(NewShip)(lambda _, __: None)
+    orders.parcel.decide(Placed)(lambda _, __: None)
     wrong = orders.registry.reactor("wrong")
     wrong.on_recorded(Placed)(lambda recorded: answer(orders.parcel))
     app = connect("memory:", orders.registry, keys=MemoryKeys())
@@ -484,7 +495,65 @@ def test_what_can_be_no_reaction_stops_where_it_is_decided(answer: Any, why: str
         app.projector.catch_up()
     assert why in str(raised.value)
     assert str(raised.value).startswith("reactor 'wrong' stopped at position 1: ")
+    assert "reactor 'wrong': <lambda>" in str(raised.value)
     assert "a street" not in str(raised.value)
+
+
+def encoded(*answered: Reaction) -> list[Outgoing]:
+    orders = Orders("append")
+    app = connect("memory:", orders.registry)
+    app.event_store.append("order-1", Placed("1"))
+    (recorded,) = app.event_store.read()
+    return Encoding(orders.registry.types, "desk").encode(answered, recorded, "reactor 'desk': react")
+
+
+def test_the_largest_body_that_is_carried() -> None:
+    (message,) = encoded(Send("/a", b"x" * MAX_MESSAGE_BYTES))
+    assert (len(message.body), message.target) == (MAX_MESSAGE_BYTES, "/a")
+
+
+def test_a_command_that_could_not_be_stored_is_told_by_its_class_and_its_aggregate() -> None:
+    orders = Orders("append")
+    wrong = orders.registry.reactor("wrong")
+    wrong.on(Placed)(lambda _: Execute(orders.parcel, "a", Ship(cast("str", 5))))
+    app = connect("memory:", orders.registry)
+    app.event_store.append("order-1", Placed("1"))
+    with pytest.raises(ProjectionStopped, match=r"command Ship of aggregate 'parcel' cannot be stored: .*\$\.order"):
+        app.projector.catch_up()
+
+
+@dataclass(frozen=True)
+class OddShip:
+    order: complex
+
+
+OddShip.__name__ = Ship.__name__
+
+
+def test_a_command_whose_class_cannot_be_stored_any_more_is_told_by_it_and_its_aggregate() -> None:
+    changed = Orders("append", ship=cast("Any", OddShip))
+    outgoing = Outgoing("id", "execute", 1, "order-1", "placed", "a", command="Ship", payload='{"order":"1"}')
+    with pytest.raises(RegistrationError, match=r"^command Ship of aggregate 'parcel': .*complex"):
+        decode_command(changed.parcel, outgoing)
+
+
+@pytest.mark.parametrize("expected", [0, 1, NO_STREAM, EXISTS, ANY])
+def test_an_append_of_a_reactor_expects_what_any_append_may(expected: Any) -> None:
+    registry = Registry()
+    registry.event("asked")(Asked)
+    registry.event("booked")(Booked)
+    reactor = registry.reactor("desk", on_error="park")
+    reactor.on(Asked)(lambda event: Append("book-1", Booked("1", 2), expected_revision=expected))
+    app = connect("memory:", registry)
+    if expected in (1, EXISTS):
+        app.event_store.append("book-1", Booked("1", 1))
+    before = app.event_store.append("a", Asked("x")).position
+    app.projector.catch_up()
+    assert app.reactions.status(reactor).failed == 0
+    assert [each.event for each in app.event_store.read(after=before)] == [Booked("1", 2)]
+    app.event_store.append("a", Asked("x"))
+    app.projector.catch_up()
+    assert app.reactions.status(reactor).failed == (0 if expected in (EXISTS, ANY) else 1)
 
 
 def test_the_words_of_a_refusal_over_personal_data_are_not_kept() -> None:

@@ -21,6 +21,7 @@ from eventsource_upstash.domain.sending import (
     encode_body,
     new_id,
 )
+from eventsource_upstash.domain.telling import without_user_and_query
 
 NOW = 1_700_000_000_000_000
 YEAR_10000 = 253_402_300_800
@@ -158,3 +159,22 @@ def test_of_a_message_only_the_names_of_its_headers_are_told() -> None:
     assert "headers=['authorization', 'x-token']" in told
     assert told.startswith("Outgoing(id='ship-1-0', kind='send', position=1, source='order-1', type='shipped', ")
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://a.example", "https://a.example"),
+        ("https://user:secret@a.example", "https://a.example"),
+        ("https://user:secret@a.example/x/y", "https://a.example/x/y"),
+        ("https://user:se@cret@a.example/x?key=secret", "https://a.example/x?..."),
+        ("https://user:secret@a.example/to/http://b.example/x", "https://a.example/to/http://b.example/x"),
+        ("https://a.example/@me/x", "https://a.example/@me/x"),
+        ("https://a.example/x#secret", "https://a.example/x"),
+        ("https://a.example/x?a#secret", "https://a.example/x?..."),
+        ("/workers/report?key=secret", "/workers/report?..."),
+        ("", ""),
+    ],
+)
+def test_a_url_is_told_without_its_user_and_its_query(url: str, told: str) -> None:
+    assert without_user_and_query(url) == told
