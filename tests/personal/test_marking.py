@@ -87,6 +87,23 @@ def test_the_marks_of_a_model_count_wherever_it_is_defined() -> None:
     )
 
 
+def dataclasses_of_a_function() -> type[pydantic.BaseModel]:
+    @dataclass(frozen=True)
+    class Room:
+        size: int
+
+    @dataclass(frozen=True)
+    class Flat:
+        room: Room
+        owner: Personal[str]
+
+    return pydantic.create_model("Moved", customer=str, flat=Flat, room=Room)
+
+
+def test_the_marks_of_a_dataclass_that_only_a_model_understands_are_seen() -> None:
+    refused("a Personal[...] stands within the type of field Moved.flat.owner", dataclasses_of_a_function())
+
+
 class AsStruct(msgspec.Struct, frozen=True):
     name: Personal[str]
 
@@ -119,6 +136,11 @@ def test_a_mark_within_a_field_is_refused_in_classes_of_every_kind(inner: Any) -
 def test_and_within_a_field_of_a_model(inner: Any) -> None:
     cls = pydantic.create_model("Event", customer=str, person=inner)
     refused("a Personal[...] stands within the type of field Event.person.name", cls)
+
+
+def test_a_mark_within_a_marked_field_of_a_model_is_refused() -> None:
+    cls = pydantic.create_model("Event", customer=str, names=Personal[list[Personal[str]]])
+    refused("a Personal[...] stands within the type of field Event.names; only whole", cls)
 
 
 @pytest.mark.parametrize("cls", [AsStruct, AsDataclass, AsAttrs, AsModel, AsTuple])

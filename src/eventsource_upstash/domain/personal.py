@@ -11,6 +11,7 @@ type rather than take a ciphertext for a name.
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args, get_type_hints
@@ -181,13 +182,18 @@ def _hints(cls: type) -> dict[str, object]:
         return {}
     try:
         return dict(get_type_hints(cls, include_extras=True))
-    except Exception:  # a class of a function, deep inside a model
-        return {}
+    except Exception:  # a class of a function, deep inside a model: what it is made of, only pydantic finds
+        texts = [each for base in cls.__mro__ for each in inspect.get_annotations(base).items()]
+        return {name: _personal(object) for name, text in texts if "Personal" in str(text)}
 
 
 def _hint(field: ModelField) -> object:
     """A model's field's type as it was written, of whose marks pydantic keeps the outermost apart."""
-    return cast("Any", Annotated)[field.annotation, _MARK] if _has_mark(field.metadata) else field.annotation
+    return _personal(field.annotation) if _has_mark(field.metadata) else field.annotation
+
+
+def _personal(hint: object) -> object:
+    return cast("Any", Annotated)[hint, _MARK]
 
 
 def _payload_names(cls: type, schema: Schema) -> dict[str, str]:
