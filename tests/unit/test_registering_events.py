@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,6 +221,15 @@ def test_a_date_as_a_version_lacks_more_upcasters_than_can_be_told() -> None:
 def test_ten_upcasters_that_are_missing_are_told_and_that_there_are_more(version: int, more: str) -> None:
     told = ", ".join(f"from_version={step}" for step in range(1, min(version, 11)))
     refused(f"no upcaster {told}{more}; declare", lambda: Registry().event("opened", version=version)(Opened))
+
+
+def test_those_that_cannot_be_told_are_not_gathered_either() -> None:
+    tracemalloc.start()
+    try:
+        refused("no upcaster", lambda: Registry().event("opened", version=300_000)(Opened))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_upcaster_that_leads_past_the_class() -> None:
