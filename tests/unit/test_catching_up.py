@@ -15,7 +15,7 @@ from eventsource_upstash._io.blocking import run
 from eventsource_upstash.domain.events import Receipt
 from eventsource_upstash.domain.positions import position_at
 from eventsource_upstash.errors import TooLarge
-from eventsource_upstash.ports import Commit, Committed, Pull, Pulled, Stored, Views, Wanted
+from eventsource_upstash.ports import Commit, Committed, Pull, Stored, Views, Wanted
 from eventsource_upstash.testing import ViewsWrapper
 from tests.conformance.separate import SeparateViews
 from tests.priced import Till
@@ -23,16 +23,12 @@ from tests.sharing import support as sharing
 from tests.views.support import Desk, Game, Scored
 
 
-class Asked(ViewsWrapper):
-    """Keeps what is asked; may do something before a commit."""
+class Kept(ViewsWrapper):
+    """Views of such a backend."""
 
     def __init__(self, books: Books, inner: Views) -> None:
         super().__init__(inner, books.around)
         self.books = books
-
-    async def pull(self, pull: Pull) -> Pulled:
-        self.books.pulls.append(pull)
-        return await super().pull(pull)
 
     async def load(self, wanted: Sequence[Wanted]) -> tuple[list[Stored], Receipt]:
         self.books.loads.append(list(wanted))
@@ -46,10 +42,9 @@ class Asked(ViewsWrapper):
 
 
 class Books(Till):
-    """A backend that keeps what its views are asked; each call costs a request.
+    """A backend that keeps what was loaded, and takes so many documents at once; each call costs a request.
 
     Attributes:
-        pulls: The pages that were asked for by themselves.
         loads: What was loaded.
         before_commit: Done before each commit.
         room: Most documents that one commit takes.
@@ -57,13 +52,12 @@ class Books(Till):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pulls: list[Pull] = []
         self.loads: list[list[Wanted]] = []
         self.before_commit: Callable[[], object] = lambda: None
         self.room = 1_000
 
     def wrap_views(self, views: Views) -> Views:
-        return Asked(self, views)
+        return Kept(self, views)
 
 
 def places(desk: Desk) -> dict[str, int]:
