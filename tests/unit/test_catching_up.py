@@ -5,17 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
-from eventsource_upstash import EventStore, Memory, Misuse, ProjectionStopped, ProjectionStore, Projector, Registry
+from eventsource_upstash import (
+    CatchUp,
+    EventStore,
+    Memory,
+    Misuse,
+    Projection,
+    ProjectionStopped,
+    ProjectionStore,
+    Projector,
+    Registry,
+)
 from eventsource_upstash._flow import catching_up, noting
+from eventsource_upstash._flow.passes import Reach
+from eventsource_upstash._flow.wiring import any_of
 from eventsource_upstash._io.blocking import run
-from eventsource_upstash.domain.events import Receipt
+from eventsource_upstash.domain.events import FREE, Receipt, StoredEvent
 from eventsource_upstash.domain.positions import position_at
+from eventsource_upstash.domain.progress import Notes
 from eventsource_upstash.errors import TooLarge
-from eventsource_upstash.ports import Commit, Committed, Pull, Stored, Views, Wanted
+from eventsource_upstash.ports import Commit, Committed, Outcome, Progress, Pull, Pulled, Stored, Views, Wanted
 from eventsource_upstash.testing import ViewsWrapper
 from tests.conformance.separate import SeparateViews
 from tests.priced import Till
@@ -289,3 +302,68 @@ def test_what_is_too_much_to_be_parked_stops_at_the_beginning_of_a_page(monkeypa
     assert (status.checkpoint, status.parked) == (3, 3)
     assert status.stopped.reason in str(stopped.value)
     assert desk.documents() == {}
+
+
+class Answers:
+    """Views that answer what a test says.
+
+    Attributes:
+        commits: What was written.
+    """
+
+    def __init__(self, *pulled: Pulled) -> None:
+        self._pulled = iter(pulled)
+        self.commits: list[Commit] = []
+
+    async def pull(self, pull: Pull) -> Pulled:
+        return next(self._pulled)
+
+    async def load(self, wanted: Sequence[Wanted]) -> tuple[list[Stored], Receipt]:
+        return [Stored({}, {}, {}) for _ in wanted], FREE
+
+    async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
+        self.commits += commits
+        return Committed((Outcome.COMMITTED,) * len(commits), None if then is None else next(self._pulled))
+
+
+@dataclass(frozen=True)
+class Counted:
+    text: str = ""
+
+
+def counting() -> tuple[Registry, Projection[Counted]]:
+    registry = Registry()
+    registry.event("counted")(Counted)
+    projection = registry.projection("counts", Counted)
+    projection.on(Counted)(lambda _, event: event)
+    registry.reactor("desk").on(Counted)(lambda _: [])
+    return registry, projection
+
+
+def answered(answers: Answers, *projections: Projection[Any], registry: Registry) -> CatchUp:
+    flow = catching_up.CatchingUp(cast("Views", answers), registry, lambda: 0, 100)
+    return run(flow.catch_up(None, None, Reach([any_of(each) for each in projections])))
+
+
+def test_where_there_is_nothing_to_fold_nobody_is_asked_anything() -> None:
+    registry, _ = counting()
+    assert answered(Answers(), registry=registry) == CatchUp(0, 0, 0, complete=True)
+
+
+def test_a_page_that_holds_nothing_is_passed_and_the_event_where_it_began_is_known_no_more() -> None:
+    registry, counts = counting()
+    at = [Progress(counts.id, 1, place, notes=Notes(mark="one")) for place in (2, 5)]
+    answers = Answers(Pulled((at[0],), 5, 2, [], mark="one", reached=5), Pulled((at[1],), 5, 5, []))
+    assert answered(answers, counts, registry=registry) == CatchUp(0, 5, 5, complete=True)
+    assert [(each.checkpoint, each.notes.mark) for each in answers.commits] == [(5, "")]
+
+
+def test_a_view_of_other_indexes_is_told_to_have_folded_nothing() -> None:
+    registry, counts = counting()
+    progress = Progress(counts.id, 1, 2, notes=Notes(shape="another"))
+    row: StoredEvent = (3, "stream", 1, 0, 0, "counted", 1, None, None, b"{}")
+    answers = Answers(Pulled((progress,), 5, 2, [row]))
+    with pytest.raises(ProjectionStopped, match="stopped at position 3") as stopped:
+        answered(answers, counts, registry=registry)
+    assert stopped.value.result == CatchUp(0, 2, 5, complete=False)
+    assert [each.documents for each in answers.commits] == [{}]

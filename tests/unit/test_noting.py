@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from eventsource_upstash import Projection, Registry
 from eventsource_upstash._flow import noting
-from eventsource_upstash._flow.noting import Directory, Noting, fits, staying
+from eventsource_upstash._flow.noting import Directory, Noting, fits, staying, told
 from eventsource_upstash._flow.wiring import any_of
 from eventsource_upstash.domain.events import StoredEvent
 from eventsource_upstash.domain.folding import Aside, Folded
@@ -82,3 +83,30 @@ def test_so_many_are_parked_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch
     row: StoredEvent = (1, "stream", 1, 0, 0, "seen", 1, None, None, b"{}")
     directory = Directory({"a": [1, 2], "b": [3]})
     assert [fits(directory, [Aside(row, "a", None)] * count) for count in range(5)] == [None, None, None, 2, 2]
+
+
+def failed(depth: int = 2) -> Exception:
+    """An error, raised so deep."""
+
+    def fail(left: int) -> None:
+        if not left:
+            raise LookupError("not there")
+        fail(left - 1)
+
+    try:
+        fail(depth)
+    except LookupError as error:
+        return error
+    raise AssertionError
+
+
+def test_an_error_is_told_in_a_line_and_where_it_or_what_caused_it_was_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(None) == ("", "")
+    assert told(ValueError("never raised")) == ("never raised", "")
+    error, blamed = failed(), ValueError("in a handler")
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    assert told(error) == ("not there", frames)
+    blamed.__cause__ = error
+    assert told(blamed) == ("in a handler", frames)
+    monkeypatch.setattr(noting, "_MAX_TRACEBACK", 40)
+    assert told(error) == ("not there", frames[-40:])
