@@ -398,3 +398,13 @@ def test_where_nothing_could_be_carried_out_nothing_is_written_of_it(asked: Aske
         with pytest.raises(Unavailable):
             shop.catch_up()
         assert asked.calls["views.commit"] == commits
+
+
+def test_what_is_appended_is_no_reason_to_look_again(asked: Asked) -> None:
+    orders = Orders("append", "append")
+    shop = shop_of(asked)
+    shop.open(orders)
+    shop.place("1")
+    assert shop.catch_up().complete
+    assert len(shop.events(Booked)) == 2
+    assert asked.calls["views.progress"] == 0, "the log tells that it was done"

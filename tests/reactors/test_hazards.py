@@ -141,6 +141,26 @@ def test_a_command_without_effect_is_not_decided_again_after_what_comes_behind_i
     assert types(face) == ["opened"], "closed was asked for first, when there was nothing to close"
 
 
+@pytest.mark.parametrize("kind", ["append", "execute"])
+def test_what_was_appended_by_a_process_that_died_is_not_appended_again(kind: str) -> None:
+    orders = Orders(kind)
+    inner = Memory()
+    first = Killing(inner)
+    shop = Shop(Colour.BLOCKING, inner)
+    shop.open(orders)
+    shop.place("1")
+
+    async def dies(call: str, count: int) -> None:
+        if call == "views.commit" and first.counts["log.append"]:
+            raise Killed
+
+    first.before = dies
+    with pytest.raises(Killed):
+        shop.run(Face(shop.colour, first, orders.registry, shop.carrier).catch_up())
+    assert shop.catch_up().complete
+    assert len(shop.events(Booked if kind == "append" else Shipped)) == 1
+
+
 @pytest.mark.parametrize("refuses", [False, True], ids=["decides nothing", "refuses and is skipped"])
 def test_who_is_slow_does_not_execute_what_was_done_with_meanwhile(*, refuses: bool) -> None:
     registry, porter = doors("skip" if refuses else "stop", refuses=refuses)

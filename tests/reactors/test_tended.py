@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 
 from eventsource_upstash import (
     App,
+    Append,
     Execute,
     Memory,
     Misuse,
@@ -29,7 +30,9 @@ from eventsource_upstash.testing.colours import Colour
 from tests.conformance.separate import SeparateViews
 from tests.priced import Till
 from tests.reactors.shops import Shop
-from tests.reactors.support import Orders, Parcel, Placed, Ship, Shipped
+from tests.reactors.support import Booked, Orders, Parcel, Placed, Ship, Shipped
+from tests.reactors.test_hazards import Asked as DoorAsked
+from tests.reactors.test_hazards import doors
 
 T = TypeVar("T")
 
@@ -37,14 +40,21 @@ AT = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
 class Counted(Till):
-    """Notes what was asked; each call costs a request."""
+    """Notes what was asked; each call costs a request.
+
+    Attributes:
+        asked: The calls.
+        before: Called with a call's name before it is made.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.before: Callable[[str], None] = lambda _: None
 
     async def around(self, call: str, step: Callable[[], Awaitable[T]]) -> T:
         self.asked.append(call.removeprefix("views."))
+        self.before(call)
         return await super().around(call, step)
 
 
@@ -279,3 +289,46 @@ def test_what_is_tried_again_and_given_up_tells_what_it_cost(monkeypatch: pytest
     assert (gone.done, gone.left, gone.failed) == (1, 0, ())
     assert shop.catch_up().complete
     assert shop.status(orders).state == "current"
+
+
+@pytest.mark.parametrize("on_error", ["stop", "park", "skip"])
+def test_what_is_tried_in_vain_is_paid_for_as_well(on_error: OnError) -> None:
+    counted = Counted()
+    orders = Orders("execute", on_error=on_error)
+    orders.out_of_stock = {"1", "2"}
+    refused = orders.registry.reactor("books", on_error=on_error)
+    refused.on(Placed)(lambda event: Append("book", Booked(event.order, 1), expected_revision=7))
+    shop = shop_of(counted, orders)
+    shop.place("1")
+    counted.calls = 0
+    counted.asked.clear()
+    if on_error == "stop":
+        with pytest.raises(ReactorStopped) as stopped:
+            shop.catch_up()
+        told = stopped.value.result
+    else:
+        told = shop.catch_up()
+    assert told.receipt.requests == counted.calls
+    assert counted.asked.count("log.read_stream") == counted.asked.count("log.recall") == 1
+    assert counted.asked.count("log.append") == 1
+    if on_error == "park":
+        (left,) = cast("App", shop.face.app).reactions.pending(refused)
+        assert "ConcurrencyError: stream 'book' does not exist, the append expected revision 7" in left.error
+
+
+def test_what_others_did_meanwhile_was_looked_for_and_is_paid_for() -> None:
+    counted = Counted()
+    registry, _ = doors()
+    slow, quick = connect(counted, registry), connect(counted.inner, registry)
+    slow.event_store.append("hall", DoorAsked("close open"))
+
+    def overtaken(call: str) -> None:
+        if call == "log.read_stream":
+            counted.before = lambda _: None
+            assert quick.projector.catch_up().complete
+
+    counted.before = overtaken
+    counted.calls = 0
+    caught = slow.projector.catch_up()
+    assert caught.complete
+    assert caught.receipt.requests == counted.calls

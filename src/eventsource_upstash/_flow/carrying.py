@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from .._io.port import Port
 from ..domain.aggregates import Aggregate
 from ..domain.codec import decode_metadata, encode_tags
-from ..domain.events import Receipt
+from ..domain.events import Appended, Receipt
 from ..domain.outgoing import NotHere, Outgoing, decode_command, has_command
 from ..domain.registry import Registry
 from ..errors import ConcurrencyError, Misuse, OutcomeUnknown, Unavailable, UnknownEventType
 from ..ports import Backend, Message, Messages, NoticeTransport
 from .delivering import Posting
-from .executing import Executing
+from .executing import Attempt, Executing
 from .handling import Handling
 
 RETRIES: Final = 3
@@ -23,18 +23,6 @@ RETRIES: Final = 3
 PASSING: Final = (Unavailable, OutcomeUnknown, NotHere, UnknownEventType)
 """What may go better later, or in a process with newer code, as during a deploy. Whatever else is raised will be raised
 again."""
-
-
-class Done(NamedTuple):
-    """A reaction that was carried out.
-
-    Attributes:
-        receipt: What it cost.
-        idle: Whether it was a command that decided nothing: nothing in the log tells that it was executed.
-    """
-
-    receipt: Receipt
-    idle: bool = False
 
 
 def carrier(
@@ -83,13 +71,14 @@ class Carrying:
                 raise NotHere(str(error)) from error
             raise
 
-    async def do(self, outgoing: Outgoing, stands: Callable[[], Awaitable[bool]]) -> Done:
-        """Append, or execute.
+    async def do(self, outgoing: Outgoing, attempt: Attempt) -> bool:
+        """Append, or execute. Answers whether nothing in the log tells of it: it was a command that decided nothing.
 
         Args:
             outgoing: The reaction.
-            stands: Whether it is still to be carried out. A command is asked for after the state that it decides on was
-                read: whoever saw it decide nothing, and took it out, may have gone on since.
+            attempt: Tells whether it is still to be carried out, and is told what was spent. Of a command it is asked
+                after the state that it decides on was read: whoever saw it decide nothing, and took it out, may have
+                gone on since.
 
         Raises:
             Overtaken: It is not to be carried out any more; nothing was done.
@@ -97,8 +86,9 @@ class Carrying:
             Exception: Whatever an append, or a decide handler, raises.
         """
         if outgoing.kind == "append":
-            return Done(await self._append(outgoing))
-        return await self._execute(outgoing, stands)
+            await self._append(outgoing, attempt)
+            return False
+        return await self._execute(outgoing, attempt)
 
     def is_private(self, outgoing: Outgoing) -> bool:
         """Whether the words of what goes wrong with it may tell personal data, as it was decrypted for an aggregate."""
@@ -115,7 +105,7 @@ class Carrying:
     def _aggregate(self, outgoing: Outgoing) -> Aggregate[object] | None:
         return next((each for each in self._registry.aggregates if each.name == outgoing.aggregate), None)
 
-    async def _append(self, outgoing: Outgoing) -> Receipt:
+    async def _append(self, outgoing: Outgoing, attempt: Attempt) -> None:
         tags = [encode_tags(each.tags) for each in outgoing.events]
         append = self._handling.prepare(
             outgoing.target,
@@ -125,9 +115,12 @@ class Carrying:
             _metadata(outgoing),
             tags[0] if tags.count(tags[0]) == len(tags) else tags,
         )
-        return (await self._handling.submit(append, raises=True)).receipt
+        answer = await self._handling.submit(append)
+        attempt.spent = answer.receipt
+        if not isinstance(answer, Appended):
+            raise self._handling.refusal(append, answer)
 
-    async def _execute(self, outgoing: Outgoing, stands: Callable[[], Awaitable[bool]]) -> Done:
+    async def _execute(self, outgoing: Outgoing, attempt: Attempt) -> bool:
         aggregate = self._aggregate(outgoing)
         if aggregate is None:
             raise NotHere(
@@ -138,11 +131,12 @@ class Carrying:
         command = decode_command(aggregate, outgoing)
         try:
             executed = await self._executing.execute(
-                aggregate, outgoing.target, command, RETRIES, outgoing.id, _metadata(outgoing), outgoing.tags, stands
+                aggregate, outgoing.target, command, RETRIES, outgoing.id, _metadata(outgoing), outgoing.tags, attempt
             )
         except ConcurrencyError as error:
             raise Unavailable(f"others wrote stream {outgoing.target!r} each time; try again later") from error
-        return Done(executed.receipt, executed.position is None)
+        attempt.spent = executed.receipt
+        return executed.position is None
 
 
 def _metadata(outgoing: Outgoing) -> dict[str, object]:

@@ -35,6 +35,19 @@ class Overtaken(Exception):
     """Internal: the command is not to be executed any more. Nothing was appended."""
 
 
+class Attempt:
+    """A command, or an append, that was decided on before, while it is tried.
+
+    Attributes:
+        stands: Answers whether it is still to be done.
+        spent: What it has cost, also where it fails, as far as that is known then.
+    """
+
+    def __init__(self, stands: Callable[[], Awaitable[bool]]) -> None:
+        self.stands = stands
+        self.spent: Receipt = FREE
+
+
 class _Held(Generic[S]):
     """A state while it is worked on, and what it can be made of anew.
 
@@ -123,7 +136,7 @@ class Executing:
         key: str | None,
         metadata: Mapping[str, object] | None,
         tags: Sequence[str],
-        stands: Callable[[], Awaitable[bool]] | None = None,
+        attempt: Attempt | None = None,
     ) -> Executed[S]:
         """See `EventStore.execute`.
 
@@ -135,7 +148,8 @@ class Executing:
             key: The idempotency key, or None.
             metadata: Goes with the events.
             tags: Likewise.
-            stands: Asked before each append, after the state was read: whether the command is still to be executed.
+            attempt: Asked before each append, after the state was read, whether the command is still to be executed;
+                told what was spent where it fails.
 
         Raises:
             Overtaken: It is not.
@@ -153,6 +167,8 @@ class Executing:
                 if isinstance(known, Appended):
                     return await self._executed_before(aggregate, stream, known, held.receipt)
                 held.receipt += known
+            if attempt is not None:
+                attempt.spent = held.receipt
             events = aggregate.decide_on(held.state, command)
             if not events:
                 return Executed(held.state, held.revision, None, (), held.receipt)
@@ -163,7 +179,7 @@ class Executing:
             append = self._handling.prepare(
                 stream, new, held.revision, key, metadata, self._handling.encode_tags(events, tags)
             )
-            if stands is not None and not await stands():
+            if attempt is not None and not await attempt.stands():
                 raise Overtaken
             revision = held.revision + len(new)
             last = (append.recorded_us, append.number + len(new) - 1)

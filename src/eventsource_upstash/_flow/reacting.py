@@ -15,7 +15,7 @@ from ..domain.registry import Registry
 from ..errors import OutcomeUnknown, ReactorStopped, Unavailable, told_position
 from ..ports import Commit, Committed, Listed, Outcome, Progress, Pull, Pulled, Role, Views, Wanted
 from .carrying import PASSING, Carrying
-from .executing import Overtaken
+from .executing import Attempt, Overtaken
 from .noting import Noting
 from .outboxes import FAILED, Work
 from .passes import Pass
@@ -299,8 +299,9 @@ class Outboxes:
             found = (await self._documents(work.outbox, work.progress, [key])).get(key)
             return found is not None and any(each.id == outgoing.id for each in found.reactions)
 
+        attempt = Attempt(stands)
         try:
-            done = await self._of.carrying.do(outgoing, stands)
+            idle = await self._of.carrying.do(outgoing, attempt)
         except PASSING as error:
             self._fail(work, key, error)
         except Overtaken:
@@ -309,11 +310,11 @@ class Outboxes:
         except Exception as error:  # whatever a decide handler raises
             self._give_up(work, key, outgoing, error)
         else:
-            self.receipt += done.receipt
             work.succeeded(key, outgoing)
-            if done.idle:
+            if idle:
                 work.pause(key)
             _told(work, outgoing)
+        self.receipt += attempt.spent
 
     def _fail(self, work: Work, key: str, error: Exception) -> None:
         if self.error is None:
