@@ -121,9 +121,22 @@ def test_who_is_let_go_of_keeps_nobody_behind_it_from_being_seen() -> None:
     work.take(Pulled(builds, 9, 3, []))
     work.leave(builds[1])
     assert not work.counts(builds[1])
+    assert work.result().complete, "a rebuild that cannot go on holds up nobody"
     work.take(Pulled((at(one, 10), builds[1], at(two, 10)), 10, 10, []))
     assert work.serving == {one.id: 10, two.id: 10}
-    assert work.result().complete, "a rebuild that cannot go on holds up nobody"
+    assert work.result().complete
+
+
+def test_a_projection_is_let_go_of_with_the_last_of_its_builds_that_is_still_there() -> None:
+    one, two = projections("one", "two")
+    work = Pass(Reach((one, two), everybody=True, building=True), None, None)
+    building = at(one, 3, 2, Role.BUILDING)
+    work.take(Pulled((at(one, 3), building, at(two, 3)), 9, 3, []))
+    work.take(Pulled((at(one, 3), at(two, 3)), 9, 3, []))  # it was given up meanwhile
+    work.leave(at(one, 3))
+    assert list(work.open) == [two.id]
+    work.take(Pulled((at(two, 4),), 9, 4, []))
+    assert work.latest.keys() == {(one.id, 1), (two.id, 1)}, "who is not asked for any more is where it was"
 
 
 def test_it_is_as_far_as_who_is_furthest_behind() -> None:

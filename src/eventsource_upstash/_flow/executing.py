@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar, cast
 from msgspec.structs import replace
 
 from ..domain.aggregates import Aggregate, Executed, Loaded
-from ..domain.events import FREE, Appended, Receipt, StoredEvent
+from ..domain.events import FREE, Appended, NewEvent, Receipt, StoredEvent
 from ..domain.names import check_idempotency_key, check_stream
 from ..domain.snapshots import Unusable
 from ..errors import EventSourceError, InvalidEvent, Misuse, TooLarge
@@ -185,7 +185,7 @@ class Executing:
             last = (append.recorded_us, append.number + len(new) - 1)
             snapshots = aggregate.snapshots
             if snapshots is not None and revision // snapshots.every > held.revision // snapshots.every:
-                append = replace(append, snapshot=self._snapshot(aggregate, stream, state, revision, last))
+                append = replace(append, snapshot=self._after(aggregate, stream, held, new, state, last))
             answer = await self._submit(append)
             if isinstance(answer, Appended) and not answer.repeated:
                 self._states.put(aggregate, stream, Cached(state, revision, last))
@@ -292,6 +292,21 @@ class Executing:
             held.receipt += await self._handling.log.keep(stream, snapshot)
         except EventSourceError as error:
             _log.warning("the snapshot %s of stream %s is not kept: %s", snapshot.name, stream, error)
+
+    def _after(
+        self, aggregate: Aggregate[S], stream: str, held: _Held[S], new: list[NewEvent], state: S | None, last: Identity
+    ) -> Snapshot | None:
+        """A snapshot of the state after new events.
+
+        A decide handler may have changed its state in place. What others go on from is made of events alone: where it
+        cannot be from here, there is none, and a load keeps one in time.
+        """
+        revision = held.revision + len(new)
+        if not aggregate.immutable:
+            if not held.fold_missed([]):
+                return None
+            state = aggregate.fold_new(held.state, new)
+        return self._snapshot(aggregate, stream, state, revision, last)
 
     def _snapshot(
         self, aggregate: Aggregate[S], stream: str, state: S | None, revision: int, last: Identity
