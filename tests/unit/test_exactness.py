@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
 from ipaddress import IPv4Address
-from typing import Annotated, Any, NamedTuple, TypedDict
+from typing import Annotated, Any, Generic, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
 
 import attrs
@@ -470,3 +470,88 @@ def test_a_number_that_stands_in_a_set_twice() -> None:
 def test_an_int_that_a_float_equals(fields: dict[str, Any]) -> None:
     codec = Codec(Measured, "event type 'x'")
     assert codec.decode(codec.encode_checked(Measured(**fields))) == Measured(**fields)
+
+
+# --- what is unset, where that is not the default
+
+
+class OptionalStruct(msgspec.Struct, frozen=True):
+    text: str | msgspec.UnsetType = ""
+    size: Annotated[float | msgspec.UnsetType, "in metres"] = 0.0
+    more: str | msgspec.UnsetType = msgspec.UNSET
+    names: list[str] | msgspec.UnsetType = []
+
+
+@attrs.frozen
+class OptionalAttrs:
+    text: str | msgspec.UnsetType = ""
+    size: Annotated[float | msgspec.UnsetType, "in metres"] = 0.0
+    more: str | msgspec.UnsetType = msgspec.UNSET
+    names: list[str] | msgspec.UnsetType = attrs.field(factory=list)
+
+
+@dataclass(frozen=True)
+class OptionalDataclass:
+    text: str | msgspec.UnsetType = ""
+    size: Annotated[float | msgspec.UnsetType, "in metres"] = 0.0
+    more: str | msgspec.UnsetType = msgspec.UNSET
+    names: list[str] | msgspec.UnsetType = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class HoldsOptional:
+    inner: OptionalDataclass
+
+
+OPTIONAL = pytest.mark.parametrize("cls", [OptionalStruct, OptionalAttrs, OptionalDataclass])
+
+
+@OPTIONAL
+@pytest.mark.parametrize("name", ["text", "size", "names"])
+def test_what_is_unset_and_would_be_read_back_as_its_default(cls: Any, name: str) -> None:
+    told = f"field $.{name} is UNSET, and would be read back as its default"
+    if cls is OptionalDataclass:
+        assert told.replace("$", "$.inner") in refused(HoldsOptional(cls(**{name: msgspec.UNSET})))
+        told = f"missing required field `{name}`"
+    assert told in refused(cls(**{name: msgspec.UNSET}))
+
+
+@OPTIONAL
+def test_what_may_be_unset_and_is_not(cls: Any) -> None:
+    codec = Codec(cls, "event type 'x'")
+    for each in (cls(), cls("a", 1.5, "b", ["c"]), cls(size=EXACT)):
+        assert codec.decode(codec.encode_checked(each)) == each
+    assert "field $.size holds an int that no float equals" in refused(cls(size=LOST_INT))
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Box(Generic[T]):
+    item: T | msgspec.UnsetType
+    more: T | msgspec.UnsetType | None = None
+
+
+@dataclass(frozen=True)
+class HoldsBox:
+    box: Box[int]
+
+
+def test_what_is_unset_within_a_class_with_parameters() -> None:
+    codec = Codec(HoldsBox, "event type 'x'")
+    assert codec.decode(codec.encode_checked(HoldsBox(Box(1, 2)))) == HoldsBox(Box(1, 2))
+    assert "field $.box.more is UNSET, and would be read back as its default" in refused(
+        HoldsBox(Box(1, msgspec.UNSET))
+    )
+
+
+def test_a_class_of_which_only_what_is_unset_by_default_may_be_so_is_not_compared() -> None:
+    class Patch(msgspec.Struct):
+        id: str
+        text: str | msgspec.UnsetType = msgspec.UNSET
+        count: int = 0
+
+    codec = Codec(Patch, "event type 'x'")
+    assert codec._compare is None
+    assert codec.decode(codec.encode_checked(Patch("1"))) == Patch("1")

@@ -9,8 +9,9 @@ and in what was decoded from its encoding. Classes without such a place have no 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol, cast
+from typing import Protocol, cast, get_args, get_origin, get_type_hints
 
+from msgspec import NODEFAULT, UNSET, UnsetType
 from msgspec import inspect as _inspect
 
 from .schema import is_pydantic
@@ -118,7 +119,11 @@ class _Build:
         known = self.classes.get(info.cls)
         if known is None:
             known = self.classes[info.cls] = _OfClass()
-            pairs = [(field.name, self.of(field.type)) for field in info.fields]
+            droppable = _droppable(info)
+            pairs = [
+                (field.name, _kept(self.of(field.type)) if field.name in droppable else self.of(field.type))
+                for field in info.fields
+            ]
             known.fields = [(name, compare) for name, compare in pairs if compare is not None]
         return known
 
@@ -164,6 +169,26 @@ class _Build:
                 compare(given, read, path)
 
         return union
+
+
+def _droppable(info: _inspect.StructType | _inspect.DataclassType) -> set[str]:
+    """Fields that may be UNSET, and so be left out, and that have another default."""
+    # Of a default that is UNSET msgspec tells none.
+    optional = [
+        field.name for field in info.fields if field.default is not NODEFAULT or field.default_factory is not NODEFAULT
+    ]
+    hints = get_type_hints(get_origin(info.cls) or info.cls) if optional else {}
+    return {name for name in optional if UnsetType in get_args(hints[name])}
+
+
+def _kept(compare: Comparer | None) -> Comparer:
+    def kept(given: object, read: object, path: str) -> None:
+        if given is UNSET and read is not UNSET:
+            raise Changed(f"{path} is UNSET, and would be read back as its default")
+        if compare is not None:
+            compare(given, read, path)
+
+    return kept
 
 
 _CLASSES = (
