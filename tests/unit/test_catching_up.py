@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import pytest
 
 from eventsource_upstash import (
+    Append,
     CatchUp,
     EventStore,
     Memory,
@@ -49,6 +50,7 @@ class Kept(ViewsWrapper):
 
     async def commit(self, commits: Sequence[Commit], then: Pull | None) -> Committed:
         self.books.before_commit()
+        self.books.heads += [each.head for each in commits]
         if sum(len(each.documents) for each in commits) > self.books.room:
             raise TooLarge(what="the commit", size=None, limit=self.books.room)
         return await super().commit(commits, then)
@@ -59,6 +61,7 @@ class Books(Till):
 
     Attributes:
         loads: What was loaded.
+        heads: Where the log ended to whoever committed.
         before_commit: Done before each commit.
         room: Most documents that one commit takes.
     """
@@ -66,6 +69,7 @@ class Books(Till):
     def __init__(self) -> None:
         super().__init__()
         self.loads: list[list[Wanted]] = []
+        self.heads: list[int | None] = []
         self.before_commit: Callable[[], object] = lambda: None
         self.room = 1_000
 
@@ -302,6 +306,16 @@ def test_what_is_too_much_to_be_parked_stops_at_the_beginning_of_a_page(monkeypa
     assert (status.checkpoint, status.parked) == (3, 3)
     assert status.stopped.reason in str(stopped.value)
     assert desk.documents() == {}
+
+
+def test_what_is_carried_out_is_taken_out_of_an_outbox_with_the_head_that_is_known() -> None:
+    registry, till = Registry(), Books()
+    registry.event("scored")(Scored)
+    registry.reactor("desk").on(Scored)(lambda event: Append("more", Scored("eve", 2)) if event.points == 1 else None)
+    store = EventStore(till, registry)
+    store.append("game", Scored("ada", 1))
+    assert Projector(store, ProjectionStore(till, registry)).catch_up().complete
+    assert till.heads == [1, 1, 2], "the page, what was done of it, and the page that this led to"
 
 
 class Answers:
