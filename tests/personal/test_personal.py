@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, Generic, TypedDict, TypeVar, cast
 from uuid import UUID
 
 import attrs
@@ -46,6 +46,8 @@ from eventsource_upstash._flow import cipher
 from eventsource_upstash.ports import Backend, Keys, KeyStore, Port, SubjectKey
 from tests.canary import secret
 from tests.faults.driving import COLOURS, Colour, Driver
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -542,6 +544,17 @@ class Twice:
     names: Personal[list[Personal[str]]]
 
 
+class Box(msgspec.Struct, Generic[T]):
+    name: Personal[str]
+    held: T
+
+
+@dataclass(frozen=True)
+class Boxed:
+    customer: str
+    box: Box[int]
+
+
 @dataclass(frozen=True)
 class Whose:
     customer: Personal[str]
@@ -561,6 +574,7 @@ def test_what_cannot_be_personal() -> None:
     refused("event type 'moved': a Personal[...] stands within the type of field Deep.inner.name", Deep)
     refused("event type 'moved': a Personal[...] stands within the type of field InList.names", InList)
     refused("event type 'moved': a Personal[...] stands within the type of field Twice.names", Twice)
+    refused("event type 'moved': a Personal[...] stands within the type of field Boxed.box.name", Boxed)
     refused("Array is stored as an array (array_like=True)", Array)
     refused("a field of Sealed is stored as '$sealed', which is the library's", Sealed)
 

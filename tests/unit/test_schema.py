@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 import attrs
 import msgspec
@@ -15,6 +15,8 @@ import pytest
 from eventsource_upstash import RegistrationError
 from eventsource_upstash.domain.codec import Codec
 from eventsource_upstash.domain.schema import inspect_class
+
+T = TypeVar("T")
 
 
 class Point(NamedTuple):
@@ -73,6 +75,19 @@ class OpenStruct(msgspec.Struct):
     name: str
 
 
+class Box(msgspec.Struct, Generic[T], frozen=True):
+    held: T
+
+
+class OpenBox(msgspec.Struct, Generic[T]):
+    held: T
+
+
+@dataclass(frozen=True)
+class Crate(Generic[T]):
+    held: T
+
+
 def known_of(hint: Any) -> tuple[bool, bool, bool]:
     """Of a frozen class with a field of a type: whether it is immutable, loose and deep."""
     found = inspect_class(msgspec.defstruct("Event", [("field", hint)], frozen=True), "event type 'x'")
@@ -107,6 +122,10 @@ def known_of(hint: Any) -> tuple[bool, bool, bool]:
         (Model, (False, True, True)),
         (list[Model], (False, True, True)),
         (Point, (True, False, False)),
+        (Box[int], (True, False, False)),
+        (Box[list[float]], (False, True, False)),
+        (OpenBox[int], (False, False, False)),
+        (Crate[int], (True, False, False)),
         (Loose, (False, False, False)),
         (Options, (False, False, False)),
         (Struct, (True, False, False)),

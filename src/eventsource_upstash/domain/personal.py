@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -161,8 +161,9 @@ def _refuse_deeper(hint: object, path: str, what: str, seen: set[int]) -> None:
         )
     for inner in get_args(hint):
         _refuse_deeper(inner, path, what, seen)
-    if isinstance(hint, type):
-        for name, each in _hints(hint).items():
+    declared = get_origin(hint) or hint  # as Box, of Box[int]
+    if isinstance(declared, type):
+        for name, each in _hints(declared).items():
             _refuse_deeper(each, f"{path}.{name}", what, seen)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, get_origin
 
 import msgspec
 from msgspec import inspect as _inspect
@@ -182,11 +182,12 @@ class _Walk:
             self.deep = True  # it may hold itself; whether it does, or stands there twice, makes no difference
             return self.seen[cls]
         self.seen[cls] = True  # for a class that holds itself: decided by its other fields
+        declared = get_origin(cls) or cls  # as Box, of Box[int]
         if isinstance(info, _inspect.StructType):
-            config: StructConfig = getattr(cls, "__struct_config__")  # noqa: B009  # `type` has no such attribute
+            config: StructConfig = getattr(declared, "__struct_config__")  # noqa: B009  # `type` has no such attribute
             frozen = config.frozen
         else:
-            frozen = _is_frozen(cls)
+            frozen = _is_frozen(declared)
         fields = [self.visit(field.type, f"{path}.{field.name}") for field in info.fields]
         self.seen[cls] = frozen and all(fields)
         return self.seen[cls]
