@@ -288,7 +288,7 @@ def test_the_crawl_finds_each_of_them(filled: LocalUpstash, monkeypatch: pytest.
         logging.getLogger("careless").debug("shown: %s", read(request))
         return read(request)
 
-    monkeypatch.setattr(dev, "_shown", lambda url: url)
+    monkeypatch.setattr(dev, "without_user_and_query", lambda url: url)
     monkeypatch.setattr(dev, "_answer", lambda value, status=200: as_page(msgspec.json.encode(value), status))
     monkeypatch.setattr(http, "_token", told)
     monkeypatch.setattr(http, "_asked", lambda request: request.path)

@@ -31,11 +31,13 @@ class Reach:
         seconds: How long each test takes.
         tests: The tests that run a line, by module and line.
         files: The files of tests that were measured, and what they were.
+        source: What the whole source was then: where a line of it moved, the tests that run it are others.
     """
 
     seconds: dict[str, float]
     tests: dict[str, dict[int, set[str]]]
     files: dict[str, str] = field(default_factory=dict)
+    source: str = ""
 
     def of(self, module: str, lines: range) -> set[str]:
         by_line = self.tests.get(module, {})
@@ -56,7 +58,9 @@ class Reach:
             module: {line: sorted(number[each] for each in tests) for line, tests in lines.items()}
             for module, lines in self.tests.items()
         }
-        path.write_text(json.dumps({"seconds": self.seconds, "tests": tests, "files": self.files}))
+        path.write_text(
+            json.dumps({"seconds": self.seconds, "tests": tests, "files": self.files, "source": self.source})
+        )
 
     @classmethod
     def read(cls, path: Path) -> Reach:
@@ -69,6 +73,7 @@ class Reach:
                 for module, lines in held["tests"].items()
             },
             held["files"],
+            held.get("source", ""),
         )
 
 
@@ -86,14 +91,17 @@ class Measuring:
     """Runs each test once, and notes the lines and the seconds.
 
     Args:
-        path: Where it is kept. Files of tests that were measured before, and have not changed, are not again.
+        path: Where it is kept. Files of tests that were measured before, and have not changed, are not again, as long
+            as nothing of the source has.
         jobs: How many forks.
         told: Is called with what is worth a line.
     """
 
     def __init__(self, path: Path, jobs: int, told: Callable[[str], None]) -> None:
         self._path = path
-        self.reach = Reach.read(path) if path.exists() else Reach({}, {})
+        source = hashlib.sha256(b"".join(each.read_bytes() for each in sorted(SOURCE.rglob("*.py")))).hexdigest()
+        kept = Reach.read(path) if path.exists() else None
+        self.reach = kept if kept is not None and kept.source == source else Reach({}, {}, {}, source)
         self._jobs = jobs
         self._told = told
 
