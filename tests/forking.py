@@ -14,7 +14,7 @@ def forked(work: Callable[[], object]) -> int:
     child = os.fork()
     if child:
         return child
-    signal.alarm(45)  # within the minute that a program has; five of them beside a broker, on two cores, take their time
+    signal.alarm(45)  # within the minute that a program has: five of them beside a broker take their time
     status = 1
     try:
         work()

@@ -92,7 +92,7 @@ def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_rounds")
 @pytest.mark.parametrize(
-    ("machine", "examples"), [(OnRedis, 20), (OnRedisApart, 6)], ids=["many leaves", "log elsewhere"]
+    ("machine", "examples"), [(OnRedis, 10), (OnRedisApart, 4)], ids=["many leaves", "log elsewhere"]
 )
 def test_views_answer_as_those_in_memory_do(machine: type[OnRedis], examples: int, upstash: LocalUpstash) -> None:
     machine.upstash = upstash

@@ -192,6 +192,11 @@ def test_a_mistake_tells_how_the_handler_would_be_called() -> None:
     refused("projection 'accounts', expires: ", lambda: projection.expires(cast("Any", fold_three)))
 
 
+def test_only_the_third_parameter_can_be_the_key() -> None:
+    assert takes_key(lambda document, event, key: (document, event, key))
+    assert not takes_key(lambda document, event, note=None, key=None: (document, event, note, key))
+
+
 def test_a_handler_that_nothing_is_known_of_is_called_as_any_other() -> None:
     """A built-in function has no signature on some versions of Python."""
     assert not takes_key(max)
