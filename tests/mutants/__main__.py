@@ -58,7 +58,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.split("\n")[0])
     parser.add_argument("modules", nargs="*", default=list(PARTS))
     parser.add_argument("--again", action="store_true", help="try survivors again")
-    parser.add_argument("--budget", type=float, default=0.5, help="seconds of tests for one mutant")
+    parser.add_argument("--budget", type=float, default=4.0, help="seconds of tests for one mutant")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--reach", action="store_true", help="measure anew which test runs which line")
     parser.add_argument("--report", action="store_true", help="only tell what was found")
