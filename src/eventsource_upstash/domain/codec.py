@@ -17,33 +17,28 @@ import msgspec
 from ..errors import InvalidEvent
 from .events import NO_METADATA
 from .exactness import Changed, comparer
-from .schema import Schema, inspect_class, is_pydantic
+from .schema import Model, Schema, inspect_class, is_pydantic
 
 T = TypeVar("T")
 
 
-class _Model(Protocol):
+class _Instance(Protocol):
     """What we use of a pydantic model."""
 
     def model_dump_json(self) -> str: ...
     def model_dump(self, *, mode: str = ...) -> object: ...
 
 
-class _ModelClass(Protocol):
-    def model_validate_json(self, data: bytes) -> object: ...
-    def model_validate(self, data: object) -> object: ...
-
-
 def _to_builtin(value: object) -> object:
     if is_pydantic(type(value)):
-        return cast("_Model", value).model_dump(mode="json")
+        return cast("_Instance", value).model_dump(mode="json")
     raise TypeError(f"a value of type {type(value).__name__} cannot be stored as JSON")
 
 
 def _from_builtin(cls: type, value: object) -> object:
     # Only pydantic models get here: inspect_class lets no other custom type through.
     try:
-        return cast("_ModelClass", cls).model_validate(value)
+        return cast("Model", cls).model_validate(value)
     except ValueError as error:
         raise ValueError(reason(error)) from None  # msgspec adds where the model is
 
@@ -87,7 +82,7 @@ class Codec(Generic[T]):
         self.decode: Callable[[bytes], T]
         if is_pydantic(cls):
             self.encode = _encode_model
-            self.decode = cast("Callable[[bytes], T]", cast("_ModelClass", cls).model_validate_json)
+            self.decode = cast("Callable[[bytes], T]", cast("Model", cls).model_validate_json)
         else:
             self.encode = _encode
             self.decode = msgspec.json.Decoder(cls, dec_hook=_from_builtin).decode
@@ -186,13 +181,13 @@ def check_depth(encoded: bytes) -> None:
 
 
 def _encode_model(instance: object) -> bytes:
-    return cast("_Model", instance).model_dump_json().encode()
+    return cast("_Instance", instance).model_dump_json().encode()
 
 
 def to_builtins(instance: object) -> object:
     """An instance as dicts, lists, strings and numbers."""
     if is_pydantic(type(instance)):
-        return cast("_Model", instance).model_dump()
+        return cast("_Instance", instance).model_dump()
     return msgspec.to_builtins(instance, enc_hook=_to_builtin)
 
 

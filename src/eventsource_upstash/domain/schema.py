@@ -80,6 +80,18 @@ class Model(Protocol):
     model_config: Mapping[str, object]
     model_fields: Mapping[str, ModelField]
 
+    def model_validate_json(self, data: bytes) -> object:
+        """An instance, of JSON."""
+        ...
+
+    def model_validate(self, data: object) -> object:
+        """An instance, of a dict."""
+        ...
+
+    def model_json_schema(self) -> dict[str, object]:
+        """The JSON schema of its fields."""
+        ...
+
 
 def inspect_class(cls: type[object], what: str) -> Schema:
     """Look through a class and all that its fields can hold.

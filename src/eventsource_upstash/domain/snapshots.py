@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import zlib
 from inspect import get_annotations
-from typing import Final, Generic, Protocol, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 
 from .codec import Codec
+from .schema import Model
 
 S = TypeVar("S")
 
 _SEAL: Final = 8
 """Length of what stands before the encoded state: a checksum of it, in hexadecimal digits."""
-
-
-class _ModelClass(Protocol):
-    """What we use of a pydantic model's class."""
-
-    def model_json_schema(self) -> dict[str, object]: ...
 
 
 class Unusable(Exception):
@@ -91,4 +86,4 @@ def _shape(cls: type[object]) -> bytes:
 
 
 def _model_schema(cls: type[object]) -> dict[str, object]:
-    return cast("_ModelClass", cls).model_json_schema()
+    return cast("Model", cls).model_json_schema()
